@@ -32,6 +32,7 @@ _VERSION = 1
 _RULES = ("tifed", "fedboard")  # a rule's number on the wire is its place here: append only
 # What a bias is multiplied by when it enters the accumulator: input 128 is 1.0 to "fedboard".
 _BIAS_SCALES = (1, 128)
+_START = 1  # the label of the start values' random streams
 
 
 class Spec:
@@ -143,21 +144,11 @@ def init_params(spec: Spec, params: "array[int]") -> None:
         return
     for l in range(spec.n_layers):
         n_in, n_out = spec.shape(l)
-        bound = _isqrt((3 << 24) // n_in)  # at most 7094: 2 * bound + 1 suits below()
-        rng = prng.Xorshift(prng.mix(spec.seed, 1, l))  # 1: a stream of its own, apart from others
+        bound = prng.isqrt((3 << 24) // n_in)  # at most 7094: 2 * bound + 1 suits below()
+        rng = prng.Xorshift(prng.mix(spec.seed, _START, l))
         at = spec.at(l)
         for i in range(at, at + n_in * n_out):
             params[i] = rng.below(2 * bound + 1) - bound
-
-
-def _isqrt(n: int) -> int:
-    """floor(sqrt(n)) in integers: MicroPython has no math.isqrt, and floats differ."""
-    root = n
-    better = (root + 1) // 2
-    while better < root:
-        root = better
-        better = (root + n // root) // 2
-    return root
 
 
 class MemoryBase:
