@@ -1,0 +1,75 @@
+"""Writes device/fedboard as a byte-identical mirror of shared/fedboard.
+
+`mpremote cp -r device/ :` must be all a maker needs, on any system and from an unpacked zip, so the
+board's tree holds a real copy, not a symlink. People edit shared/ only.
+
+    python3 tools/sync.py            write what differs, delete what is stale
+    python3 tools/sync.py --check    change nothing; exit 1 and name the files that differ
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "shared" / "fedboard"
+MIRROR = ROOT / "device" / "fedboard"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Relative POSIX path -> content of every file that belongs on a board."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        private = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+        if path.is_file() and not private and path.suffix != ".pyc":
+            found[relative.as_posix()] = path.read_bytes()
+    return found
+
+
+def differences(source: Path = SOURCE, mirror: Path = MIRROR) -> list[str]:
+    """One line for each file of the mirror that is missing, changed or stale."""
+    wanted, present = files(source), files(mirror)
+    lines = [f"missing: {name}" for name in wanted if name not in present]
+    lines += [f"changed: {name}" for name in wanted if present.get(name, wanted[name]) != wanted[name]]
+    lines += [f"stale: {name}" for name in present if name not in wanted]
+    return lines
+
+
+def sync(source: Path = SOURCE, mirror: Path = MIRROR) -> list[str]:
+    """Makes the mirror equal; returns what differed before."""
+    lines = differences(source, mirror)
+    wanted, present = files(source), files(mirror)
+    for name, content in wanted.items():
+        if present.get(name) != content:
+            target = mirror / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    for name in present:
+        if name not in wanted:
+            (mirror / name).unlink()
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--check"]):
+        print(__doc__)
+        return 2
+    if not SOURCE.is_dir():
+        print(f"sync: {SOURCE} is missing: use a complete checkout")
+        return 1
+    if not arguments:
+        for line in sync():
+            print(f"sync: {line}")
+        return 0
+    lines = differences()
+    for line in lines:
+        print(f"sync: {line}")
+    if lines:
+        print("sync: device/fedboard differs from shared/fedboard: run python3 tools/sync.py")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
