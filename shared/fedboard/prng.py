@@ -1,8 +1,8 @@
 """The project's only source of pseudo-randomness: the same stream on every interpreter.
 
-xorshift32 with the shifts 13, 17, 5 (Marsaglia, "Xorshift RNGs", 2003), held as two 16-bit halves so
-that no intermediate reaches 2**30: a step allocates nothing on a board with 31-bit small integers.
-It seeds start values, feedback matrices and the order of samples. It is not for secrets: see `auth`.
+xorshift32 with the shifts 13, 17, 5 (Marsaglia, "Xorshift RNGs", 2003), held as two 16-bit halves
+so that no intermediate reaches 2**30: a step allocates nothing on a board with 31-bit integers.
+It seeds start values, feedback matrices and the order of samples. Not for secrets: see `auth`.
 
     rng = Xorshift(mix(seed, LABEL, layer))      one stream a purpose, derived, never shared
     rng.below(n)                                 uniform in [0, n), n <= 16384
@@ -39,7 +39,7 @@ class Xorshift:
         self.lo = lo ^ ((lo << 5) & 0xFFFF)
 
     def below(self, n: int) -> int:
-        """The next uniform integer in [0, n), 1 <= n <= 16384 (so that hi * n stays below 2**30)."""
+        """The next uniform integer in [0, n), 1 <= n <= 16384 (so that hi * n < 2**30)."""
         self.next()
         return (self.hi * n) >> 16
 
