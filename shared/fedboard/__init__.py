@@ -5,7 +5,7 @@ socket, clock or file in here. Every noun is a module of its own, so importing t
 costs a board almost nothing.
 
     FedboardError        anything that fedboard raises on purpose; its text says the remedy
-      WireError          the peer's fault: bytes that are no frame, a wrong key, a message out of place
+      WireError          the peer's fault: no frame, a wrong key, a message out of place
       StateError         our fault: a call in the wrong order or with the wrong sizes
       DataError          the input's fault: a broken checkpoint, a spec or a sample that cannot be
 """

@@ -104,7 +104,7 @@ class Spec:
 
     def start_digest(self) -> "Any":
         """A SHA-256 object that has seen the spec: update() it with the parameters in order."""
-        h = auth.sha256()  # type: ignore[no-untyped-call]
+        h = auth.sha256()
         h.update(self.pack())
         return h
 
