@@ -1,0 +1,123 @@
+"""The channel over a hostile line: everything arrives once and in order, or not at all."""
+
+import random
+
+import pytest
+from fedboard import auth, wire
+from fedboard.channel import Channel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def pair(window=1, keyed=True):
+    node, hub = Channel(False), Channel(True)
+    a, b = auth.signers(b"k" * 32, b"n" * 16, b"h" * 16, "x") if keyed else (None, None)
+    node.start(a, b, window)
+    hub.start(b, a, window)
+    return node, hub
+
+
+def run(node, hub, line, n_expected, limit_ms=600_000):
+    """Shuttle bytes both ways through `line(data) -> data` until n_expected payloads came."""
+    got, back = [], []
+    for now_ms in range(0, limit_ms, 20):
+        got += [f.payload for f in hub.receive(line(node.outgoing(now_ms)))]
+        back += [f.payload for f in node.receive(line(hub.outgoing(now_ms)))]
+        if len(got) + len(back) >= n_expected and node.idle and hub.idle:
+            break
+    return got, back
+
+
+def noisy(seed, p_lost=0.0, p_flip=0.0, p_twice=0.0):
+    """A line that loses, damages and doubles whole writes, and damages single bytes."""
+    rng = random.Random(seed)
+
+    def line(data):
+        if data and rng.random() < p_lost:
+            return b""
+        data = bytes(b ^ 1 << rng.randrange(8) if rng.random() < p_flip else b for b in data)
+        return data + data if data and rng.random() < p_twice else data
+
+    return line
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("window", [1, 4])
+def test_clean_line(window, keyed):
+    node, hub = pair(window, keyed)
+    sent = [bytes([i]) * i for i in range(100)]
+    for payload in sent:
+        node.send(20, payload)
+        hub.send(21, payload)
+    got, back = run(node, hub, bytes, 200)
+    assert got == back == sent
+    assert node.n_bad == node.n_refused == node.n_repeated == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32), st.integers(1, 8), st.booleans())
+def test_hostile_line(seed, window, keyed):
+    node, hub = pair(window, keyed)
+    sent = [bytes([i % 251]) * (i % 60) for i in range(300)]  # sequence numbers wrap
+    for payload in sent:
+        node.send(20, payload)
+    for payload in sent[:50]:
+        hub.send(21, payload)
+    got, back = run(node, hub, noisy(seed, 0.05, 0.001, 0.1), 350)
+    assert got == sent
+    assert back == sent[:50]
+
+
+def test_a_lost_frame_in_a_window_is_repeated_early():
+    node, hub = pair(window=4)
+    for i in range(4):
+        node.send(20, bytes([i]))
+    first = node.outgoing(0)
+    frames = first.split(wire.FLAG + wire.FLAG)
+    assert len(frames) == 4
+    lost = wire.FLAG + wire.FLAG.join([b"", frames[1], b"", frames[2], b"", frames[3]])
+    assert hub.receive(lost) == []
+    assert node.receive(hub.outgoing(1)) == []
+    assert [f.payload for f in hub.receive(node.outgoing(2))] == [b"\0", b"\1", b"\2", b"\3"]
+    assert node.n_repeated == 0, "no timeout was needed"
+
+
+def test_replay_reflection_other_key_and_missing_tag_are_refused():
+    node, hub = pair()
+    node.send(20, b"pay")
+    data = node.outgoing(0)
+    assert len(hub.receive(data)) == 1
+    assert hub.receive(data) == []  # replayed
+    assert node.receive(data) == []  # reflected
+    stranger, _ = auth.signers(b"K" * 32, b"n" * 16, b"h" * 16, "x")
+    forged = wire.pack(20, 1, 0, 0, 99, b"pay", stranger.tag)
+    bare = wire.pack(20, 1, 0, 0, 99, b"pay")
+    assert hub.receive(forged + bare) == []
+    assert (hub.n_refused, node.n_refused) == (3, 1)
+    node.receive(hub.outgoing(0))
+    node.send(20, b"more")
+    assert [f.payload for f in hub.receive(node.outgoing(9999))] == [b"more"]
+
+
+def test_an_unkeyed_channel_refuses_tagged_frames():
+    _, hub = pair(keyed=False)
+    assert hub.receive(wire.pack(20, 0, 0, 0, 1, b"x", lambda d: b"t" * 8)) == []
+    assert hub.n_refused == 1
+
+
+def test_two_ends_do_not_answer_each_others_noise_for_ever():
+    node, hub = pair()
+    node.receive(b"boot text" + wire.FLAG)
+    sizes = []
+    for now_ms in range(0, 2000, 20):
+        data = node.outgoing(now_ms)
+        hub.receive(b"?" + data)
+        sizes.append(len(data) + len(back := hub.outgoing(now_ms)))
+        node.receive(b"?" + back)
+    assert sum(1 for size in sizes if size) <= 4
+
+
+def test_nothing_is_taken_before_a_session():
+    hub = Channel(True)
+    assert hub.receive(wire.pack(20, 0, 0, 0, 1, b"x")) == []
+    assert hub.outgoing(0) == b""
