@@ -4,9 +4,10 @@ import hashlib
 import hmac
 
 import pytest
-from fedboard import DataError, auth
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fedboard import DataError, auth
 
 # RFC 4231, cases 1, 2, 3, 4, 6, 7: (key, data, HMAC-SHA-256)
 RFC_4231 = [
@@ -40,7 +41,12 @@ def test_tag_is_the_truncated_hmac(key, data):
 
 def test_each_direction_nonce_and_name_has_its_own_key():
     signers = []
-    for node, hub, name in [(b"n", b"h", "a"), (b"m", b"h", "a"), (b"n", b"g", "a"), (b"n", b"h", "b")]:
+    for node, hub, name in [
+        (b"n", b"h", "a"),
+        (b"m", b"h", "a"),
+        (b"n", b"g", "a"),
+        (b"n", b"h", "b"),
+    ]:
         signers += auth.signers(b"k" * 32, node * 16, hub * 16, name)
     assert len({s.tag(b"data") for s in signers}) == len(signers)
 

@@ -3,10 +3,11 @@
 import random
 
 import pytest
-from fedboard import auth, wire
-from fedboard.channel import Channel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fedboard import auth, wire
+from fedboard.channel import Channel
 
 
 def pair(window=1, keyed=True):
