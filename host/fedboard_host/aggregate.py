@@ -1,0 +1,206 @@
+"""Merging updates: streaming integer sums in NumPy, memory O(model) however many boards there are.
+
+    acc[i] += weight * change[i]              on each update, int64: exact, so in any order the same
+    model   = merge(acc, total weight)        once, at the round's close
+
+A layer is averaged over the boards that trained it (its own total weight); a board that left an
+entry out counts there as no change. All state is integers: bit-identical on every machine, and
+restored from a checkpoint it goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedboard import DataError, StateError
+from fedboard.model import Spec
+
+Ints = NDArray[np.int64]
+Update = Sequence[tuple[int, "array[int]", "array[int]"]]  # (layer, indices in it, changes)
+
+MAX_WEIGHT = 1 << 24  # of one update
+MAX_TOTAL = 1 << 36  # of a round: times a change (17 bits) and the master's 8 it stays in int64
+MASTER_BITS = 8  # fractional bits that the host keeps of each parameter
+AVERAGE_BITS = 16  # and of the running average
+
+
+class Merger(ABC):
+    """start() or restore() first; then per round add()* and merge()."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.n_updates = 0
+        self._acc: Ints = np.zeros(spec.n_params, np.int64)
+        self._totals = [0] * spec.n_layers
+        self._limits = _limits(spec)
+
+    def weight(self, n_samples: int) -> int:
+        """What an update over so many samples counts."""
+        return n_samples
+
+    def add(self, update: Update, weight: int) -> None:
+        """Take one board's changes, as update.parse_update() returns them."""
+        if not 0 < weight <= MAX_WEIGHT:
+            raise StateError(f"an update's weight is 1 to {MAX_WEIGHT}, not {weight}")
+        if max(self._totals) + weight > MAX_TOTAL:
+            raise StateError("too many updates for one round: the sums could overflow")
+        for l, indices, values in update:
+            at = self.spec.at(l)
+            acc = self._acc[at : at + self.spec.n_layer_params(l)]
+            where = np.asarray(indices, dtype=np.intp)
+            acc[where] += np.asarray(values, dtype=np.int64) * weight
+            self._totals[l] += weight
+        self.n_updates += 1
+
+    def drop(self) -> None:
+        """Forget this round's updates."""
+        self._acc[:] = 0
+        self._totals = [0] * self.spec.n_layers
+        self.n_updates = 0
+
+    def merge(self) -> array[int]:
+        """The model after this round; a layer that nobody trained stays. The sums start over."""
+        for l, total in enumerate(self._totals):
+            if total:
+                at, end = self.spec.at(l), self.spec.at(l + 1)
+                self._merge_layer(at, end, self._acc[at:end], total)
+        self._after()
+        self.drop()
+        return self.params()
+
+    @abstractmethod
+    def start(self, params: array[int]) -> None:
+        """Begin with this model."""
+
+    @abstractmethod
+    def params(self) -> array[int]:
+        """The model that boards get."""
+
+    def result(self) -> array[int]:
+        """The model to use and to evaluate: params(), or their running average."""
+        return self.params()
+
+    @abstractmethod
+    def state(self) -> dict[str, Ints]:
+        """All that restore() needs to go on bit-identically, between two rounds."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Ints]) -> None:
+        """Raises DataError for what is not this merger's state."""
+
+    @abstractmethod
+    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None: ...
+
+    def _after(self) -> None:  # noqa: B027 - a hook
+        """Called once a round, when all layers are merged."""
+
+    def _checked(self, state: Mapping[str, Ints], key: str) -> Ints:
+        value = state.get(key)
+        if value is None or value.shape != (self.spec.n_params,) or value.dtype != np.int64:
+            raise DataError(f"the checkpoint has no '{key}' of this model: another strategy's?")
+        return value.copy()
+
+
+class MeanMerger(Merger):
+    """Weighted mean of the changes, added to a master with MASTER_BITS more bits than int16.
+
+    average_shift > 0: result() is a running average with the factor 2**-average_shift. Its first
+    rounds are a plain mean, so that it does not start cold.
+    """
+
+    def __init__(self, spec: Spec, average_shift: int = 0) -> None:
+        super().__init__(spec)
+        self.average_shift = average_shift
+        self._master: Ints = np.zeros(spec.n_params, np.int64)
+        self._average: Ints = np.zeros(spec.n_params, np.int64)
+        self._n_merges = 0
+
+    def start(self, params: array[int]) -> None:
+        self.spec.check(params)
+        self._master = np.asarray(params, dtype=np.int64) << MASTER_BITS
+        self._average = self._master << (AVERAGE_BITS - MASTER_BITS)
+        self._n_merges = 0
+
+    def params(self) -> array[int]:
+        return self._rounded(self._master, MASTER_BITS)
+
+    def result(self) -> array[int]:
+        if not self.average_shift:
+            return self.params()
+        return self._rounded(self._average, AVERAGE_BITS)
+
+    def state(self) -> dict[str, Ints]:
+        return {
+            "master": self._master.copy(),
+            "average": self._average.copy(),
+            "n_merges": np.array([self._n_merges], np.int64),
+        }
+
+    def restore(self, state: Mapping[str, Ints]) -> None:
+        self._master = self._checked(state, "master")
+        self._average = self._checked(state, "average")
+        self._n_merges = int(state["n_merges"][0]) if "n_merges" in state else 0
+
+    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
+        change = ((acc << MASTER_BITS) * 2 + total) // (2 * total)  # rounded, halves up
+        limit = self._limits[at:end] << MASTER_BITS
+        self._master[at:end] = np.clip(self._master[at:end] + change, -limit, limit)
+
+    def _after(self) -> None:
+        self._n_merges += 1
+        n = min(self._n_merges, 1 << self.average_shift)
+        self._average += ((self._master << (AVERAGE_BITS - MASTER_BITS)) - self._average) // n
+
+    def _rounded(self, values: Ints, bits: int) -> array[int]:
+        rounded = (values + (1 << bits >> 1)) >> bits
+        return _to_array(np.clip(rounded, -self._limits, self._limits))
+
+
+class TruncatedMerger(Merger):
+    """TIFeD's: the plain mean of the boards' parameters, truncated toward zero. Equal weights."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._params: Ints = np.zeros(spec.n_params, np.int64)
+
+    def weight(self, n_samples: int) -> int:
+        return 1
+
+    def start(self, params: array[int]) -> None:
+        self.spec.check(params)
+        self._params = np.asarray(params, dtype=np.int64)
+
+    def params(self) -> array[int]:
+        return _to_array(self._params)
+
+    def state(self) -> dict[str, Ints]:
+        return {"params": self._params.copy()}
+
+    def restore(self, state: Mapping[str, Ints]) -> None:
+        self._params = self._checked(state, "params")
+
+    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
+        sums = self._params[at:end] * total + acc
+        mean = np.sign(sums) * (np.abs(sums) // total)
+        limit = self._limits[at:end]
+        self._params[at:end] = np.clip(mean, -limit, limit)
+
+
+def _limits(spec: Spec) -> Ints:
+    """The largest magnitude of each parameter."""
+    limits: Ints = np.empty(spec.n_params, np.int64)
+    for l in range(spec.n_layers):
+        at, end = spec.at(l), spec.at(l + 1)
+        n_in, n_out = spec.shape(l)
+        limits[at : at + n_in * n_out] = spec.limit_at(l, at)
+        limits[at + n_in * n_out : end] = spec.limit_at(l, end - 1)
+    return limits
+
+
+def _to_array(values: Ints) -> array[int]:
+    return array("h", values.astype("<i2").tobytes())

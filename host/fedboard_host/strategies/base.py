@@ -1,0 +1,69 @@
+"""A strategy: what each board is asked to do in a round, and how their updates become one model.
+
+    plan(spec, boards, round) -> {board: Work}        layers, passes, rate, how much to send
+    merger(spec) -> aggregate.Merger                  streaming sums, merged at the round's close
+
+A subclass is a frozen dataclass: its fields are its parameters, checked on construction. They come
+from a configuration file through strategies.make(), which names typos.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedboard import DataError
+from fedboard.model import Spec
+from fedboard_host.aggregate import Merger
+
+
+@dataclass(frozen=True, slots=True)
+class BoardInfo:
+    """What a board said in HELLO and STATUS."""
+
+    name: str
+    uid: str  # hexadecimal
+    firmware: str = ""
+    kernels: str = ""
+    free_ram: int = 0  # bytes; 0: it cannot tell
+    n_samples: int = 0
+    n_in: int = 0
+    version: int = 0  # of the model that it holds; 0: none
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One board's part in one round; the fields are messages.Task's."""
+
+    layers: int  # bit l set: layer l is trained
+    epochs: int = 1
+    batch: int = 1
+    rate: int = 0  # 0: the rule's own
+    top_permille: int = 1000
+    bits: int = 16
+    n_max: int = 0
+    carry: bool = True
+
+
+@dataclass(frozen=True)
+class Strategy(ABC):
+    """See the module."""
+
+    name: ClassVar[str] = ""
+
+    @abstractmethod
+    def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
+        """A Work for each of `boards`, by name. Depends on nothing but its arguments."""
+
+    @abstractmethod
+    def merger(self, spec: Spec) -> Merger:
+        """A fresh merger for this model."""
+
+
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Raise DataError unless low <= value <= high."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise DataError(f"{name} = {value}: use a whole number from {low} to {high}")

@@ -1,0 +1,61 @@
+"""Federated averaging (McMahan et al., 2017) over integers, dense or with Top-P% updates.
+
+Each board trains all layers on its own samples; the changes are averaged, weighted by samples.
+What a board does not send stays with it as residual and counts in its next update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedboard import DataError
+from fedboard.model import Spec
+from fedboard_host.aggregate import MeanMerger, Merger
+from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range
+
+
+@dataclass(frozen=True)
+class FedAvg(Strategy):
+    name = "fedavg"
+
+    epochs: int = 1
+    batch: int = 1  # samples a weight update
+    rate: int = 0  # 0: the rule's own. "fedboard": a right shift; "tifed": a divisor
+    top_percent: float = 100.0  # of each layer's changes, the largest to send
+    bits: int = 16  # a value of an update
+    n_max: int = 0  # samples a pass at most; 0: all
+    carry: bool = True  # keep what was not sent as residual
+    average_shift: int = 0  # evaluate and store a running average of factor 2**-this; 0: none
+
+    def __post_init__(self) -> None:
+        check_range("epochs", self.epochs, 1, 255)
+        check_range("batch", self.batch, 1, 255)
+        check_range("rate", self.rate, 0, 65535)
+        check_range("bits", self.bits, 1, 16)
+        check_range("n_max", self.n_max, 0, 1 << 20)
+        check_range("average_shift", self.average_shift, 0, 8)
+        if not isinstance(self.carry, bool):
+            raise DataError(f"carry = {self.carry}: use true or false")
+        permille(self.top_percent)
+
+    def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
+        work = Work(
+            layers=(1 << spec.n_layers) - 1, epochs=self.epochs, batch=self.batch, rate=self.rate,
+            top_permille=permille(self.top_percent), bits=self.bits, n_max=self.n_max,
+            carry=self.carry,
+        )
+        return {board.name: work for board in boards}
+
+    def merger(self, spec: Spec) -> Merger:
+        return MeanMerger(spec, self.average_shift)
+
+
+def permille(percent: float) -> int:
+    """A percentage in tenths of a percent, as the wire has it. Raises DataError."""
+    if isinstance(percent, bool) or not isinstance(percent, int | float):
+        raise DataError(f"top_percent = {percent}: use a number from 0.1 to 100")
+    value = round(percent * 10)
+    if not 1 <= value <= 1000:
+        raise DataError(f"top_percent = {percent}: use a number from 0.1 to 100")
+    return value
