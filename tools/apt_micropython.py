@@ -62,7 +62,8 @@ def fetch(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as folder:
         work = Path(folder)
-        for name in ("state/lists/partial", "cache/archives/partial", "sources", "log", "made/root"):
+        folders = "state/lists/partial", "cache/archives/partial", "sources", "log", "made/root"
+        for name in folders:
             (work / name).mkdir(parents=True)
         (work / "state" / "status").touch()  # nothing is installed: all dependencies are fetched
         (work / "sources" / "suite.sources").write_text("\n\n".join(stanzas) + "\n")
@@ -88,7 +89,8 @@ def sources(etc: Path, codename: str, suite: str) -> list[str]:
         stanzas += [fields(stanza) for stanza in re.split(r"\n\s*\n", text) if stanza.strip()]
     for path in [etc / "sources.list", *sorted(etc.glob("sources.list.d/*.list"))]:
         if path.is_file():
-            stanzas += [found for line in path.read_text().splitlines() if (found := one_line(line))]
+            lines = path.read_text().splitlines()
+            stanzas += [found for line in lines if (found := one_line(line))]
     result = []
     for stanza in stanzas:
         serves = (

@@ -32,7 +32,8 @@ def differences(source: Path = SOURCE, mirror: Path = MIRROR) -> list[str]:
     """One line for each file of the mirror that is missing, changed or stale."""
     wanted, present = files(source), files(mirror)
     lines = [f"missing: {name}" for name in wanted if name not in present]
-    lines += [f"changed: {name}" for name in wanted if present.get(name, wanted[name]) != wanted[name]]
+    both = wanted.keys() & present.keys()
+    lines += [f"changed: {name}" for name in sorted(both) if present[name] != wanted[name]]
     lines += [f"stale: {name}" for name in present if name not in wanted]
     return lines
 

@@ -1,0 +1,75 @@
+"""Fixtures that every test may use, and the loud line about interpreters that are missing.
+
+    micropython    command (list) of MicroPython's unix port         real_data   ../shared/data
+    wasm           command (list) of MicroPython in WebAssembly
+    board_runtime  each interpreter in turn, for interpreters.run()
+
+Without such an interpreter the test is skipped; in CI (CI=true) it fails.
+"""
+
+from __future__ import annotations
+
+import os
+
+# One thread for each process: tests run whole fleets on two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import interpreters
+
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+_MISSING: dict[str, str] = {}
+
+# No deadline: these tests run on slow and busy machines. CI repeats the same examples every time.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if IN_CI else "local")
+
+
+def _need(name: str) -> interpreters.Runtime:
+    found = interpreters.runtime(name)
+    if found.command is None:
+        _MISSING[name] = found.note
+        text = f"no {name} interpreter: {found.note}"
+        if IN_CI:
+            pytest.fail(text)
+        pytest.skip(text)
+    return found
+
+
+@pytest.fixture(scope="session")
+def micropython() -> list[str]:
+    """The command that starts MicroPython's unix port."""
+    return list(_need("micropython").command or [])
+
+
+@pytest.fixture(scope="session")
+def wasm() -> list[str]:
+    """The command that starts MicroPython in WebAssembly (see tools/wasm_micropython.mjs)."""
+    return list(_need("wasm").command or [])
+
+
+@pytest.fixture(params=interpreters.NAMES)
+def board_runtime(request: pytest.FixtureRequest) -> interpreters.Runtime:
+    """Each interpreter in turn."""
+    return _need(request.param)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets beside the checkout; most people have none, so tests skip."""
+    folder = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real data: this test needs the data sets in ../shared/data")
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, note in _MISSING.items():
+        terminalreporter.write_line(f"!!! NOT TESTED on {name}: {note}", red=True, bold=True)
