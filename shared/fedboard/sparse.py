@@ -7,6 +7,7 @@
 Bits fill a byte from its lowest. A gap counts the entries left out since the last one; r follows
 from n and k alone (Golomb 1966, Rice 1979); where k = n there are no gaps to tell. A value is
 ±magnitude << shift with 1 <= magnitude <= 2**(bits - 1): zero needs no code, as it is never sent.
+But in a dense part (128 is added to its `bits`) all n values come, as two's complement.
 A stream takes about k * bits + log2 C(n, k) bits, and never more than max_bytes() tells.
 """
 
@@ -33,15 +34,30 @@ def rice_parameter(n: int, k: int) -> int:
 
 
 class Part:
-    """One layer's share of a stream: k of n entries, from parameter `at` on."""
+    """One layer's share of a stream: k of n entries, from parameter `at` on; dense: all of them."""
 
-    def __init__(self, layer: int, at: int, n: int, k: int, bits: int, shift: int) -> None:
+    def __init__(
+        self, layer: int, at: int, n: int, k: int, bits: int, shift: int = 0, dense: bool = False
+    ) -> None:
         self.layer = layer
         self.at = at
         self.n = n
         self.k = k
         self.bits = bits
         self.shift = shift
+        self.dense = dense
+
+    def n_bits(self) -> int:
+        """The bits of a stream with the least gaps."""
+        if self.k in (0, self.n):
+            return self.k * self.bits
+        return self.k * (self.bits + 1 + rice_parameter(self.n, self.k))
+
+    def n_gap_bits(self) -> int:
+        """The most bits that its gaps may add."""
+        if self.k in (0, self.n):
+            return 0
+        return (self.n - self.k) >> rice_parameter(self.n, self.k)
 
 
 def pack_meta(parts: "Sequence[Part]") -> bytes:
@@ -49,7 +65,8 @@ def pack_meta(parts: "Sequence[Part]") -> bytes:
     data = bytearray(1)
     for p in parts:
         mask |= 1 << p.layer
-        data.extend(bytes((p.k & 0xFF, p.k >> 8 & 0xFF, p.k >> 16, p.bits, p.shift)))
+        bits = p.bits | 0x80 if p.dense else p.bits
+        data.extend(bytes((p.k & 0xFF, p.k >> 8 & 0xFF, p.k >> 16, bits, p.shift)))
     data[0] = mask
     return bytes(data)
 
@@ -65,49 +82,35 @@ def unpack_meta(spec: "Spec", meta: bytes) -> "list[Part]":
         if not mask >> l & 1:
             continue
         if at + 5 > len(meta):
-            break
+            raise WireError("update whose head is cut short")
         n = spec.n_layer_params(l)
         k = meta[at] | meta[at + 1] << 8 | meta[at + 2] << 16
-        bits = meta[at + 3]
+        dense = meta[at + 3] >= 0x80
+        bits = meta[at + 3] & 0x7F
         shift = meta[at + 4]
-        if k > n or not 1 <= bits <= MAX_BITS or bits - 1 + shift > MAX_BITS - 1:
+        if k > n or (dense and k < n) or not 1 <= bits <= MAX_BITS - shift:
             raise WireError(f"layer {l} cannot have {k} changes of {bits} bits << {shift}")
-        parts.append(Part(l, spec.at(l), n, k, bits, shift))
+        parts.append(Part(l, spec.at(l), n, k, bits, shift, dense))
         at += 5
-    if at != len(meta) or at != 1 + 5 * _n_ones(mask):
-        raise WireError(f"update whose head of {len(meta)} bytes is of a wrong length")
+    if at != len(meta):
+        raise WireError(f"update whose head has {len(meta)} bytes where {at} belong")
     return parts
 
 
 def min_bytes(parts: "Sequence[Part]") -> int:
     """The least bytes that a stream of these parts can have."""
-    return (_n_bits(parts) + 7) // 8
+    n_bits = 0
+    for p in parts:
+        n_bits += p.n_bits()
+    return (n_bits + 7) // 8
 
 
 def max_bytes(parts: "Sequence[Part]") -> int:
     """The most bytes that a stream of these parts can have, whatever the entries are."""
-    n_bits = _n_bits(parts)
-    for p in parts:
-        if 0 < p.k < p.n:
-            n_bits += (p.n - p.k) >> rice_parameter(p.n, p.k)
-    return (n_bits + 7) // 8
-
-
-def _n_bits(parts: "Sequence[Part]") -> int:
     n_bits = 0
     for p in parts:
-        n_bits += p.k * p.bits
-        if 0 < p.k < p.n:
-            n_bits += p.k * (1 + rice_parameter(p.n, p.k))
-    return n_bits
-
-
-def _n_ones(mask: int) -> int:
-    n = 0
-    while mask:
-        n += mask & 1
-        mask >>= 1
-    return n
+        n_bits += p.n_bits() + p.n_gap_bits()
+    return (n_bits + 7) // 8
 
 
 class Encoder:
@@ -119,16 +122,21 @@ class Encoder:
         self._n = 0  # how many
         self._r = -1  # -1: no gaps
         self._bits = 0
+        self._dense = False
         self._next = 0
 
     def part(self, p: Part) -> None:
         """Begin the next part: its entries must come in index order."""
         self._r = rice_parameter(p.n, p.k) if 0 < p.k < p.n else -1
         self._bits = p.bits
+        self._dense = p.dense
         self._next = 0
 
     def entry(self, index: int, value: int) -> None:
-        """value: the coded one, ±1 to ±2**(bits - 1); the part's shift is not applied here."""
+        """value: the coded one, ±1 to ±2**(bits - 1); the part's shift is not applied here.
+
+        In a dense part the indices count up by one, and values are -2**(bits - 1) to the other end.
+        """
         data = self.data
         acc = self._acc
         n = self._n
@@ -147,7 +155,10 @@ class Encoder:
             data.append(acc & 0xFF)
             acc >>= 8
             n -= 8
-        code = -2 * value - 1 if value < 0 else 2 * value - 2
+        if self._dense:
+            code = value & ((1 << self._bits) - 1)
+        else:
+            code = -2 * value - 1 if value < 0 else 2 * value - 2
         acc |= code << n
         n += self._bits
         while n >= 8:
@@ -190,7 +201,7 @@ class Decoder:
         self._acc = 0
         self._n = 0
         self._zeros = -1  # of the gap that is being read; -1: its end has been seen
-        self.part = Part(0, 0, 0, 0, 1, 0)
+        self.part = Part(0, 0, 0, 0, 1)
         self.index = -1
         self.value = 0
 
@@ -256,8 +267,12 @@ class Decoder:
             if self.index >= p.n:
                 raise WireError(f"index beyond the {p.n} parameters of layer {p.layer}")
             self._zeros = 0
-        magnitude = ((acc & ((1 << p.bits) - 1)) >> 1) + 1 << p.shift
-        self.value = -magnitude if acc & 1 else magnitude
+        code = acc & ((1 << p.bits) - 1)
+        if p.dense:
+            value = code - (code >> p.bits - 1 << p.bits)
+        else:
+            value = -1 - (code >> 1) if code & 1 else 1 + (code >> 1)
+        self.value = value << p.shift
         self._acc = acc >> p.bits
         self._n = n - need
         self._at = at
