@@ -1,0 +1,360 @@
+"""home.toml: who takes part in a federation, what is learned and when a round is over.
+
+    [federation]  name, folder, rounds, quorum, deadline_s, seed, key_file, strategy, and the
+                  strategy's parameters: top_percent, bits, epochs, batch, rate, ...
+    [model]       layers, rule, seed
+    [[board]]     name, link                           one table a board
+    [network]     listen                               boards that dial in over WiFi; needs a key
+    [evaluate]    data                                 held-out samples, judged after every round
+
+Reading is strict: an unknown key, a wrong type or a value out of range is a DataError that names
+file, line and remedy, one line for each problem found. Relative paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedboard import DataError
+from fedboard_host import strategies
+
+RULES = ("fedboard", "tifed")
+# What a board's link may begin with; "network": the board dials in, see [network].
+LINKS = ("serial:", "socket://", "rfc2217://", "process:", "network")
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,24}\Z")  # as session.Identity wants it
+
+
+@dataclass(frozen=True)
+class BoardEntry:
+    """One [[board]]. link: "serial:/dev/ttyACM0", "process:micropython main.py", "network", ..."""
+
+    name: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """A checked home.toml. quorum 0: a round waits for all boards, but for its deadline."""
+
+    path: Path
+    name: str
+    folder: Path
+    boards: tuple[BoardEntry, ...]
+    layers: tuple[int, ...]
+    strategy: strategies.Strategy
+    rule: str = "fedboard"
+    rounds: int = 50
+    quorum: int = 0
+    deadline_s: float = 120.0
+    seed: int = 1
+    key_file: Path | None = None
+    listen: tuple[str, int] | None = None
+    evaluate: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a key may hold: a kind, and a range or a choice of values."""
+
+    kind: str  # int, number, flag, text, file, ints
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+
+
+_FEDERATION = {
+    "name": _Key("text"),
+    "folder": _Key("file"),
+    "rounds": _Key("int", 1, 1_000_000),
+    "quorum": _Key("int", 0, 10_000),
+    "deadline_s": _Key("number", 1, 7 * 86_400),
+    "seed": _Key("int", 0, 0xFFFFFFFF),
+    "key_file": _Key("file"),
+    "strategy": _Key("text", choices=tuple(strategies.names())),
+}
+_STRATEGY = {
+    "top_percent": _Key("number", 0.1, 100),
+    "bits": _Key("int", 4, 16),
+    "epochs": _Key("int", 1, 255),
+    "batch": _Key("int", 1, 255),
+    "rate": _Key("int", 0, 32767),
+    "n_max": _Key("int", 0, 1 << 20),
+    "average_shift": _Key("int", 0, 8),
+    "carry": _Key("flag"),
+    "rotate": _Key("flag"),
+}
+# What fedavg does unless told otherwise: the demo's thrift.
+THRIFT = {"top_percent": 5.0, "bits": 4}
+_TABLES: dict[str, dict[str, _Key]] = {
+    "federation": {**_FEDERATION, **_STRATEGY},
+    "model": {
+        "layers": _Key("ints", 1, 4096),
+        "rule": _Key("text", choices=RULES),
+    },
+    "board": {"name": _Key("text"), "link": _Key("text")},
+    "network": {"listen": _Key("text")},
+    "evaluate": {"data": _Key("file")},
+}
+
+
+def load(path: Path) -> Home:
+    """Read and check a home.toml. Raises DataError with a line for each problem."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file: write one, docs/home.md shows how (or try `fedboard demo`)"
+        ) from None
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Home:
+    """The Home in `text`; `path` is for messages and as the root of relative paths."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        line = f":{where[1]}" if where else ""
+        reason = re.sub(r" \(at .*\)", "", str(error))
+        raise DataError(f"{path}{line}: this is no TOML: {reason}") from None
+    return _Reader(tree, text, path).home()
+
+
+class _Reader:
+    """Walks the tree once and collects problems, each with the line it is on."""
+
+    def __init__(self, tree: dict[str, Any], text: str, path: Path) -> None:
+        self.tree = tree
+        self.path = path
+        self.lines = _find_lines(text)
+        self.problems: list[tuple[int, str]] = []
+        self.flagged: set[tuple[str | int, ...]] = set()
+
+    def home(self) -> Home:
+        for name in self.tree:
+            if name not in _TABLES:
+                self.problem((name,), f"unknown table [{name}]{_nearest(name, _TABLES)}")
+        federation = self.table("federation")
+        model = self.table("model")
+        boards = self.boards()
+        network = self.table("network")
+        evaluate = self.table("evaluate")
+        for table, values, key, remedy in (
+            ("federation", federation, "name", 'a name for the runs, like name = "kitchen"'),
+            ("model", model, "layers", "inputs, hidden units, classes, like layers = [64, 32, 10]"),
+        ):
+            if key not in values and (table, key) not in self.flagged:
+                self.problem((table,), f"[{table}] needs {key}: {remedy}")
+        if not self.tree.get("board") and "listen" not in network:
+            self.problem((), "no boards: add a [[board]] with name and link, or [network] listen")
+        listen = self.listen(network)
+        if listen and "key_file" not in federation:
+            self.problem(
+                ("network", "listen"),
+                "[network] needs key_file in [federation]: make a key with `fedboard key FILE`",
+            )
+        if any(b.link == "network" for b in boards) and not listen:
+            at = next(n for n, b in enumerate(boards) if b.link == "network")
+            self.problem(
+                ("board", at, "link"),
+                'a board with link = "network" dials in: add [network] listen = "0.0.0.0:4850"',
+            )
+        bits = federation.get("bits", 4)
+        if 8 < bits < 16:
+            self.problem(("federation", "bits"), f"bits = {bits}: use 4 to 8, or 16 for exact")
+        quorum = federation.get("quorum", 0)
+        if not listen and quorum > len(boards) > 0:
+            self.problem(
+                ("federation", "quorum"),
+                f"quorum = {quorum} of {len(boards)} boards: it is at most their number",
+            )
+        strategy = self.strategy(federation)
+        self.raise_problems()
+        root = self.path.parent
+        plain: dict[str, Any] = {
+            k: federation[k] for k in ("rounds", "quorum", "deadline_s", "seed") if k in federation
+        }
+        if "rule" in model:
+            plain["rule"] = model["rule"]
+        return Home(
+            path=self.path,
+            name=federation["name"],
+            folder=root / federation.get("folder", "runs/" + federation["name"]),
+            boards=tuple(boards),
+            layers=tuple(model["layers"]),
+            strategy=strategy,
+            key_file=root / federation["key_file"] if "key_file" in federation else None,
+            listen=listen,
+            evaluate=root / evaluate["data"] if "data" in evaluate else None,
+            **plain,
+        )
+
+    def strategy(self, federation: dict[str, Any]) -> strategies.Strategy:
+        """The strategy with its parameters, those of another strategy being problems."""
+        name = federation.get("strategy", "fedavg")
+        known = strategies.parameters(name)
+        params = {k: v for k, v in THRIFT.items() if k in known}
+        for key in _STRATEGY:
+            if key in federation and key not in known:
+                self.problem(
+                    ("federation", key), f"strategy {name} has no {key}: it has {', '.join(known)}"
+                )
+            elif key in federation:
+                params[key] = federation[key]
+        return strategies.make(name, params)
+
+    def table(self, name: str) -> dict[str, Any]:
+        """The sound values of one table."""
+        found = self.tree.get(name, {})
+        if not isinstance(found, dict):
+            self.problem((name,), f"{name} is a table: write [{name}] on a line of its own")
+            return {}
+        return self.values((name,), f"[{name}]", found, _TABLES[name])
+
+    def boards(self) -> list[BoardEntry]:
+        found = self.tree.get("board", [])
+        if not isinstance(found, list) or not all(isinstance(b, dict) for b in found):
+            self.problem(("board",), "boards are a list of tables: write [[board]], two brackets")
+            return []
+        boards: list[BoardEntry] = []
+        for n, entry in enumerate(found):
+            values = self.values(("board", n), "[[board]]", entry, _TABLES["board"])
+            for key in ("name", "link"):
+                if key not in values and ("board", n, key) not in self.flagged:
+                    self.problem(("board", n), f"[[board]] needs {key}")
+            name, link = values.get("name", ""), values.get("link", "")
+            if name and not _NAME.match(name):
+                self.problem(
+                    ("board", n, "name"), f'board name "{name}": use 1 to 24 letters, digits, - _ .'
+                )
+            if name in [b.name for b in boards]:
+                self.problem(("board", n, "name"), f'two boards are named "{name}": rename one')
+            if link and not (link == "network" or link.startswith(LINKS[:-1])):
+                self.problem(
+                    ("board", n, "link"),
+                    f'link = "{link}": use one of serial:PORT, socket://HOST:PORT, '
+                    "rfc2217://HOST:PORT, process:COMMAND, network",
+                )
+            if name and link:
+                boards.append(BoardEntry(name, link))
+        return boards
+
+    def listen(self, network: dict[str, Any]) -> tuple[str, int] | None:
+        if "listen" not in network:
+            return None
+        host, colon, port = network["listen"].rpartition(":")
+        if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+            self.problem(
+                ("network", "listen"),
+                f'listen = "{network["listen"]}": use ADDRESS:PORT, like "0.0.0.0:4850"',
+            )
+            return None
+        return host.strip("[]") or "0.0.0.0", int(port)
+
+    def values(
+        self, at: tuple[str | int, ...], title: str, found: dict[str, Any], keys: dict[str, _Key]
+    ) -> dict[str, Any]:
+        sound: dict[str, Any] = {}
+        for name, value in found.items():
+            key = keys.get(name)
+            if key is None:
+                self.problem((*at, name), f"unknown key {name} in {title}{_nearest(name, keys)}")
+                continue
+            reason = _check(key, value)
+            if reason:
+                self.problem((*at, name), f"{name} = {_show(value)}: {reason}")
+            else:
+                sound[name] = value
+        return sound
+
+    def problem(self, at: tuple[str | int, ...], text: str) -> None:
+        self.flagged.add(at)
+        while at and at not in self.lines:
+            at = at[:-1]
+        self.problems.append((self.lines.get(at, 0), text))
+
+    def raise_problems(self) -> None:
+        if self.problems:
+            lines = [
+                f"{self.path}:{line}: {text}" if line else f"{self.path}: {text}"
+                for line, text in sorted(self.problems)
+            ]
+            raise DataError("\n".join(lines))
+
+
+def _check(key: _Key, value: Any) -> str:
+    """Why the value cannot be, or ""."""
+    if key.kind in ("text", "file"):
+        if not isinstance(value, str) or not value:
+            return 'a text in quotes is wanted, like "kitchen"'
+        if key.choices and value not in key.choices:
+            return f"use one of {', '.join(key.choices)}{_nearest(value, key.choices)}"
+        return ""
+    if key.kind == "ints":
+        if not isinstance(value, list) or not all(type(n) is int for n in value):
+            return "a list of whole numbers is wanted, like [64, 32, 10]"
+        if not 2 <= len(value) <= 7:
+            return "2 to 7 numbers are wanted: inputs, hidden units, classes"
+        if not all(key.low <= n <= key.high for n in value):
+            return f"each number is {key.low:g} to {key.high:g}"
+        return ""
+    if key.kind == "flag":
+        return "" if isinstance(value, bool) else "true or false is wanted"
+    if type(value) is not int and (key.kind == "int" or type(value) is not float):
+        return "a whole number is wanted" if key.kind == "int" else "a number is wanted"
+    if not key.low <= value <= key.high:
+        return f"{key.low:g} to {key.high:.10g} is possible"
+    return ""
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _nearest(name: str, known: Any) -> str:
+    """: did you mean 'rounds'?  or the list of what there is."""
+    near = difflib.get_close_matches(name, list(known), 1, 0.6)
+    return f": did you mean {near[0]}?" if near else f": there are {', '.join(known)}"
+
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w\-. \"']+?)\s*\]\]?\s*(#.*)?$")
+_ASSIGN = re.compile(r"\s*([\w\-\"']+(?:\s*\.\s*[\w\-\"']+)*)\s*=")
+
+
+def _find_lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Path of a key -> its line (from 1): tomllib does not tell. Good enough for messages."""
+    lines: dict[tuple[str | int, ...], int] = {}
+    here: tuple[str | int, ...] = ()
+    counts: dict[str, int] = {}
+    quote = ""  # inside a multi-line string: what ends it
+    for number, line in enumerate(text.splitlines(), 1):
+        if quote:
+            quote = "" if quote in line else quote
+            continue
+        for mark in ('"""', "'''"):
+            if line.count(mark) % 2:
+                quote = mark
+        header = _HEADER.match(line)
+        assign = _ASSIGN.match(line)
+        if header:
+            here = tuple(part.strip().strip("\"'") for part in header[2].split("."))
+            if header[1] == "[[":
+                n = counts.get(str(here[-1]), 0)
+                counts[str(here[-1])] = n + 1
+                lines.setdefault(here, number)
+                here = (*here, n)
+            lines.setdefault(here, number)
+        elif assign:
+            parts = [part.strip().strip("\"'") for part in assign[1].split(".")]
+            for n in range(1, len(parts) + 1):
+                lines.setdefault((*here, *parts[:n]), number)
+    return lines

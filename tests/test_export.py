@@ -1,0 +1,128 @@
+"""Models leave and come back whole, and the C header computes what the board computes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from array import array
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedboard import DataError, checkpoint
+from fedboard.dfa import Network
+from fedboard.model import Spec, new_params
+from fedboard.prng import Xorshift
+from fedboard_host import export
+from fedboard_host.export import Model
+
+SPECS = [
+    Spec((64, 32, 10), "fedboard", 7),
+    Spec((64, 32, 10), "tifed", 7),
+    Spec((9, 13, 5, 3), "fedboard", 1),
+    Spec((9, 13, 5, 3), "tifed", 1),
+    Spec((20, 4), "tifed", 1),
+]
+
+
+def some_model(spec: Spec) -> Model:
+    """Random parameters, large enough to reach every piece of the activations."""
+    params = new_params(spec)
+    rng = Xorshift(5)
+    for l in range(spec.n_layers):
+        bound = min(spec.limit(l), 8191)
+        for i in range(spec.at(l), spec.at(l + 1)):
+            params[i] = rng.below(2 * bound + 1) - bound
+    return Model(spec, 12, params)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_npz_round_trip(spec: Spec, tmp_path: Path) -> None:
+    model = some_model(spec)
+    export.write_npz(tmp_path / "m.npz", model)
+    assert export.read_npz(tmp_path / "m.npz") == model
+    with np.load(tmp_path / "m.npz", allow_pickle=False) as data:
+        n_in, n_out = spec.shape(0)
+        assert data["W0"].shape == (n_out, n_in)
+        assert data["W0"][1, 2] == model.params[n_in + 2]
+        assert data["b0"][0] == model.params[n_in * n_out]
+
+
+def test_bin_is_a_checkpoint(tmp_path: Path) -> None:
+    model = some_model(SPECS[0])
+    export.write_bin(tmp_path / "model.bin", model)
+    with open(tmp_path / "model.bin", "rb") as file:
+        assert checkpoint.read_checkpoint(file.read) == (model.spec, 12, model.params)
+
+
+def test_damaged_npz(tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    with pytest.raises(DataError, match="no such file"):
+        export.read_npz(path)
+    path.write_bytes(b"PK\x03\x04nonsense")
+    with pytest.raises(DataError, match="no model"):
+        export.read_npz(path)
+    np.savez(path, W0=np.zeros(3))
+    with pytest.raises(DataError, match="no model"):
+        export.read_npz(path)
+    model = some_model(SPECS[0])
+    export.write_npz(path, model)
+    with np.load(path) as data:
+        arrays = dict(data)
+    arrays["W0"][0, 0] ^= 1
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match="digest"):
+        export.read_npz(path)
+    arrays["W0"] = arrays["W0"].T
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match="W0 is int16"):
+        export.read_npz(path)
+
+
+def test_unwritable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        export.write_bin(tmp_path / "file" / "model.bin", some_model(SPECS[0]))
+
+
+def test_name_in_c() -> None:
+    with pytest.raises(DataError, match="no name in C"):
+        export.c_header(some_model(SPECS[0]), "9 lives")
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_c_header_predicts_as_the_board(spec: Spec, tmp_path: Path) -> None:
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler: the header is not compiled")
+    model = some_model(spec)
+    export.write_c_header(tmp_path / "model.h", model, "net")
+    rng = Xorshift(9)
+    n_in = spec.sizes[0]
+    xs = [array("b", [rng.below(256) - 128 for _ in range(n_in)]) for _ in range(60)]
+    xs += [array("b", [-128] * n_in), array("b", [127] * n_in)]
+    rows = ",\n".join("{" + ", ".join(map(str, x)) + "}" for x in xs)
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "model.h"\n'
+        f"static const int8_t xs[][NET_N_IN] = {{\n{rows}\n}};\n"
+        "int main(void) {\n  int32_t out[NET_N_OUT];\n"
+        f"  for (int k = 0; k < {len(xs)}; k++) {{\n"
+        '    printf("%d:", net_predict(xs[k], out));\n'
+        '    for (int j = 0; j < NET_N_OUT; j++) printf(" %ld", (long)out[j]);\n'
+        '    printf("\\n");\n  }\n  return net_predict(xs[0], NULL) < 0;\n}\n'
+    )
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O2", "-fsanitize=undefined"]
+    built = subprocess.run(
+        [compiler, *flags, "-o", str(tmp_path / "a.out"), str(tmp_path / "main.c")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    printed = subprocess.run(
+        [str(tmp_path / "a.out")], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    net = Network(spec, model.params)
+    wanted = ""
+    for x in xs:
+        wanted += f"{net.predict(x)}: " + " ".join(str(v) for v in net.out) + "\n"
+    assert printed == wanted
