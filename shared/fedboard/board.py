@@ -14,13 +14,12 @@ the same update, byte for byte. Samples: len(samples), samples.n_in, samples.rea
 
 from array import array
 
-from fedboard import DataError, FedboardError, WireError, kernels, messages, prng
+from fedboard import DataError, FedboardError, WireError, kernels, messages, prng, update
 from fedboard.dfa import Network
 from fedboard.model import BLOCK, Spec, unpack_spec
 from fedboard.order import Order
 from fedboard.rebase import Rebase
 from fedboard.session import Denied, Identity, Node, Opened
-from fedboard.update import Update
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class Board:
         self._free_memory = free_memory
         self._log = log
         self._rebase: Rebase | None = None
-        self._update: Update | None = None  # trained and not yet settled
+        self._update: update.Update | None = None  # trained and not yet settled
         self._work: Iterator[None] | None = None
         self._now_ms = 0
         self._x = array("b", bytes(samples.n_in))
@@ -191,6 +190,11 @@ class Board:
             self._reload()
         if self.net is None:
             self.net = Network(spec, self.params)
+        if task.op == messages.TRAIN:
+            update.check(spec, task.layers, task.top_permille, task.bits)
+            self.net.configure(task.batch, task.layers, task.rate)
+        elif task.op != messages.EVALUATE:
+            raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
         if self._has(task):
             self._start(task)
 
@@ -290,7 +294,6 @@ class Board:
         assert net is not None
         if not task.flags & messages.CARRY:
             self._reload()
-        net.configure(task.batch, task.layers, task.rate)
         net.reset_counters()
         samples = self.samples
         x = self._x
@@ -309,7 +312,7 @@ class Board:
                 yield
         net.flush()
         self._progress(task, net, total)
-        self._update = Update(
+        self._update = update.Update(
             net.spec, self.params, self.base, net.layers, task.top_permille, task.bits
         )
         self._update.prepare()
@@ -326,15 +329,15 @@ class Board:
             self.node.send(message)
 
     def _upload(self, task: messages.Task) -> None:
-        update = self._update
+        ready = self._update
         net = self.net
-        assert update is not None
+        assert ready is not None
         assert net is not None
         if self.node.channel.open:  # else the host asks again when it is back
             self.node.transfer(
                 messages.Begin(what=messages.UPDATE, round=task.round, version=task.version,
-                               n_samples=net.n_seen, meta=update.meta()),
-                update.chunks(),
+                               n_samples=net.n_seen, meta=ready.meta()),
+                ready.chunks(),
             )
 
     def _on_accepted(self, accepted: messages.Accepted) -> None:

@@ -1,0 +1,327 @@
+"""A whole board against a hub, in memory: rounds, broken links, refusals, models too large."""
+
+import random
+from array import array
+
+import pytest
+
+from fedboard import messages, session
+from fedboard.board import Board
+from fedboard.dfa import Network
+from fedboard.model import MemoryBase, Spec, init_params, new_params
+from fedboard.order import Order
+from fedboard.prng import mix
+from fedboard.rebase import encode_delta
+from fedboard.update import Update, parse_update
+
+SPEC = Spec((12, 9, 4), "fedboard", seed=5)
+
+
+class Samples:
+    def __init__(self, n=40, n_in=12, seed=3):
+        rng = random.Random(seed)
+        self.n_in = n_in
+        self.rows = [
+            (array("b", [rng.randrange(-20, 100) for _ in range(n_in)]), rng.randrange(4))
+            for _ in range(n)
+        ]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def read(self, i, x):
+        row, label = self.rows[i]
+        for k in range(self.n_in):
+            x[k] = row[k]
+        return label
+
+
+class World:
+    """A board, a hub and the line between them; cut() is a link that breaks and comes back."""
+
+    def __init__(self, samples=None, **options):
+        self.lines = []
+        self.base = MemoryBase()
+        self.board = Board(
+            session.Identity("b", b"u", 2), None, self.base, Samples() if samples is None else samples,
+            random.Random(1).randbytes, log=self.lines.append, **options,
+        )  # fmt: skip
+        self.now_ms = 0
+        self.hub_events = []
+        self.cut(None)
+
+    def cut(self, _reason):
+        self.hub = session.Hub(None, random.Random(2).randbytes, knock=False)
+        self.hub.open(self.now_ms)
+        self.board.open(self.now_ms)
+        self.run_until(lambda: self.hub.joined)
+
+    def run_until(self, done, ticks=20_000):
+        for _ in range(ticks):
+            self.board.receive(self.hub.outgoing(self.now_ms), self.now_ms)
+            self.board.step(self.now_ms)
+            self.hub_events += self.hub.receive(self.board.outgoing(self.now_ms), self.now_ms)
+            if done():
+                return
+            self.now_ms += 5
+        raise AssertionError("nothing came of it in time")
+
+    def last(self, kind):
+        found = [e for e in self.hub_events if isinstance(e, kind)]
+        return found[-1] if found else None
+
+    def wait_for(self, kind):
+        n = len(self.hub_events)
+        self.run_until(lambda: any(isinstance(e, kind) for e in self.hub_events[n:]))
+        return self.last(kind)
+
+
+def make_task(params, version=1, round=1, **changes):
+    values = dict(
+        run=9, round=round, version=version, digest=SPEC.digest(params), op=messages.TRAIN,
+        flags=messages.CARRY, layers=3, epochs=2, batch=8, rate=0, top_permille=100, bits=4,
+        seed=77, spec=SPEC.pack(),
+    )  # fmt: skip
+    return messages.Task(**{**values, **changes})
+
+
+def send_model(world, params, version, old=None, base=0, spoil=False):
+    encoding, meta, data = encode_delta(SPEC, old, params)
+    if spoil:
+        data = bytes([data[0] ^ 1]) + data[1:]
+    begin = messages.Begin(
+        what=messages.MODEL, version=version, base=base, encoding=encoding, n_bytes=len(data),
+        digest=SPEC.digest(params), meta=meta,
+    )  # fmt: skip
+    world.hub.transfer(begin, [data])
+    return encoding
+
+
+def initial():
+    params = new_params(SPEC)
+    init_params(SPEC, params)
+    return params
+
+
+def expected_update(start, params, task, samples):
+    """What the board must send and hold: the same learning, done here by hand."""
+    base = MemoryBase()
+    base.begin(SPEC.pack())
+    base.write(start)
+    base.commit(1, b"12345678")
+    net = Network(SPEC, params)
+    net.configure(task.batch, task.layers, task.rate)
+    x = array("b", bytes(12))
+    for epoch in range(task.epochs):
+        order = Order(len(samples), mix(task.seed, task.round, epoch))
+        for _ in range(len(samples)):
+            label = samples.read(order.next(), x)
+            net.learn(x, label)
+    net.flush()
+    update = Update(SPEC, params, base, task.layers, task.top_permille, task.bits)
+    update.prepare()
+    data = b"".join(update.chunks())
+    return update, data
+
+
+def test_rounds_with_residual_and_sparse_models():
+    world = World()
+    start = initial()
+    task = make_task(start)
+    world.hub.send(task)
+    send_model(world, start, 1)
+    up = world.wait_for(session.Update)
+    mine = initial()
+    update, data = expected_update(start, mine, task, world.board.samples)
+    assert up.data == data
+    assert up.begin.n_samples == 80
+    assert world.board.params == mine
+    world.hub.send(messages.Accepted(round=1))
+    world.run_until(lambda: world.board._update is None)
+    update.settle()
+    assert world.board.params == mine
+    assert mine != start, "what was not sent stays as residual"
+
+    merged = array("h", start)
+    for layer, indices, values in parse_update(SPEC, 3, up.begin.meta, up.data):
+        for i, value in zip(indices, values, strict=True):
+            merged[SPEC.at(layer) + i] += value
+    world.hub.send(make_task(merged, version=2, round=2))
+    assert send_model(world, merged, 2, old=start, base=1) == 1, "sparse"
+    world.run_until(lambda: world.base.version == 2)
+    for i in range(SPEC.n_params):
+        mine[i] += merged[i] - start[i]
+    copy = array("h", bytes(2 * SPEC.n_params))
+    world.base.read(0, copy)
+    assert copy == merged
+    assert world.wait_for(session.Update).begin.round == 2
+    assert world.board.net.n_seen == 80
+
+
+def test_a_model_that_is_already_there_is_not_sent_again():
+    world = World()
+    start = initial()
+    world.hub.send(make_task(start))
+    send_model(world, start, 1)
+    world.wait_for(session.Update)
+    world.hub.send(make_task(start, round=2))
+    assert world.wait_for(session.Update).begin.round == 2
+
+
+@pytest.mark.parametrize("ticks", [1, 3, 5, 8, 12, 20, 40, 80, 100, 120, 150])
+def test_a_link_cut_anywhere_gives_the_same_update(ticks):
+    quiet, cut = World(), World()
+    start = initial()
+    for world in (quiet, cut):
+        world.hub.send(make_task(start))
+        send_model(world, start, 1)
+    reference = quiet.wait_for(session.Update)
+    count = 0
+
+    def gone():
+        nonlocal count
+        count += 1
+        return count >= ticks
+
+    cut.run_until(gone)
+    cut.cut("pulled the plug")
+    status = cut.last(session.Joined).status
+    cut.hub.send(make_task(start))
+    if status.version != 1:
+        send_model(cut, start, 1)
+    again = cut.wait_for(session.Update)
+    assert (again.data, again.begin.meta) == (reference.data, reference.begin.meta)
+    assert cut.board.params == quiet.board.params
+
+
+def test_training_goes_on_while_the_link_is_down():
+    world = World()
+    start = initial()
+    world.hub.send(make_task(start))
+    send_model(world, start, 1)
+    world.run_until(lambda: world.board.net is not None and world.board.net.n_seen > 3)
+    world.board.open(world.now_ms)
+    while world.board.step(world.now_ms):
+        pass
+    assert world.board.net.n_seen == 80
+    world.cut(None)
+    world.hub.send(make_task(start))
+    assert world.wait_for(session.Update).begin.n_samples == 80
+
+
+def test_a_refused_update_stays_on_the_board():
+    world = World()
+    start = initial()
+    world.hub.send(make_task(start))
+    send_model(world, start, 1)
+    world.wait_for(session.Update)
+    learned = array("h", world.board.params)
+    world.hub.send(messages.Refused(round=1, reason="too late"))
+    world.run_until(lambda: any("too late" in line for line in world.lines))
+    assert world.board.params == learned
+    assert world.board._update is None
+
+
+def test_without_carry_a_round_starts_from_the_model():
+    world = World()
+    start = initial()
+    world.hub.send(make_task(start, flags=0))
+    send_model(world, start, 1)
+    first = world.wait_for(session.Update)
+    world.hub.send(make_task(start, flags=0, seed=78))
+    world.wait_for(session.Update)
+    world.hub.send(make_task(start, flags=0))
+    assert world.wait_for(session.Update).data == first.data
+
+
+def test_a_damaged_model_is_asked_for_again_and_the_old_one_kept():
+    world = World()
+    start = initial()
+    world.hub.send(make_task(start))
+    send_model(world, start, 1, spoil=True)
+    error = world.wait_for(messages.Error)
+    assert error.code == messages.BAD_MODEL
+    assert "digest" in error.text
+    assert world.base.version == 0
+    send_model(world, start, 1)
+    world.wait_for(session.Update)
+    before = array("h", world.board.params)
+    other = array("h", [v + 1 for v in start])
+    world.hub.send(make_task(other, version=2, round=2))
+    send_model(world, other, 2, old=start, base=1, spoil=True)
+    world.wait_for(messages.Error)
+    assert (world.base.version, world.board.params) == (1, before)
+    send_model(world, other, 2)
+    assert world.wait_for(session.Update).begin.version == 2
+
+
+def test_a_model_too_large_is_refused_with_the_numbers():
+    world = World(free_memory=lambda: 8192 + 2 * SPEC.n_params - 1)
+    world.hub.send(make_task(initial()))
+    error = world.wait_for(messages.Error)
+    assert error.code == messages.NO_MEMORY
+    assert str(8192 + 2 * SPEC.n_params) in error.text
+    assert str(8192 + 2 * SPEC.n_params - 1) in error.text
+
+
+@pytest.mark.parametrize(
+    ("samples", "changes", "code", "word"),
+    [
+        (Samples(n=0), {}, messages.NO_SAMPLES, "record"),
+        (Samples(n_in=13), {}, messages.BAD_TASK, "13"),
+        (None, {"spec": b"\xff" * 12}, messages.BAD_TASK, "spec"),
+        (None, {"top_permille": 0}, messages.BAD_TASK, "permille"),
+        (None, {"bits": 17}, messages.BAD_TASK, "bits"),
+        (None, {"batch": 0}, messages.BAD_TASK, "batch"),
+        (None, {"layers": 8}, messages.BAD_TASK, "layers"),
+        (None, {"op": 7}, messages.BAD_TASK, "op"),
+    ],
+)
+def test_a_task_that_cannot_be_done_says_why(samples, changes, code, word):
+    world = World(samples)
+    start = initial()
+    world.hub.send(make_task(start, **changes))
+    send_model(world, start, 1)
+    error = world.wait_for(messages.Error)
+    assert error.code == code
+    assert word in error.text
+    if samples is None:
+        world.hub.send(make_task(start, round=2))
+        if world.base.version == 0:
+            send_model(world, start, 1)
+        assert world.wait_for(session.Update).begin.round == 2, "a bad task leaves no trace"
+
+
+def test_evaluation():
+    world = World()
+    start = initial()
+    world.hub.send(make_task(start, op=messages.EVALUATE))
+    send_model(world, start, 1)
+    metrics = world.wait_for(messages.Metrics)
+    net = Network(SPEC, start)
+    right = sum(net.predict(x) == label for x, label in world.board.samples.rows)
+    assert (metrics.n, metrics.n_correct) == (40, right)
+
+
+def test_a_sample_that_cannot_be_read_is_reported():
+    class Broken(Samples):
+        def read(self, i, x):
+            from fedboard import DataError
+
+            raise DataError("sample 7 is damaged: delete it")
+
+    world = World(Broken())
+    start = initial()
+    world.hub.send(make_task(start))
+    send_model(world, start, 1)
+    assert "delete it" in world.wait_for(messages.Error).text
+
+
+def test_order_visits_each_sample_once():
+    for n in [1, 2, 3, 7, 40, 100, 179, 1000, 20_000]:
+        for seed in range(5):
+            order = Order(n, seed)
+            assert sorted(order.next() for _ in range(n)) == list(range(n))
+    spread = Order(100, 1)
+    steps = {abs(spread.next() - spread.next()) for _ in range(40)}
+    assert min(steps) > 5
