@@ -43,7 +43,8 @@ class World:
         self.lines = []
         self.base = MemoryBase()
         self.board = Board(
-            session.Identity("b", b"u", 2), None, self.base, Samples() if samples is None else samples,
+            session.Identity("b", b"u", 2), None, self.base,
+            Samples() if samples is None else samples,
             random.Random(1).randbytes, log=self.lines.append, **options,
         )  # fmt: skip
         self.now_ms = 0
@@ -77,11 +78,11 @@ class World:
 
 
 def make_task(params, version=1, round=1, **changes):
-    values = dict(
-        run=9, round=round, version=version, digest=SPEC.digest(params), op=messages.TRAIN,
-        flags=messages.CARRY, layers=3, epochs=2, batch=8, rate=0, top_permille=100, bits=4,
-        seed=77, spec=SPEC.pack(),
-    )  # fmt: skip
+    values = {
+        "run": 9, "round": round, "version": version, "digest": SPEC.digest(params), "op": messages.TRAIN,
+        "flags": messages.CARRY, "layers": 3, "epochs": 2, "batch": 8, "rate": 0, "top_permille": 100, "bits": 4,
+        "seed": 77, "spec": SPEC.pack(),
+    }  # fmt: skip
     return messages.Task(**{**values, **changes})
 
 
