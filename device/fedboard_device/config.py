@@ -1,0 +1,152 @@
+"""A board's own settings, :/fedboard.json, which a new deployment leaves alone.
+
+    {"name": "kitchen", "key": "64 hex digits", "link": "usb" or "tcp", "host": "laptop.local:PORT",
+     "wifi": {"ssid": "...", "password": "..."}, "data_dir": "/fedboard_data", "watchdog_ms": 0,
+     "sensor": {"module": "sensor", "low": -1.0, "high": 1.0}}
+
+All are optional. Whatever is wrong becomes a line in Settings.problems and its default holds, in
+the end USB serial: a board with a broken file can still be reached. Values are never repeated
+there, because some are secrets. On a network a key is required.
+"""
+
+import json
+
+from fedboard import DataError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_TYPES = {
+    "name": (str, "a text"),
+    "key": (str, "a text"),
+    "link": (str, 'a text, "usb" or "tcp"'),
+    "host": (str, 'a text such as "192.168.1.10:PORT"'),
+    "data_dir": (str, "a text"),
+    "watchdog_ms": (int, "a whole number"),
+    "wifi": (dict, 'an object such as {"ssid": ..., "password": ...}'),
+    "sensor": (dict, 'an object such as {"module": "sensor"}'),
+}
+_WIFI = {"ssid": (str, "a text"), "password": (str, "a text")}
+_SENSOR = {
+    "module": (str, "a text"),
+    "low": ((int, float), "a number"),
+    "high": ((int, float), "a number"),
+}
+
+
+class Settings:
+    """What the file said, checked. `port` goes with `host`; key None: none."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.key: bytes | None = None
+        self.link = "usb"
+        self.host = ""
+        self.port = 0
+        self.data_dir = ""
+        self.watchdog_ms = 0
+        self.wifi: dict[str, Any] = {}
+        self.sensor: dict[str, Any] = {}
+        self.problems: list[str] = []
+
+
+def load(path: str) -> Settings:
+    """The settings in the file at `path`, or defaults where it is missing or wrong."""
+    settings = Settings()
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError:
+        return settings  # most boards on USB have none
+    try:
+        if text[:3] == b"\xef\xbb\xbf":  # Windows' editors
+            text = text[3:]
+        values = json.loads(text.decode())
+    except (ValueError, UnicodeError):
+        # The error's own text might quote the file.
+        settings.problems.append(f"{path} is no valid JSON, all defaults hold: check its commas")
+        return settings
+    if isinstance(values, dict):
+        _fill(settings, _checked(values, _TYPES, "", settings.problems))
+    else:
+        settings.problems.append(f"{path} is no JSON object, all defaults hold: use name: value")
+    return settings
+
+
+def _fill(settings: Settings, values: "dict[str, Any]") -> None:
+    problems = settings.problems
+    settings.wifi = _checked(values.get("wifi", {}), _WIFI, "wifi.", problems)
+    if settings.wifi and not settings.wifi.get("ssid"):
+        problems.append("wifi.ssid is missing: name the network")
+        settings.wifi = {}
+    settings.sensor = _checked(values.get("sensor", {}), _SENSOR, "sensor.", problems)
+    settings.name = values.get("name", "")
+    settings.data_dir = values.get("data_dir", "")
+    settings.watchdog_ms = max(0, values.get("watchdog_ms", 0))
+    if values.get("key"):
+        from fedboard.auth import parse_key
+
+        try:
+            settings.key = parse_key(values["key"])
+        except DataError as error:
+            problems.append(f"key: {error}")
+    if "host" in values:
+        host, _, port = values["host"].rpartition(":")
+        if host and port.isdigit() and 0 < int(port) < 65536:
+            settings.host = host
+            settings.port = int(port)
+        else:
+            problems.append('host must be an address and a port, such as "192.168.1.10:PORT"')
+    link = values.get("link", "tcp" if "host" in values else "usb")
+    if link not in ("usb", "tcp"):
+        problems.append(f'link must be "usb" or "tcp"{_hint(link, ("usb", "tcp"))}; USB is used')
+    elif link == "tcp":
+        if not settings.host:
+            problems.append("a tcp link needs the host's address in `host`; USB is used")
+        elif settings.key is None:
+            problems.append("a network needs a `key` of 64 hex digits, the host's; USB is used")
+        else:
+            settings.link = "tcp"
+
+
+def _checked(
+    values: "dict[str, Any]", types: "dict[str, Any]", prefix: str, problems: "list[str]"
+) -> "dict[str, Any]":
+    """Those of `values` whose name and type are right."""
+    right = {}
+    for name in values:
+        value = values[name]
+        if name not in types:
+            problems.append(f"unknown setting {prefix}{name}{_hint(name, types)}")
+            continue
+        kind, text = types[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            problems.append(f"{prefix}{name} must be {text}; its default holds")
+        else:
+            right[name] = value
+    return right
+
+
+def _hint(name: str, known: "Any") -> str:
+    best = ""
+    least = 1 + max(1, len(name) // 2)
+    for each in sorted(known):
+        d = _distance(name.lower(), each)
+        if d < least:
+            best = each
+            least = d
+    return f": did you mean {best}?" if best else ": known are " + ", ".join(sorted(known))
+
+
+def _distance(a: str, b: str) -> int:
+    """How many letters must be changed, put in or left out to make b of a (Levenshtein)."""
+    row = list(range(len(b) + 1))
+    for i in range(len(a)):
+        diagonal = row[0]
+        row[0] = i + 1
+        for j in range(len(b)):
+            changed = diagonal + (a[i] != b[j])
+            diagonal = row[j + 1]
+            row[j + 1] = min(changed, diagonal + 1, row[j] + 1)
+    return row[-1]

@@ -1,0 +1,179 @@
+"""The board's loop: bytes from the link into the Board, work, bytes back; sleep when all is done.
+
+    link.read -> board.receive -> board.step (one sample) -> board.outgoing -> link.write
+
+Training goes on while a network is away; a link that the board dials is dialled again, later and
+later. Ctrl-C ends run() with KeyboardInterrupt, at any time. Other errors are shown on the console
+and the session starts over; too many of them end the program.
+"""
+
+import gc
+import sys
+
+from fedboard import VERSION, DataError, WireError, messages
+from fedboard.board import Board
+from fedboard.session import Identity
+from fedboard_device import link, sensors, store, system
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fedboard_device.config import Settings
+
+IDLE_MS = 20  # the longest sleep: timers and the watchdog wait no longer
+SILENT_MS = 30000  # a network without a word for so long is dead: hosts ping each 5 s
+RETRY_MS = 1000  # before the second try to dial; doubles up to
+MAX_RETRY_MS = 32000
+MAX_ERRORS = 5  # unexpected ones between two rounds
+
+
+class Runner:
+    def __init__(self, settings: "Settings") -> None:
+        folder = settings.data_dir or ("" if system.DESKTOP else "/") + "fedboard_data"
+        self._link: link.Console | link.Tcp
+        if settings.link == "tcp":
+            self._link = link.Tcp(settings.host, settings.port, settings.wifi)
+        else:
+            self._link = link.Console()
+        uid = system.unique_id(folder)
+        name = settings.name or system.default_name(uid)
+        try:
+            identity = Identity(name, uid, self._link.window)
+        except DataError as error:
+            system.say(str(error))
+            name = "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
+            identity = Identity(name, uid, self._link.window)
+        self._base = store.FileBase(folder, system.say)
+        self._samples = sensors.stored(folder, system.say)
+        self._board = Board(
+            identity, settings.key, self._base, self._samples, system.entropy,
+            system.firmware(), system.free_memory, self._log,
+        )
+        self._watchdog = system.watchdog(settings.watchdog_ms)
+        self._up = False
+        self._retry_at_ms = 0
+        self._retry_ms = RETRY_MS
+        self._said = ""
+        self._n_errors = 0
+        where = f"{settings.host}:{settings.port}" if self._link.dials else "the console"
+        system.say(
+            f"{VERSION} is {name} on {system.firmware()}: {len(self._samples)} samples,"
+            f" model {self._base.version}, link {where}"
+        )
+
+    def loop(self) -> None:
+        """Serve the link for ever. Ends with KeyboardInterrupt, or OSError: the console is gone."""
+        while True:
+            try:
+                self._turn()
+            except WireError as error:
+                self._lost(f"the host broke the protocol ({error})")
+            except OSError as error:
+                if self._up and not self._link.dials:
+                    raise
+                self._lost(str(error))
+            except Exception as error:
+                self._n_errors += 1
+                if self._n_errors > MAX_ERRORS:
+                    raise
+                system.show(error)
+                self._lost("starting over")
+
+    def _turn(self) -> None:
+        now_ms = system.clock_ms()
+        if self._watchdog is not None:
+            self._watchdog.feed()
+        if not self._up and now_ms >= self._retry_at_ms:
+            self._dial()
+            now_ms = system.clock_ms()
+        board = self._board
+        data = b""
+        if self._up:
+            data = self._link.read()
+            if data:
+                board.receive(data, now_ms)
+        working = board.step(now_ms)
+        out = b""
+        if self._up:
+            out = board.outgoing(now_ms)
+            if out:
+                self._link.write(out)
+            if self._link.dials and now_ms - board.node.heard_ms > SILENT_MS:
+                self._lost("the host has fallen silent")
+        if not (data or working or out):
+            if self._up:
+                self._link.wait(IDLE_MS)
+            else:
+                system.sleep_ms(IDLE_MS)
+
+    def _dial(self) -> None:
+        self._link.open()
+        self._up = True
+        self._board.open(system.clock_ms())
+
+    def _lost(self, why: str) -> None:
+        """The link, or what was said on it, is void: start over, a dialled one after a while."""
+        self._log(why)
+        gc.collect()
+        if not self._link.dials:
+            self._board.open(system.clock_ms())
+            return
+        self._up = False
+        self._link.close()
+        self._retry_at_ms = system.clock_ms() + self._retry_ms
+        self._retry_ms = min(2 * self._retry_ms, MAX_RETRY_MS)
+
+    def _log(self, text: str) -> None:
+        """A line on the console, but not the same one over and over."""
+        if text == "joined":
+            self._retry_ms = RETRY_MS
+            self._n_errors = 0
+        if text != self._said:
+            self._said = text
+            system.say(text)
+
+    def close(self) -> None:
+        """An orderly end: say BYE, let go of files and link."""
+        try:
+            if self._up and self._board.node.channel.open:
+                self._board.node.cancel()
+                self._board.node.send(messages.Bye(reason="stopped"))
+                self._link.write(self._board.outgoing(system.clock_ms()))
+        except OSError:
+            pass  # the host is gone already
+        self._up = False
+        self._link.close()
+        self._base.close()
+        self._samples.close()
+
+
+def run(path: str = "") -> None:
+    """Be a board until Ctrl-C, which comes out of here. path: of fedboard.json; "": the usual."""
+    path = path or _argument() or ("" if system.DESKTOP else "/") + "fedboard.json"
+    runner = Runner(_settings(path))
+    gc.collect()
+    try:
+        runner.loop()
+    finally:
+        runner.close()
+
+
+def _argument() -> str:
+    """A desktop's `--config PATH`."""
+    arguments = getattr(sys, "argv", [])[1:]
+    if not system.DESKTOP or not arguments:
+        return ""
+    if len(arguments) != 2 or arguments[0] != "--config":
+        raise SystemExit("usage: main.py [--config fedboard.json]")
+    return str(arguments[1])
+
+
+def _settings(path: str) -> "Settings":
+    """Read the settings, say what is wrong with them, and free the memory of the code for it."""
+    from fedboard_device import config
+
+    settings = config.load(path)
+    for problem in settings.problems:
+        system.say("settings: " + problem)
+    if not system.DESKTOP:
+        del sys.modules["fedboard_device.config"]
+    return settings

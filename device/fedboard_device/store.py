@@ -1,0 +1,258 @@
+"""Files on flash: the base model and the labelled samples. They survive a power cut at any instant.
+
+    base.bin   the base, a checkpoint (fedboard.checkpoint)     base.old   the one before
+    base.new   one that is being received, or was cut short     base.bad   a damaged one, set aside
+    samples.bin   labelled samples (fedboard.samples)
+
+A base is written to base.new in blocks, flushed, and takes its place by a rename. FAT removes the
+old file before it renames, so at each instant one of bin, new, old is whole; at start the first
+that is takes its place. Each new model is one write of its size: the 1.4 MB of a Pico's flash
+(littlefs, 100,000 erases) stand 20 kB a minute for some eight years.
+"""
+
+import os
+
+from fedboard import DataError, StateError, checkpoint, samples
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable
+    from typing import Any
+
+_replace = getattr(os, "replace", os.rename)  # Windows' rename does not replace
+
+
+class FileBase:
+    """The base model in a file: what model.MemoryBase is in memory.
+
+    folder: made if missing. log(text) gets a line for a damaged file.
+    """
+
+    def __init__(self, folder: str, log: "Callable[[str], None]") -> None:
+        self.version = 0
+        self.digest = b""
+        self.spec_bytes = b""
+        self._folder = folder
+        self._log = log
+        self._n_params = 0
+        self._offset = 0
+        self._file: Any = None
+        self._staged: Any = None
+        self._writer: checkpoint.Writer | None = None
+        self._n_staged = 0
+        self._offset_staged = 0
+        make_folder(folder)
+        try:
+            self._find()
+        except OSError as error:
+            log(f"cannot write {folder}: {error}")
+
+    def _find(self) -> None:
+        """Open what a stop at any instant left behind, as base.bin."""
+        for name in ("bin", "new", "old"):
+            try:
+                if self._open(name, True):
+                    if name != "bin":
+                        self._close()
+                        _replace(self._path(name), self._path("bin"))
+                        self._open("bin", True)
+                    break
+            except DataError as error:
+                if name == "bin":
+                    self._log(f"{self._path(name)}: {error}; set aside as base.bad")
+                    _replace(self._path(name), self._path("bad"))
+        self._remove("new")
+
+    def read(self, at: int, out: "array[int]") -> None:
+        """Fill `out` with the base's parameters from number `at` on. Raises DataError."""
+        if self._file is None or at < 0 or at + len(out) > self._n_params:
+            raise StateError(f"a base of {self._n_params} parameters has no {len(out)} at {at}")
+        _read(self._file, self._offset + 2 * at, out, 2 * len(out))
+
+    def begin(self, spec_bytes: bytes) -> None:
+        """Start to stage a new base; an unfinished one is dropped."""
+        self.abort()
+        self._remove("old")  # makes room: never more than two models on the flash
+        try:
+            self._staged = open(self._path("new"), "w+b")
+            self._writer = checkpoint.Writer(self._staged.write, spec_bytes)
+        except OSError as error:
+            self._fail(error)
+        self._offset_staged = checkpoint.params_offset(spec_bytes)
+        self._n_staged = 0
+
+    def write(self, block: "array[int]") -> None:
+        """Append the next parameters to the staged base. Raises DataError if the flash is full."""
+        if self._writer is None:
+            raise StateError("write() to a base needs begin() first")
+        try:
+            self._writer.append(block)
+        except OSError as error:
+            self._fail(error)
+        self._n_staged += len(block)
+
+    def read_staged(self, at: int, out: "array[int]") -> None:
+        """Fill `out` with the staged parameters from number `at` on."""
+        if self._staged is None or at < 0 or at + len(out) > self._n_staged:
+            raise StateError(f"{self._n_staged} parameters are staged: no {len(out)} at {at}")
+        _read(self._staged, self._offset_staged + 2 * at, out, 2 * len(out))
+        self._staged.seek(self._offset_staged + 2 * self._n_staged)
+
+    def commit(self, version: int, digest: bytes) -> None:
+        """Make the staged base the base, all or nothing."""
+        if self._writer is None:
+            raise StateError("commit() of a base needs begin() first")
+        try:
+            self._writer.finish(version, digest)
+            sync(self._staged)
+            self._staged.close()
+            self._staged = self._writer = None
+            if self._file is not None:
+                self._close()
+                _replace(self._path("bin"), self._path("old"))
+            _replace(self._path("new"), self._path("bin"))
+        except OSError as error:
+            self._fail(error)
+        self._open("bin", False)
+        self.version = version
+        self.digest = digest
+
+    def abort(self) -> None:
+        """Drop what is staged; the base stays as it was."""
+        self._writer = None
+        if self._staged is not None:
+            self._staged.close()
+            self._staged = None
+            self._remove("new")
+
+    def close(self) -> None:
+        self.abort()
+        self._close()
+
+    def _open(self, name: str, check: bool) -> bool:
+        """Read the base in that file; False if there is none. Raises DataError if it is damaged."""
+        try:
+            file = open(self._path(name), "rb")
+        except OSError:
+            return False
+        try:
+            reader = checkpoint.Reader(file.read)
+            if check:
+                reader.finish()
+        except DataError:
+            file.close()
+            raise
+        self._file = file
+        self.spec_bytes = reader.spec.pack()
+        self._n_params = reader.spec.n_params
+        self._offset = checkpoint.params_offset(self.spec_bytes)
+        self.version = reader.version
+        self.digest = reader.digest
+        return True
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _fail(self, error: OSError) -> None:
+        self.abort()
+        if self._file is None and self.version:  # between the two renames
+            self.version = 0
+            self._find()
+        text = "full" if error.errno == 28 else "not writable"  # ENOSPC
+        raise DataError(f"the flash is {text} ({error}): free some, or choose a smaller model")
+
+    def _path(self, name: str) -> str:
+        return self._folder + "/base." + name
+
+    def _remove(self, name: str) -> None:
+        try:
+            os.remove(self._path(name))
+        except OSError:
+            pass  # there is none
+
+
+class SampleFile:
+    """Labelled samples in a file, one read at a time. No file: no samples, and n_in is 0."""
+
+    def __init__(self, path: str) -> None:
+        """Raises DataError if the file is there and holds something else."""
+        self._path = path
+        self._label = bytearray(1)
+        self._file: Any = None
+        self._n = 0
+        self.n_in = 0
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._file = open(self._path, "rb")
+        except OSError:
+            return
+        self.n_in = samples.unpack_header(self._file.read(samples.HEADER_BYTES))
+        self._n = samples.n_records(os.stat(self._path)[6], self.n_in)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def read(self, i: int, x: "array[int]") -> int:
+        """Fill x, array('b') of n_in, with sample i. Returns its label."""
+        if not 0 <= i < self._n or len(x) != self.n_in:
+            raise StateError(f"no sample {i} of {len(x)} features: {self._n} of {self.n_in} exist")
+        _read(self._file, samples.HEADER_BYTES + i * (self.n_in + 1), x, self.n_in)
+        if self._file.readinto(self._label) != 1:
+            raise DataError(f"{self._path} was cut short meanwhile: restart the board")
+        return self._label[0]
+
+    def append(self, x: "array[int]", label: int) -> None:
+        """Add a sample; the first one makes the file. It is on flash when this returns."""
+        record = samples.pack_record(x, label)
+        try:
+            if self._file is None:
+                with open(self._path, "wb") as file:
+                    file.write(samples.pack_header(len(x)))
+                self._open()
+            if len(x) != self.n_in:
+                raise StateError(f"a sample of {len(x)} features among those of {self.n_in}")
+            with open(self._path, "r+b") as file:
+                # Not the file's end: what the power cut short is written over.
+                file.seek(samples.HEADER_BYTES + self._n * (self.n_in + 1))
+                file.write(record)
+                sync(file)
+        except OSError as error:
+            raise DataError(f"cannot write {self._path} ({error}): free some of the flash")
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _read(file: "Any", at: int, out: "array[int]", n_bytes: int) -> None:
+    file.seek(at)
+    if file.readinto(out) != n_bytes:
+        raise DataError("a file was cut short meanwhile: restart the board")
+
+
+def make_folder(folder: str) -> None:
+    """The folder, and those above it, where missing."""
+    path = ""
+    for part in folder.replace("\\", "/").split("/"):
+        path += part
+        if part:
+            try:
+                os.mkdir(path)
+            except OSError:
+                pass  # it is there; if not, the first write tells
+        path += "/"
+
+
+def sync(file: "Any") -> None:
+    """Have the file on flash or disk, not in a buffer."""
+    file.flush()  # on littlefs, FAT and MicroPython's unix port this is all
+    if hasattr(os, "fsync"):
+        os.fsync(file.fileno())

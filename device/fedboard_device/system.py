@@ -1,0 +1,127 @@
+"""What every machine has in a way of its own: a clock, an id, randomness, memory, a console.
+
+Boards under MicroPython and CircuitPython, and desktops under CPython and MicroPython's unix port.
+Where a machine lacks something, its place is taken by what does least harm: 0 bytes free, a name
+from the desktop's own. Times are in milliseconds.
+"""
+
+import gc
+import os
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+RUNTIME = sys.implementation.name
+DESKTOP = RUNTIME == "cpython" or sys.platform in ("linux", "darwin", "win32")
+
+_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
+_ms = 0
+_ticks = time.ticks_ms() if hasattr(time, "ticks_ms") else 0
+
+
+def clock_ms() -> int:
+    """Milliseconds since the start. Never wraps, as MicroPython's ticks do after 12 days."""
+    global _ms, _ticks
+    if hasattr(time, "ticks_ms"):
+        ticks = time.ticks_ms()
+        _ms += time.ticks_diff(ticks, _ticks)
+        _ticks = ticks
+        return _ms
+    return time.monotonic_ns() // 1000000
+
+
+def sleep_ms(duration_ms: int) -> None:
+    time.sleep(duration_ms / 1000)
+
+
+def entropy(n: int) -> bytes:
+    """n random bytes from the hardware or the system: for nonces."""
+    return os.urandom(n)
+
+
+def free_memory() -> int:
+    """Bytes free on the heap, garbage collected; 0 where a machine cannot tell."""
+    gc.collect()
+    return gc.mem_free() if hasattr(gc, "mem_free") else 0
+
+
+def firmware() -> str:
+    """Such as "micropython 1.25.0 rp2"."""
+    version = ".".join([str(n) for n in sys.implementation.version[:3]])
+    return f"{RUNTIME} {version} {sys.platform}"
+
+
+def unique_id(folder: str) -> bytes:
+    """The chip's own id. A desktop has one for each folder of data, so for each virtual board."""
+    try:
+        if RUNTIME == "circuitpython":
+            import microcontroller
+
+            return bytes(microcontroller.cpu.uid)
+        if not DESKTOP:
+            import machine
+
+            return bytes(machine.unique_id())
+    except (ImportError, AttributeError):
+        pass  # a port without: as on a desktop
+    from fedboard.auth import sha256
+
+    h = sha256()
+    h.update((hostname() + "\n" + os.getcwd() + "\n" + folder).encode())
+    return h.digest()[:8]
+
+
+def default_name(uid: bytes) -> str:
+    """The name of a board that was given none: from its id, on a desktop from the host's name."""
+    if DESKTOP:
+        return hostname()
+    return "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
+
+
+def hostname() -> str:
+    """The desktop's name, cut down to what a board's name may hold."""
+    name = ""
+    if hasattr(os, "uname"):
+        name = os.uname()[1]
+    elif hasattr(os, "getenv"):
+        name = os.getenv("COMPUTERNAME") or os.getenv("HOSTNAME") or ""
+    if not name:
+        try:
+            with open("/etc/hostname") as file:
+                name = file.read().strip()
+        except OSError:
+            pass
+    kept = "".join([c if c in _NAME_CHARACTERS else "-" for c in name.lower()])
+    return kept[:24].lstrip(".") or "desktop"
+
+
+def say(text: str) -> None:
+    """A line on the console. Frames share it on USB: text between two frames does no harm."""
+    print("fedboard: " + text)
+    if hasattr(sys.stdout, "flush"):
+        sys.stdout.flush()
+
+
+def show(error: Exception) -> None:
+    """An unexpected error on the console, with its traceback."""
+    say("unexpected error, please report it:")
+    if hasattr(sys, "print_exception"):
+        sys.print_exception(error)
+    else:
+        sys.excepthook(type(error), error, error.__traceback__)
+
+
+def watchdog(timeout_ms: int) -> "Any":
+    """The chip's watchdog, started: feed() it. None where there is none."""
+    if not timeout_ms:
+        return None
+    try:
+        import machine
+
+        return machine.WDT(timeout=timeout_ms)
+    except (ImportError, AttributeError, OSError, ValueError) as error:
+        say(f"no watchdog here: {error}")
+        return None
