@@ -60,7 +60,7 @@ def write_npz(path: Path, model: Model) -> None:
         digest=np.array(model.digest.hex()),
         **arrays,
     )
-    _write(path, data.getvalue())
+    write_whole(path, data.getvalue())
 
 
 def read_npz(path: Path) -> Model:
@@ -96,11 +96,11 @@ def write_bin(path: Path, model: Model) -> None:
     """The checkpoint that a board loads from its flash."""
     data = io.BytesIO()
     checkpoint.write_checkpoint(data.write, model.spec, model.version, model.params)
-    _write(path, data.getvalue())
+    write_whole(path, data.getvalue())
 
 
 def write_c_header(path: Path, model: Model, name: str = "fedboard") -> None:
-    _write(path, c_header(model, name).encode())
+    write_whole(path, c_header(model, name).encode())
 
 
 def c_header(model: Model, name: str = "fedboard") -> str:
@@ -224,7 +224,7 @@ static inline int32_t {name}_output(int32_t sum, int n) {{ return {name}_tanh(su
 }
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """All of it or nothing: write beside the target, then rename."""
     beside = path.with_name(path.name + ".part")
     try:

@@ -1,0 +1,404 @@
+"""What people see while boards learn: a live table, plain lines, or JSON for scripts.
+
+    Live     a terminal: a line a board (state, last seen, samples, loss), rounds, accuracy, bytes
+    Plain    not a terminal: a line for each round and for whatever a person should know
+    Json     --json: each event as one object a line
+
+A view is a context manager; call it with events as they come: Federation(on_event=view).
+Bytes are those on the links, frames, acknowledgements and repeats included.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fedboard_host import events
+from fedboard_host.events import Event
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live as RichLive
+
+    from fedboard_host.server import BoardView
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_STYLES = {
+    "training": "cyan",
+    "receiving": "blue",
+    "sending": "magenta",
+    "done": "green",
+    "failed": "bold red",
+    "gone": "red",
+}
+
+
+@dataclass
+class Row:
+    """A board as the table shows it."""
+
+    name: str
+    state: str = "idle"
+    detail: str = ""
+    seen_s: float = 0.0  # when, by the watch's clock
+    n_samples: int = 0
+    done: int = 0
+    total: int = 0
+    n_correct: int = 0
+    loss: float | None = None
+    version: int = 0
+
+
+class Watch:
+    """The federation as the events tell it, for any view. clock() is in seconds."""
+
+    def __init__(self, n_rounds: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.n_rounds = n_rounds
+        self.clock = clock
+        self.started_s = clock()
+        self.boards: dict[str, Row] = {}
+        self.round = 0  # the last closed one
+        self.n_closed = 0  # by this process: a resumed run has closed more
+        self.closed_s = self.started_s
+        self.accuracies: list[float] = []
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self.n_asked = 0  # boards times rounds
+        self.update_bytes = 0
+
+    def update(self, event: Event) -> None:
+        name = getattr(event, "board", "")
+        if name and not isinstance(event, events.Note):
+            row = self.boards.setdefault(name, Row(name))
+            if not isinstance(event, events.BoardLeft):
+                row.seen_s = self.clock()
+            self._update_row(row, event)
+        if isinstance(event, events.RoundClosed):
+            self.round = event.round
+            self.n_closed += 1
+            self.closed_s = self.clock()
+            if event.accuracy is not None:
+                self.accuracies.append(event.accuracy)
+            self.bytes_up += event.bytes_up
+            self.bytes_down += event.bytes_down
+            self.update_bytes += event.update_bytes
+            self.n_asked += event.n_boards
+
+    def _update_row(self, row: Row, event: Event) -> None:
+        if isinstance(event, events.BoardJoined):
+            row.state, row.detail = "idle", ""
+            row.n_samples, row.version = event.n_samples, event.version
+        elif isinstance(event, events.BoardLeft):
+            row.state, row.detail = "gone", event.reason
+        elif isinstance(event, events.BoardState):
+            row.state, row.detail = event.state, event.detail
+        elif isinstance(event, events.BoardProgress):
+            row.done, row.total = event.done, event.total
+            row.n_correct, row.loss = event.n_correct, event.loss
+        elif isinstance(event, events.UpdateReceived) and not event.accepted:
+            row.detail = event.reason
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to go, from this process's pace so far."""
+        if not self.n_closed or self.round >= self.n_rounds:
+            return None
+        pace_s = (self.closed_s - self.started_s) / self.n_closed
+        return max(0.0, (self.n_rounds - self.round) * pace_s - (self.clock() - self.closed_s))
+
+
+class View(ABC):
+    """Shows events. Use in a `with`; note() is for words of the command itself."""
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    @abstractmethod
+    def __call__(self, event: Event) -> None: ...
+
+    def watch_boards(self, boards: Callable[[], list[BoardView]]) -> None:
+        """Where to ask when a board was last heard: Federation.boards."""
+        return None
+
+    def note(self, text: str) -> None:
+        self(events.Note("info", text))
+
+
+def make(
+    n_rounds: int, *, title: str = "", as_json: bool = False, file: TextIO | None = None
+) -> View:
+    """The view that suits where the output goes."""
+    out = file or sys.stdout
+    if as_json:
+        return Json(out)
+    if out.isatty():
+        from rich.console import Console
+
+        console = Console(file=out)
+        if console.is_terminal and not console.is_dumb_terminal:
+            return Live(n_rounds, console, title)
+    return Plain(n_rounds, out)
+
+
+class Json(View):
+    """One object a line: {"event": "RoundClosed", ...}; see events."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __call__(self, event: Event) -> None:
+        print(json.dumps(events.as_dict(event)), file=self._file, flush=True)
+
+
+class Plain(View):
+    """Lines that read well in a log file."""
+
+    def __init__(
+        self, n_rounds: int, file: TextIO, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.watch = Watch(n_rounds, clock)
+        self._file = file
+
+    def __call__(self, event: Event) -> None:
+        watch = self.watch
+        watch.update(event)
+        if isinstance(event, events.BoardJoined):
+            self._print(
+                f"{event.board} joined ({event.firmware or event.link}, "
+                f"{event.kernels or 'pure'} kernels, {event.n_samples} samples)"
+            )
+        elif isinstance(event, events.BoardLeft):
+            self._print(f"{event.board} left: {event.reason}")
+        elif isinstance(event, events.BoardState) and event.state == "failed":
+            self._print(f"{event.board} failed: {event.detail}")
+        elif isinstance(event, events.UpdateReceived) and not event.accepted:
+            self._print(f"{event.board}: update of round {event.round} not used: {event.reason}")
+        elif isinstance(event, events.RoundClosed):
+            self._print(self._round(event))
+        elif isinstance(event, events.Note):
+            level = "" if event.level == "info" else event.level + ": "
+            self._print(level + (f"{event.board}: " if event.board else "") + event.text)
+        elif isinstance(event, events.Finished) and event.stopped:
+            self._print(f"stopped after round {event.round}: go on with --resume")
+
+    def _round(self, event: events.RoundClosed) -> str:
+        parts = [f"round {event.round}/{self.watch.n_rounds}"]
+        if event.accuracy is not None:
+            parts.append(f"accuracy {percent(event.accuracy)}")
+        parts.append(f"{event.n_updates} of {event.n_boards} boards")
+        parts.append(f"up {size(event.bytes_up)}, down {size(event.bytes_down)}")
+        eta_s = self.watch.eta_s
+        if eta_s is not None:
+            parts.append(f"about {span(eta_s)} to go")
+        return ", ".join(parts)
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._file, flush=True)
+
+
+class Live(View):
+    """The live table. rich redraws it from a thread of its own: hence the lock."""
+
+    def __init__(
+        self,
+        n_rounds: int,
+        console: Console,
+        title: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.watch = Watch(n_rounds, clock)
+        self._console = console
+        self._title = title
+        self._boards: Callable[[], list[BoardView]] | None = None
+        self._lock = threading.Lock()
+        self._live: RichLive | None = None
+        self._fancy = _can_encode(_SPARKS + "━…", console.encoding)
+
+    def __enter__(self) -> View:
+        from rich.live import Live as RichLive
+
+        self._live = RichLive(
+            get_renderable=self.render, console=self._console, refresh_per_second=8,
+            vertical_overflow="crop",
+        )  # fmt: skip
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+            self._live = None
+
+    def watch_boards(self, boards: Callable[[], list[BoardView]]) -> None:
+        self._boards = boards
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self.watch.update(event)
+            if self._boards is not None:
+                self._look()
+        if isinstance(event, events.Note):
+            style = {"warning": "yellow", "error": "bold red"}.get(event.level, "")
+            board = f"{event.board}: " if event.board else ""
+            self._console.print(board + event.text, style=style, markup=False, highlight=False)
+        elif isinstance(event, events.UpdateReceived) and not event.accepted:
+            text = f"{event.board}: update of round {event.round} not used: {event.reason}"
+            self._console.print(text, style="yellow", markup=False, highlight=False)
+        elif isinstance(event, events.BoardLeft):
+            text = f"{event.board} left: {event.reason}"
+            self._console.print(text, style="yellow", markup=False, highlight=False)
+
+    def _look(self) -> None:
+        """Take over when boards were last heard, which few events tell. In the loop's thread."""
+        assert self._boards is not None
+        for board in self._boards():
+            row = self.watch.boards.get(board.name)
+            if row is not None:
+                row.seen_s = self.watch.clock() - board.last_seen_s
+
+    def render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        with self._lock:
+            parts: list[RenderableType] = []
+            if self._title:
+                parts.append(Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"))
+            parts.append(self._table())
+            parts += self._footer()
+            return Group(*parts)
+
+    def _table(self) -> RenderableType:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        width = self._console.width
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False, header_style="bold")
+        table.add_column("board", no_wrap=True, max_width=24)
+        table.add_column("state", no_wrap=True, min_width=9)
+        table.add_column("last seen", justify="right", no_wrap=True)
+        table.add_column("samples", justify="right", no_wrap=True)
+        table.add_column("loss", justify="right", no_wrap=True)
+        table.add_column("right", justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True, overflow="ellipsis", max_width=max(10, width - 66))
+        rows = list(self.watch.boards.values())
+        room = max(1, self._console.height - 8)
+        hidden = max(0, len(rows) - room)
+        now_s = self.watch.clock()
+        for row in rows[: len(rows) - hidden]:
+            table.add_row(
+                row.name,
+                Text(row.state, style=_STYLES.get(row.state, "")),
+                ago(now_s - row.seen_s),
+                f"{row.done}/{row.total}" if row.total else str(row.n_samples),
+                "" if row.loss is None else f"{row.loss:.1f}",
+                percent(row.n_correct / row.done) if row.done else "",
+                row.detail if row.detail else self._bar(row.done, row.total, 10),
+            )
+        if hidden:
+            table.add_row(f"and {hidden} more", style="dim")
+        if not rows:
+            table.add_row("none yet", "waiting", style="dim")
+        return table
+
+    def _footer(self) -> list[RenderableType]:
+        from rich.text import Text
+
+        watch = self.watch
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f"round {watch.round}/{watch.n_rounds} ", style="bold")
+        line.append(self._bar(watch.round, watch.n_rounds, 20), style="cyan")
+        if watch.accuracies:
+            line.append("  accuracy ")
+            line.append(percent(watch.accuracies[-1]), style="bold green")
+            room = min(40, self._console.width - 60)
+            if self._fancy and room >= 8:
+                line.append("  " + spark(watch.accuracies, room), style="green")
+        each = (
+            f" ({size(watch.bytes_up / watch.n_asked)} a board and round)" if watch.n_asked else ""
+        )
+        numbers = [f"up {size(watch.bytes_up)}{each}", f"down {size(watch.bytes_down)}"]
+        numbers.append(f"{span(watch.clock() - watch.started_s)} so far")
+        if watch.eta_s is not None:
+            numbers.append(f"ETA {span(watch.eta_s)}")
+        return [line, Text(", ".join(numbers), style="dim", no_wrap=True, overflow="ellipsis")]
+
+    def _bar(self, done: int, total: int, width: int) -> str:
+        if not total:
+            return ""
+        full = min(width, done * width // total)
+        filled, empty = ("━", "┄") if self._fancy else ("#", ".")
+        return filled * full + empty * (width - full)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes in decimal units: 1 kB is 1000 bytes, as links are rated."""
+    if n_bytes < 1000:
+        return f"{n_bytes:.0f} B"
+    for unit in ("kB", "MB"):
+        n_bytes /= 1000
+        if n_bytes < 1000:
+            return f"{n_bytes:.1f} {unit}"
+    return f"{n_bytes / 1000:.1f} GB"
+
+
+def span(seconds: float) -> str:
+    """Time for people: 8 s, 2 min 5 s, 3 h 12 min."""
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} min {s % 60} s"
+    return f"{s // 3600} h {s % 3600 // 60} min"
+
+
+def ago(seconds: float) -> str:
+    """How long ago: tenths while it is fresh."""
+    return f"{max(0.0, seconds):.1f} s" if seconds < 60 else span(seconds)
+
+
+def spark(values: list[float], width: int) -> str:
+    """A line of blocks: the last `width` values, or all of them thinned out, from their minimum."""
+    if len(values) > width:
+        values = [values[(i + 1) * len(values) // width - 1] for i in range(width)]
+    low, high = min(values), max(values)
+    scale = (len(_SPARKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_SPARKS[round((v - low) * scale)] for v in values)
+
+
+def _can_encode(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def final_json(values: dict[str, Any], file: TextIO | None = None) -> None:
+    """A command's result as its last line."""
+    print(json.dumps(values), file=file or sys.stdout, flush=True)
