@@ -5,14 +5,15 @@ from array import array
 
 import pytest
 
-from fedboard import messages, session
+from fedboard import messages, update
 from fedboard.board import Board
 from fedboard.dfa import Network
+from fedboard.hub import Hub, Joined, Update
 from fedboard.model import MemoryBase, Spec, init_params, new_params
+from fedboard.node import Identity
 from fedboard.order import Order
 from fedboard.prng import mix
 from fedboard.rebase import encode_delta
-from fedboard.update import Update, parse_update
 
 SPEC = Spec((12, 9, 4), "fedboard", seed=5)
 
@@ -43,7 +44,7 @@ class World:
         self.lines = []
         self.base = MemoryBase()
         self.board = Board(
-            session.Identity("b", b"u", 2), None, self.base,
+            Identity("b", b"u", 2), None, self.base,
             Samples() if samples is None else samples,
             random.Random(1).randbytes, log=self.lines.append, **options,
         )  # fmt: skip
@@ -52,7 +53,7 @@ class World:
         self.cut(None)
 
     def cut(self, _reason):
-        self.hub = session.Hub(None, random.Random(2).randbytes, knock=False)
+        self.hub = Hub(None, random.Random(2).randbytes, knock=False)
         self.hub.open(self.now_ms)
         self.board.open(self.now_ms)
         self.run_until(lambda: self.hub.joined)
@@ -79,9 +80,9 @@ class World:
 
 def make_task(params, version=1, round=1, **changes):
     values = {
-        "run": 9, "round": round, "version": version, "digest": SPEC.digest(params), "op": messages.TRAIN,
-        "flags": messages.CARRY, "layers": 3, "epochs": 2, "batch": 8, "rate": 0, "top_permille": 100, "bits": 4,
-        "seed": 77, "spec": SPEC.pack(),
+        "run": 9, "round": round, "version": version, "digest": SPEC.digest(params),
+        "op": messages.TRAIN, "flags": messages.CARRY, "layers": 3, "epochs": 2, "batch": 8,
+        "rate": 0, "top_permille": 100, "bits": 4, "seed": 77, "spec": SPEC.pack(),
     }  # fmt: skip
     return messages.Task(**{**values, **changes})
 
@@ -119,10 +120,9 @@ def expected_update(start, params, task, samples):
             label = samples.read(order.next(), x)
             net.learn(x, label)
     net.flush()
-    update = Update(SPEC, params, base, task.layers, task.top_permille, task.bits)
-    update.prepare()
-    data = b"".join(update.chunks())
-    return update, data
+    up = update.Update(SPEC, params, base, task.layers, task.top_permille, task.bits)
+    up.prepare()
+    return up, b"".join(up.chunks())
 
 
 def test_rounds_with_residual_and_sparse_models():
@@ -131,20 +131,20 @@ def test_rounds_with_residual_and_sparse_models():
     task = make_task(start)
     world.hub.send(task)
     send_model(world, start, 1)
-    up = world.wait_for(session.Update)
+    up = world.wait_for(Update)
     mine = initial()
-    update, data = expected_update(start, mine, task, world.board.samples)
+    sent, data = expected_update(start, mine, task, world.board.samples)
     assert up.data == data
     assert up.begin.n_samples == 80
     assert world.board.params == mine
     world.hub.send(messages.Accepted(round=1))
     world.run_until(lambda: world.board._update is None)
-    update.settle()
+    sent.settle()
     assert world.board.params == mine
     assert mine != start, "what was not sent stays as residual"
 
     merged = array("h", start)
-    for layer, indices, values in parse_update(SPEC, 3, up.begin.meta, up.data):
+    for layer, indices, values in update.parse_update(SPEC, 3, up.begin.meta, up.data):
         for i, value in zip(indices, values, strict=True):
             merged[SPEC.at(layer) + i] += value
     world.hub.send(make_task(merged, version=2, round=2))
@@ -155,7 +155,7 @@ def test_rounds_with_residual_and_sparse_models():
     copy = array("h", bytes(2 * SPEC.n_params))
     world.base.read(0, copy)
     assert copy == merged
-    assert world.wait_for(session.Update).begin.round == 2
+    assert world.wait_for(Update).begin.round == 2
     assert world.board.net.n_seen == 80
 
 
@@ -164,9 +164,9 @@ def test_a_model_that_is_already_there_is_not_sent_again():
     start = initial()
     world.hub.send(make_task(start))
     send_model(world, start, 1)
-    world.wait_for(session.Update)
+    world.wait_for(Update)
     world.hub.send(make_task(start, round=2))
-    assert world.wait_for(session.Update).begin.round == 2
+    assert world.wait_for(Update).begin.round == 2
 
 
 @pytest.mark.parametrize("ticks", [1, 3, 5, 8, 12, 20, 40, 80, 100, 120, 150])
@@ -176,7 +176,7 @@ def test_a_link_cut_anywhere_gives_the_same_update(ticks):
     for world in (quiet, cut):
         world.hub.send(make_task(start))
         send_model(world, start, 1)
-    reference = quiet.wait_for(session.Update)
+    reference = quiet.wait_for(Update)
     count = 0
 
     def gone():
@@ -186,11 +186,11 @@ def test_a_link_cut_anywhere_gives_the_same_update(ticks):
 
     cut.run_until(gone)
     cut.cut("pulled the plug")
-    status = cut.last(session.Joined).status
+    status = cut.last(Joined).status
     cut.hub.send(make_task(start))
     if status.version != 1:
         send_model(cut, start, 1)
-    again = cut.wait_for(session.Update)
+    again = cut.wait_for(Update)
     assert (again.data, again.begin.meta) == (reference.data, reference.begin.meta)
     assert cut.board.params == quiet.board.params
 
@@ -207,7 +207,7 @@ def test_training_goes_on_while_the_link_is_down():
     assert world.board.net.n_seen == 80
     world.cut(None)
     world.hub.send(make_task(start))
-    assert world.wait_for(session.Update).begin.n_samples == 80
+    assert world.wait_for(Update).begin.n_samples == 80
 
 
 def test_a_refused_update_stays_on_the_board():
@@ -215,7 +215,7 @@ def test_a_refused_update_stays_on_the_board():
     start = initial()
     world.hub.send(make_task(start))
     send_model(world, start, 1)
-    world.wait_for(session.Update)
+    world.wait_for(Update)
     learned = array("h", world.board.params)
     world.hub.send(messages.Refused(round=1, reason="too late"))
     world.run_until(lambda: any("too late" in line for line in world.lines))
@@ -228,11 +228,11 @@ def test_without_carry_a_round_starts_from_the_model():
     start = initial()
     world.hub.send(make_task(start, flags=0))
     send_model(world, start, 1)
-    first = world.wait_for(session.Update)
+    first = world.wait_for(Update)
     world.hub.send(make_task(start, flags=0, seed=78))
-    world.wait_for(session.Update)
+    world.wait_for(Update)
     world.hub.send(make_task(start, flags=0))
-    assert world.wait_for(session.Update).data == first.data
+    assert world.wait_for(Update).data == first.data
 
 
 def test_a_damaged_model_is_asked_for_again_and_the_old_one_kept():
@@ -245,7 +245,7 @@ def test_a_damaged_model_is_asked_for_again_and_the_old_one_kept():
     assert "digest" in error.text
     assert world.base.version == 0
     send_model(world, start, 1)
-    world.wait_for(session.Update)
+    world.wait_for(Update)
     before = array("h", world.board.params)
     other = array("h", [v + 1 for v in start])
     world.hub.send(make_task(other, version=2, round=2))
@@ -253,7 +253,7 @@ def test_a_damaged_model_is_asked_for_again_and_the_old_one_kept():
     world.wait_for(messages.Error)
     assert (world.base.version, world.board.params) == (1, before)
     send_model(world, other, 2)
-    assert world.wait_for(session.Update).begin.version == 2
+    assert world.wait_for(Update).begin.version == 2
 
 
 def test_a_model_too_large_is_refused_with_the_numbers():
@@ -290,7 +290,7 @@ def test_a_task_that_cannot_be_done_says_why(samples, changes, code, word):
         world.hub.send(make_task(start, round=2))
         if world.base.version == 0:
             send_model(world, start, 1)
-        assert world.wait_for(session.Update).begin.round == 2, "a bad task leaves no trace"
+        assert world.wait_for(Update).begin.round == 2, "a bad task leaves no trace"
 
 
 def test_evaluation():

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedboard import PROTOCOL, DataError, StateError, WireError, auth, messages, session, wire
+from fedboard import (
+    PROTOCOL,
+    DataError,
+    StateError,
+    WireError,
+    auth,
+    messages,
+    node,
+    wire,
+)
+from fedboard.hub import Hub, Joined, Left, Update
+from fedboard.node import Identity, Node, Opened
 
 KEY = b"k" * 32
 MODEL = bytes(random.Random(1).randbytes(3000)) + b"\x7e" * 300
@@ -23,18 +34,18 @@ def status():
 
 
 def make_node(key=KEY, seed=1, name="kitchen"):
-    return session.Node(session.Identity(name, b"uid", 4), key, entropy(seed), status)
+    return Node(Identity(name, b"uid", 4), key, entropy(seed), status)
 
 
 def make_hub(key=KEY, seed=2):
-    return session.Hub(key, entropy(seed), "home")
+    return Hub(key, entropy(seed), "home")
 
 
 def describe(event):
     """An event as something that compares by value."""
-    if isinstance(event, session.Update):
+    if isinstance(event, Update):
         return ("Update", repr(event.begin), event.data)
-    if isinstance(event, session.Joined):
+    if isinstance(event, Joined):
         return ("Joined", event.hello.name, repr(event.status))
     if isinstance(event, messages.Message):
         return repr(event)
@@ -76,7 +87,7 @@ def converse(line):
     line.node.send(messages.Progress(round=3, done=1, total=2))
     pieces = [UPDATE[i : i + 100] for i in range(0, len(UPDATE), 100)]
     line.node.transfer(messages.Begin(what=messages.UPDATE, round=3, meta=b"meta"), pieces)
-    line.run(lambda x: any(isinstance(e, session.Update) for e in x.hub_events))
+    line.run(lambda x: any(isinstance(e, Update) for e in x.hub_events))
     line.hub.send(messages.Accepted(round=3))
     line.run(lambda x: any(isinstance(e, messages.Accepted) for e in x.node_events))
     return [describe(e) for e in line.hub_events], model_of(line.node_events)
@@ -100,11 +111,11 @@ def test_a_round(key):
 
 
 def test_byte_at_a_time_gives_the_same_events():
-    class Bytewise(session.Node):
+    class Bytewise(Node):
         def receive(self, data, now_ms):
             return [e for b in data for e in super(Bytewise, self).receive(bytes([b]), now_ms)]
 
-    node = Bytewise(session.Identity("kitchen", b"uid", 4), KEY, entropy(1), status)
+    node = Bytewise(Identity("kitchen", b"uid", 4), KEY, entropy(1), status)
     assert converse(Wire(make_hub(), node)) == converse(Wire(make_hub(), make_node()))
 
 
@@ -177,8 +188,8 @@ def test_a_key_on_one_side_only_is_refused(hub_key, node_key, remedy):
 
 def test_other_protocol_is_refused_with_a_remedy(monkeypatch):
     line = Wire(make_hub(), make_node())
-    monkeypatch.setattr(session, "PROTOCOL", PROTOCOL + 1)
-    data = session.Node(session.Identity("old", b"u"), KEY, entropy(3), status)
+    monkeypatch.setattr(node, "PROTOCOL", PROTOCOL + 1)
+    data = Node(Identity("old", b"u"), KEY, entropy(3), status)
     data.open(0)
     hello = data.outgoing(0)
     monkeypatch.undo()
@@ -193,7 +204,7 @@ def test_a_board_that_restarts_leaves_and_joins_again():
     line.node = make_node(seed=9)
     line.node.open(line.now_ms)
     line.run(lambda x: len(x.hub_events) == 3)
-    assert [type(e) for e in line.hub_events] == [session.Joined, session.Left, session.Joined]
+    assert [type(e) for e in line.hub_events] == [Joined, Left, Joined]
     assert not line.hub.transferring
 
 
@@ -202,7 +213,7 @@ def test_a_host_that_restarts_joins_the_running_board():
     line.hub = make_hub(seed=7)
     line.hub.open(line.now_ms)
     line.run(is_joined)
-    assert [type(e) for e in line.node_events] == [session.Opened, session.Opened]
+    assert [type(e) for e in line.node_events] == [Opened, Opened]
 
 
 def test_a_recorded_session_is_worthless_in_the_next():
@@ -261,7 +272,7 @@ def test_the_first_word_must_be_status():
 
 
 def test_an_update_larger_than_agreed_is_cut_off():
-    hub = session.Hub(KEY, entropy(2), max_update_bytes=500)
+    hub = Hub(KEY, entropy(2), max_update_bytes=500)
     line = Wire(hub, make_node()).run(is_joined)
     line.node.transfer(messages.Begin(what=messages.UPDATE), [UPDATE])
     with pytest.raises(WireError, match="more than 500"):
@@ -276,7 +287,7 @@ def test_nothing_can_be_sent_before_the_session():
 @pytest.mark.parametrize("name", ["", "a b", "x" * 25, "\x1b[31m", "ü", ".hidden", "a/b"])
 def test_names_that_need_escaping_somewhere_are_refused(name):
     with pytest.raises(DataError, match="letters"):
-        session.Identity(name, b"")
+        Identity(name, b"")
 
 
 def test_messages_round_trip_and_reject_every_cut():

@@ -17,9 +17,10 @@ from array import array
 from fedboard import DataError, FedboardError, WireError, kernels, messages, prng, update
 from fedboard.dfa import Network
 from fedboard.model import BLOCK, Spec, unpack_spec
+from fedboard.node import Identity, Node, Opened
 from fedboard.order import Order
 from fedboard.rebase import Rebase
-from fedboard.session import Denied, Identity, Node, Opened
+from fedboard.session import Denied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
