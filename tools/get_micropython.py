@@ -24,6 +24,7 @@ TOOLS = ROOT / ".tools"
 OLDEST = (1, 22)  # what shared/ and device/ are written for
 WASM_PACKAGE = "@micropython/micropython-webassembly-pyscript"
 WASM_VERSION = "1.27.0"
+WASM_FILES = ["micropython.mjs", "micropython.wasm", "package.json"]
 FETCH_TIMEOUT_S = 300
 RUNNER = ROOT / "tools" / "wasm_micropython.mjs"
 ASK = "import sys; print(sys.implementation[0], *sys.implementation[1][:3])"
@@ -153,11 +154,16 @@ def _fetch_wasm(target: Path) -> None:
         archives = list(work.glob("*.tgz"))
         if len(archives) != 1:
             raise OSError(f"npm pack left {len(archives)} archives, not one")
-        with tarfile.open(archives[0]) as archive:
-            archive.extractall(work, filter="data")
-        if not (work / "package" / "micropython.wasm").is_file():
-            raise OSError(f"{WASM_PACKAGE} {WASM_VERSION} lacks micropython.wasm")
-        settle(work / "package", target)
+        made = work / "made"
+        made.mkdir()
+        try:
+            with tarfile.open(archives[0]) as archive:
+                for name in WASM_FILES:
+                    content = archive.extractfile(f"package/{name}")
+                    (made / name).write_bytes(content.read() if content else b"")
+        except (tarfile.TarError, KeyError) as error:
+            raise OSError(f"{WASM_PACKAGE} {WASM_VERSION} is not as expected: {error}") from error
+        settle(made, target)
 
 
 def main() -> int:
