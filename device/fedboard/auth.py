@@ -1,0 +1,95 @@
+"""Keys and tags: HMAC-SHA256 (RFC 2104) with a pre-shared key; board firmware has no hmac.
+
+    node_key = HMAC(key, "fedboard 1 node" | node nonce | hub nonce | board name)
+    hub_key  = HMAC(key, "fedboard 1 hub"  | node nonce | hub nonce | board name)
+    tag      = HMAC(key of the sender's direction, header | payload)[:8]
+
+Both sides add a fresh nonce, so that a recorded session is worthless in the next one, and each
+direction has its own key, so that a frame cannot be sent back to its author. The frame's counter
+(wire, channel) bars replay within a session. Frames are authenticated, not encrypted.
+"""
+
+import hashlib
+from binascii import unhexlify
+
+from fedboard import DataError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TAG_BYTES = 8
+NONCE_BYTES = 16
+KEY_BYTES = 32
+
+
+def sha256() -> "Any":
+    """A fresh SHA-256 object: CircuitPython boards have only hashlib.new()."""
+    if hasattr(hashlib, "sha256"):
+        return hashlib.sha256()
+    return hashlib.new("sha256")
+
+
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
+    if len(key) > 64:
+        h = sha256()
+        h.update(key)
+        key = h.digest()
+    key = key + bytes(64 - len(key))
+    inner = sha256()
+    inner.update(bytes([b ^ 0x36 for b in key]))
+    inner.update(data)
+    outer = sha256()
+    outer.update(bytes([b ^ 0x5C for b in key]))
+    outer.update(inner.digest())
+    digest: bytes = outer.digest()
+    return digest
+
+
+class Signer:
+    """One direction's key, its two pads made once: each tag then costs two short hashes."""
+
+    def __init__(self, key: bytes) -> None:
+        key = key + bytes(64 - len(key))
+        self._inner = bytes([b ^ 0x36 for b in key])
+        self._outer = bytes([b ^ 0x5C for b in key])
+
+    def tag(self, data: bytes) -> bytes:
+        inner = sha256()
+        inner.update(self._inner)
+        inner.update(data)
+        outer = sha256()
+        outer.update(self._outer)
+        outer.update(inner.digest())
+        tag: bytes = outer.digest()[:TAG_BYTES]
+        return tag
+
+
+def equal(a: bytes, b: bytes) -> bool:
+    """Compare without telling by the time taken where they differ."""
+    if len(a) != len(b):
+        return False
+    difference = 0
+    for i in range(len(a)):
+        difference |= a[i] ^ b[i]
+    return difference == 0
+
+
+def signers(key: bytes, node_nonce: bytes, hub_nonce: bytes, name: str) -> "tuple[Signer, Signer]":
+    """(the node's, the hub's) signer of one session."""
+    about = node_nonce + hub_nonce + name.encode()
+    return (
+        Signer(hmac_sha256(key, b"fedboard 1 node" + about)),
+        Signer(hmac_sha256(key, b"fedboard 1 hub" + about)),
+    )
+
+
+def parse_key(text: str) -> bytes:
+    """A key from the 64 hex digits of a configuration file. No error ever repeats the text."""
+    try:
+        key = unhexlify(text.strip())
+    except (ValueError, TypeError, AttributeError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise DataError("a key is 64 hexadecimal digits (32 bytes): make one with `fedboard key`")
+    return key

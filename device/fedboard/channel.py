@@ -1,0 +1,162 @@
+"""Reliable, ordered, authenticated delivery of small payloads over a lossy byte stream.
+
+Go-back-N with cumulative acknowledgements: every frame carries `ack`, the next sequence number
+that its sender expects. `window` frames may be under way; one (stop and wait) suits a UART's
+260-byte buffer. Every transmission, repeats included, has a new and higher counter: a frame
+whose counter is not above the last one seen is a replay or a copy and is dropped unseen.
+Frames below FIRST_RELIABLE (the handshake's, and ACK) are not numbered. No clock: `now_ms` is
+any millisecond count that only grows.
+"""
+
+from fedboard import WireError, auth, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ACK = 0x04
+FIRST_RELIABLE = 0x10
+TIMEOUT_MS = 300  # first repeat; doubles up to MAX_TIMEOUT_MS
+MAX_TIMEOUT_MS = 4800
+
+
+class Channel:
+    """One side of one link. start() begins a session; before it only raw frames pass."""
+
+    def __init__(self, is_hub: bool) -> None:
+        self._direction = wire.FROM_HUB if is_hub else 0
+        self.decoder = wire.Decoder()
+        self.text = b""  # the last bytes that were no frame: a traceback, a prompt
+        self.window = 1
+        self.n_bad = 0  # damaged frames, or text
+        self.n_refused = 0  # wrong or missing tag, replayed counter
+        self.n_repeated = 0  # transmissions again
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.stop()
+
+    def stop(self) -> None:
+        """Forget the session: nothing but raw frames until the next start()."""
+        self.open = False
+        self._sign: Callable[[bytes], bytes] | None = None
+        self._check: auth.Signer | None = None
+        self._queue: list[tuple[int, bytes]] = []  # unacknowledged (kind, payload), oldest first
+        self._raw: list[bytes] = []  # handshake frames to write, packed
+
+    def start(self, tx: "auth.Signer | None", rx: "auth.Signer | None", window: int) -> None:
+        """Begin a session with these keys (None: unkeyed). Sequence and counters start over."""
+        self.open = True
+        self.window = max(1, window)
+        self._sign = tx.tag if tx else None
+        self._check = rx
+        self._queue = []
+        self._base = 0  # sequence number of _queue[0]
+        self._n_sent = 0  # how many of _queue are under way
+        self._tx_counter = 0
+        self._rx_counter = 0
+        self._rx_next = 0
+        self._ack_due = False
+        self._nudged = False
+        self._hurried = False  # one early repeat per loss, not one per duplicate ack
+        self._timeout_ms = TIMEOUT_MS
+        self._sent_ms = 0
+
+    @property
+    def room(self) -> int:
+        """How many more payloads the window takes now. Negative when urgent ones queue up."""
+        return self.window - len(self._queue)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing of ours waits to be sent or acknowledged."""
+        return not self._queue and not self._raw
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """Queue one payload. It is kept until the peer acknowledges it."""
+        self._queue.append((kind, payload))
+
+    def send_raw(self, kind: int, payload: bytes, tx: "auth.Signer | None" = None) -> None:
+        """Queue an unnumbered handshake frame: sent once, by the next outgoing()."""
+        sign = tx.tag if tx else None
+        self._raw.append(wire.pack(kind, 0, 0, self._direction, 0, payload, sign))
+
+    def receive(self, data: bytes) -> "list[wire.Frame]":
+        """The frames that `data` completes: raw ones as they come, numbered ones in order, once."""
+        self.bytes_in += len(data)
+        frames = []
+        for body in self.decoder.feed(data):
+            try:
+                frame = wire.unpack(body)
+            except WireError:
+                self.n_bad += 1
+                self.text = body
+                if self.open and not self._nudged:
+                    self._ack_due = True  # tells the sender early that something is missing;
+                    self._nudged = True  # once, lest two ends answer each other's noise for ever
+                continue
+            if frame.flags & wire.FROM_HUB == self._direction:
+                self.n_refused += 1  # our own word, echoed
+            elif frame.kind < FIRST_RELIABLE and frame.kind != ACK:
+                frames.append(frame)  # the handshake's: the session judges it
+            elif self.open and self._accept(frame):
+                frames.append(frame)
+        return frames
+
+    def _accept(self, frame: wire.Frame) -> bool:
+        """Authenticate and take acknowledgements; True if the frame is the next new one."""
+        if self._check is None:
+            genuine = not frame.tag
+        else:
+            genuine = auth.equal(frame.tag, self._check.tag(frame.signed))
+        if not genuine or frame.counter <= self._rx_counter:
+            self.n_refused += 1
+            return False
+        self._rx_counter = frame.counter
+        self._nudged = False
+        n = (frame.ack - self._base) & 0xFF
+        if 0 < n <= self._n_sent:
+            del self._queue[:n]
+            self._base = frame.ack
+            self._n_sent -= n
+            self._timeout_ms = TIMEOUT_MS
+            self._sent_ms = -1  # the rest gets a fresh timer
+            self._hurried = False
+        elif n == 0 and frame.kind == ACK and self._n_sent > 1 and not self._hurried:
+            self._n_sent = 0
+            self._hurried = True
+        if frame.kind == ACK:
+            return False
+        self._ack_due = True
+        if frame.seq != self._rx_next:
+            return False  # a repeat of what we have, or one ahead of a lost one
+        self._rx_next = (self._rx_next + 1) & 0xFF
+        return True
+
+    def outgoing(self, now_ms: int) -> bytes:
+        """What to write now: raw frames, repeats that are due, new frames, else a bare ACK."""
+        out = b"".join(self._raw)
+        self._raw = []
+        if self.open:
+            if self._sent_ms < 0:
+                self._sent_ms = now_ms
+            if self._n_sent and now_ms - self._sent_ms >= self._timeout_ms:
+                self._n_sent = 0
+                self._timeout_ms = min(2 * self._timeout_ms, MAX_TIMEOUT_MS)
+                self.n_repeated += 1
+            while self._n_sent < min(self.window, len(self._queue)):
+                if self._n_sent == 0:
+                    self._sent_ms = now_ms
+                kind, payload = self._queue[self._n_sent]
+                out += self._pack(kind, (self._base + self._n_sent) & 0xFF, payload)
+                self._n_sent += 1
+            if self._ack_due:
+                out += self._pack(ACK, 0, b"")
+        self.bytes_out += len(out)
+        return out
+
+    def _pack(self, kind: int, seq: int, payload: bytes) -> bytes:
+        self._tx_counter += 1
+        self._ack_due = False
+        return wire.pack(
+            kind, seq, self._rx_next, self._direction, self._tx_counter, payload, self._sign
+        )

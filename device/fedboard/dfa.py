@@ -1,0 +1,163 @@
+"""The network that learns on a board: integers only, by direct feedback alignment (DFA).
+
+The output's errors e reach every hidden layer at once through a fixed random matrix B (Nokland,
+"Direct Feedback Alignment Provides Learning in Deep Neural Networks", 2016): no transposed weights,
+no chain of layers. So a layer can be trained alone, and `x` may be the output of frozen features.
+
+    a = f(W x + b) per layer     d_last = g(e)     d_l = f'(.) * (B_l e)     W -= rate * sum d x'
+
+Arithmetic: int8 inputs and activations, int16 parameters and deltas, int32 sums that cannot
+overflow: |x| <= 128 and |W|, |b| <= spec.limit(l) bound the forward ones, |x| <= 128, |d| <= 32767
+and LARGEST_BATCH those of an update. What f, g and the update are is the rule's: see `rules`.
+"""
+
+from array import array
+
+from fedboard import DataError, StateError, kernels, rules
+from fedboard.prng import Xorshift, mix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fedboard.model import Spec
+
+# A batch's sum of x d, and half of a rounding shift: 255 * 128 * 32767 + 2**29 < 2**31.
+LARGEST_BATCH = 255
+
+_FEEDBACK = 2  # the label of the feedback matrices' random streams
+
+
+class Network:
+    """One network over the caller's parameters, with work buffers for a batch of samples.
+
+    spec: model.Spec; params: its array('h'), read and changed in place. The rest: see configure().
+    To read: `out`, array('i') of the last sample's logits; `n_seen`, `n_correct` (predicted right
+    before it was learned) and `loss_sum` (in the rule's units) of the samples learned.
+    """
+
+    def __init__(
+        self, spec: "Spec", params: "array[int]", batch: int = 1, layers: int = 0, rate: int = 0
+    ) -> None:
+        if len(params) != spec.n_params:
+            raise StateError(f"a buffer of {spec.n_params} parameters is needed: {len(params)}")
+        self.spec = spec
+        self.params = params
+        self.rule = rules.make(spec)
+        n = spec.n_layers
+        n_out = spec.sizes[n]
+        self.out = array("i", bytes(4 * n_out))
+        self._e = array("h", bytes(2 * n_out))
+        # per layer: its record, sums, activations, deltas of a sample, feedback
+        self._records: list[array[int]] = []
+        self._a: list[array[int]] = []
+        self._d: list[array[int]] = []
+        self._b: list[array[int]] = []
+        widest = 0
+        for l in range(n):
+            n_in, units = spec.shape(l)
+            self._records.append(
+                array("i", (n_in, units, spec.at(l), self.rule.bias_input(l), spec.limit(l), 1, 1))
+            )
+            self._d.append(array("h", bytes(2 * units)))
+            if l < n - 1:
+                widest = max(widest, units)
+                self._a.append(array("b", bytes(units)))
+                rng = Xorshift(mix(spec.seed, _FEEDBACK, l))
+                self._b.append(self.rule.feedback(rng, units, n_out))
+        self._acc = array("i", bytes(4 * widest))
+        self._pending = 0
+        self.reset_counters()
+        self.configure(batch, layers, rate)
+
+    def configure(self, batch: int = 1, layers: int = 0, rate: int = 0) -> None:
+        """Set how to learn: samples a step, a bit mask of the layers to train (0: all), the rate.
+
+        rate: "fedboard": the right shift of an update; "tifed": the divisor 1/eta; 0: the default.
+        Only trained layers store a batch. Raises StateError while samples wait for their step.
+        """
+        if self._pending:
+            raise StateError("samples wait for their step: flush() before configure()")
+        n = self.spec.n_layers
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise DataError(f"a batch has 1 to {LARGEST_BATCH} samples, not {batch}")
+        if not 0 <= layers < 1 << n:
+            raise DataError(f"no layers {layers:#b} in a network of {n}: use bits 0 to {n - 1}")
+        if not 0 <= rate <= self.rule.largest_rate:
+            raise DataError(f"the rate is 1 to {self.rule.largest_rate}, not {rate}")
+        self.batch = batch
+        self.layers = layers or (1 << n) - 1
+        self.rate = rate or self.rule.default_rate
+        self._batch_x: list[array[int]] = []
+        self._batch_d: list[array[int]] = []
+        for l in range(n):
+            n_in, n_out = self.spec.shape(l)
+            slots = batch if self.layers >> l & 1 else 0
+            self._batch_x.append(array("b", bytes(slots * n_in)))
+            self._batch_d.append(array("h", bytes(2 * slots * n_out)))
+            self._records[l][6] = self.rate
+
+    def reset_counters(self) -> None:
+        self.n_seen = 0
+        self.n_correct = 0
+        self.loss_sum = 0
+
+    def predict(self, x: "array[int]") -> int:
+        """The class of the int8 features x (the first of equal logits); logits in `out`."""
+        records = self._records
+        last = len(records) - 1
+        acc = self._acc
+        rule = self.rule
+        for l in range(last):
+            kernels.forward(x, self.params, acc, records[l])
+            rule.activate(acc, self._a[l], self._d[l], records[l])
+            x = self._a[l]
+        out = self.out
+        kernels.forward(x, self.params, out, records[last])
+        rule.output(out, self._d[last], records[last])
+        best = 0
+        for k in range(1, len(out)):
+            if out[k] > out[best]:
+                best = k
+        return best
+
+    def learn(self, x: "array[int]", label: int) -> bool:
+        """Learn from one sample; True if it filled the batch, and so the parameters changed."""
+        e = self._e
+        if not 0 <= label < len(e):
+            raise DataError(f"no class {label} in a network of {len(e)} outputs")
+        self.n_seen += 1
+        self.n_correct += self.predict(x) == label
+        records = self._records
+        last = len(records) - 1
+        self.loss_sum += self.rule.errors(self.out, label, e, self._d[last], records[last])
+        slot = self._pending
+        for l in range(last + 1):
+            if self.layers >> l & 1:
+                d = self._d[l]
+                if l < last:
+                    self.rule.spread(e, self._b[l], d, records[l])
+                _put(x if l == 0 else self._a[l - 1], self._batch_x[l], slot)
+                _put(d, self._batch_d[l], slot)
+        self._pending = slot + 1
+        if self._pending < self.batch:
+            return False
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Apply the step of a batch that is not full; False if there is nothing to apply."""
+        n = self._pending
+        if n == 0:
+            return False
+        self._pending = 0
+        for l in range(len(self._records)):
+            if self.layers >> l & 1:
+                record = self._records[l]
+                record[5] = n
+                self.rule.update(self.params, self._batch_x[l], self._batch_d[l], record)
+        return True
+
+
+def _put(source: "array[int]", batch: "array[int]", slot: int) -> None:
+    at = slot * len(source)
+    for value in source:
+        batch[at] = value
+        at += 1

@@ -1,0 +1,206 @@
+"""The integer inner loops in pure Python: what every faster backend must equal, bit for bit.
+
+Each takes at most four arguments, all of them buffers, so that inline assembler can offer the same
+functions. `layer` is the record that describes one layer to them, an array('i') of LAYER_FIELDS:
+
+    0 N_IN  1 N_OUT  2 AT    W[j, i] = w[AT + j*N_IN + i]; b[j] = w[AT + N_OUT*N_IN + j]
+    3 BIAS_INPUT             a bias is the weight of this constant input
+    4 LIMIT                  parameters stay in [-LIMIT, LIMIT]
+    5 BATCH  6 RATE          samples in a batch buffer; the shift or divisor of an update
+
+Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e, feedback b: array('h').
+Sums acc: array('i'). Spec.limit and dfa's largest batch keep every sum within int32; callers see to
+that, kernels check nothing. Stores are clamped first. Loops allocate nothing.
+
+Callers write `from fedboard import kernels` and `kernels.forward(...)`, so that use() takes effect.
+"""
+
+from array import array
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LAYER_FIELDS = 7
+WEIGHT_BITS = 12  # fractional bits of a weight under rule "fedboard"
+
+
+def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[int]") -> None:
+    """acc[j] = sum_i x[i] W[j, i] + BIAS_INPUT b[j]."""
+    n_in, n_out, at, bias_input = layer[0], layer[1], layer[2], layer[3]
+    bias_at = at + n_in * n_out
+    for j in range(n_out):
+        total = bias_input * w[bias_at + j]
+        for i in range(n_in):
+            total += x[i] * w[at]
+            at += 1
+        acc[j] = total
+
+
+def activate_relu(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 where a[j] > 0, else 0."""
+    for j in range(layer[1]):
+        value = acc[j] >> 12
+        if value > 0:
+            a[j] = 127 if value > 127 else value
+            d[j] = 1
+        else:
+            a[j] = 0
+            d[j] = 0
+
+
+def activate_tanh(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """TIFeD's tanh in pieces of v = acc[j] BIAS_INPUT // (256 N_IN); d[j] = its inverse slope.
+
+    a[j] is the *negated* value: in [-128, 127], where the value itself may be 128.
+    """
+    divisor = 256 * layer[0]
+    sign = layer[3]
+    for j in range(layer[1]):
+        v = acc[j] * sign // divisor
+        if v >= 128:
+            a[j] = -128
+            d[j] = 128
+        elif v >= 75:
+            a[j] = -88 - v // 4
+            d[j] = 8
+        elif v >= 32:
+            a[j] = -32 - v
+            d[j] = 2
+        elif v >= -31:
+            a[j] = -2 * v
+            d[j] = 1
+        elif v >= -74:
+            a[j] = 32 - v
+            d[j] = 2
+        elif v >= -127:
+            a[j] = 88 - v // 4
+            d[j] = 8
+        else:
+            a[j] = 127
+            d[j] = 128
+
+
+def feedback_gate(e: "array[int]", b: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """d[j] = sum_k B[j, k] e[k] where d[j] is not 0, clamped to int16.
+
+    B[j, k] = b[j*len(e) + k].
+    """
+    n = len(e)
+    for j in range(layer[1]):
+        if d[j]:
+            at = j * n
+            total = 0
+            for k in range(n):
+                total += b[at] * e[k]
+                at += 1
+            d[j] = -32767 if total < -32767 else 32767 if total > 32767 else total
+
+
+def feedback_divide(e: "array[int]", b: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """d[j] = BIAS_INPUT (sum_k B[j, k] e[k] // d[j]), clamped to int16; B as in feedback_gate."""
+    n = len(e)
+    sign = layer[3]
+    at = 0
+    for j in range(layer[1]):
+        total = 0
+        for k in range(n):
+            total += b[at] * e[k]
+            at += 1
+        total = total // d[j] * sign
+        d[j] = -32767 if total < -32767 else 32767 if total > 32767 else total
+
+
+def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; clamped to +-LIMIT.
+
+    x[s, i] = x[s*N_IN + i] and d[s, j] = d[s*N_OUT + j], s < BATCH; a bias has the x BIAS_INPUT.
+    """
+    n_in, n_out, at, bias_input, limit, batch, rate = layer
+    bias_at = at + n_in * n_out
+    half = (1 << rate) >> 1
+    for j in range(n_out):
+        for i in range(n_in):
+            total = half
+            k = j
+            for _ in range(batch):
+                total += x[i] * d[k]
+                i += n_in
+                k += n_out
+            value = w[at] - (total >> rate)
+            w[at] = -limit if value < -limit else limit if value > limit else value
+            at += 1
+        total = half
+        k = j
+        for _ in range(batch):
+            total += bias_input * d[k]
+            k += n_out
+        value = w[bias_at + j] - (total >> rate)
+        w[bias_at + j] = -limit if value < -limit else limit if value > limit else value
+
+
+def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """W[j, i] -= sum_s x[s, i] d[s, j] // RATE (the floor); all else as update_shift."""
+    n_in, n_out, at, bias_input, limit, batch, rate = layer
+    bias_at = at + n_in * n_out
+    for j in range(n_out):
+        for i in range(n_in):
+            total = 0
+            k = j
+            for _ in range(batch):
+                total += x[i] * d[k]
+                i += n_in
+                k += n_out
+            value = w[at] - total // rate
+            w[at] = -limit if value < -limit else limit if value > limit else value
+            at += 1
+        total = 0
+        k = j
+        for _ in range(batch):
+            total += bias_input * d[k]
+            k += n_out
+        value = w[bias_at + j] - total // rate
+        w[bias_at + j] = -limit if value < -limit else limit if value > limit else value
+
+
+def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "array[int]") -> None:
+    """Count magnitudes m = |a[at + i] - b[i]| <= 65535, i < n; block = array('i', [at, n, high]).
+
+    counts is an array('i') of 256, added to: with high < 0 the high bytes m >> 8 are counted; else
+    the low bytes of those m whose high byte is `high`. So two passes find any threshold exactly.
+    """
+    at, n, high = block
+    for i in range(n):
+        m = a[at] - b[i]
+        at += 1
+        if m < 0:
+            m = -m
+        if high < 0:
+            counts[m >> 8] += 1
+        elif m >> 8 == high:
+            counts[m & 255] += 1
+
+
+KERNELS = (
+    "forward",
+    "activate_relu",
+    "activate_tanh",
+    "feedback_gate",
+    "feedback_divide",
+    "update_shift",
+    "update_divide",
+    "histogram",
+)
+_PURE = {name: globals()[name] for name in KERNELS}
+backend = "pure"
+
+
+def use(offered: "Any") -> None:
+    """Install the kernels that `offered` (a module or object) has; those it lacks stay pure.
+
+    offered.name is remembered as `kernels.backend`. use(None) returns to pure Python.
+    """
+    names = globals()
+    for name in KERNELS:
+        names[name] = getattr(offered, name, _PURE[name])
+    names["backend"] = "pure" if offered is None else offered.name

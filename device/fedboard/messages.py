@@ -1,0 +1,286 @@
+"""What node and hub say to each other: one class a message, its fields in wire order.
+
+Field codes: B H I are little-endian unsigned integers of 1, 2, 4 bytes; s is a short text and
+b are short bytes (each behind a length byte); * is the rest of the payload. unpack() raises
+WireError for anything malformed. Whatever is not a CHUNK stays below 105 bytes, so that it fits
+a frame even if every byte of it needs escaping.
+"""
+
+import struct
+
+from fedboard import StateError, WireError
+
+_SIZES = {"B": 1, "H": 2, "I": 4}
+
+
+class Message:
+    KIND = 0
+    FIELDS: "tuple[tuple[str, str], ...]" = ()
+
+    def __init__(self, **values: "int | str | bytes") -> None:
+        for name, code in self.FIELDS:
+            default: int | str | bytes = 0 if code in _SIZES else "" if code == "s" else b""
+            setattr(self, name, values.pop(name, default))
+        if values:
+            raise StateError(f"{type(self).__name__} has no field {next(iter(values))}")
+
+    def pack(self) -> bytes:
+        out = b""
+        for name, code in self.FIELDS:
+            value = getattr(self, name)
+            if code in _SIZES:
+                if not 0 <= value < 1 << 8 * _SIZES[code]:
+                    raise StateError(f"{type(self).__name__}.{name} = {value} is out of range")
+                out += struct.pack("<" + code, value)
+                continue
+            data = value.encode() if code == "s" else bytes(value)
+            if code != "*":
+                if len(data) > 255:
+                    raise StateError(f"{type(self).__name__}.{name} is too long")
+                out += bytes([len(data)])
+            out += data
+        return out
+
+    def __repr__(self) -> str:
+        fields = [f"{name}={getattr(self, name)}" for name, _ in self.FIELDS]
+        return type(self).__name__ + "(" + ", ".join(fields) + ")"
+
+
+class Knock(Message):
+    """Hub: is a board there? Answered by Hello. Sent again until it is."""
+
+    KIND = 0x01
+    FIELDS = (("protocol", "B"),)
+    protocol: int
+
+
+class Hello(Message):
+    """Node: who I am, unauthenticated. Sent again until Welcome."""
+
+    KIND = 0x02
+    FIELDS = (("protocol", "B"), ("keyed", "B"), ("window", "B"),
+              ("nonce", "b"), ("uid", "b"), ("name", "s"))
+    protocol: int
+    keyed: int  # 1: I have a key and speak to nobody without it
+    window: int  # frames of MAX_FRAME bytes that my receive buffer holds
+    nonce: bytes
+    uid: bytes  # the hardware's own id: tells a reconnect from a second board of this name
+    name: str
+
+
+class Welcome(Message):
+    """Hub: the session's other nonce. Its tag proves that the hub has the key."""
+
+    KIND = 0x03
+    FIELDS = (("protocol", "B"), ("window", "B"), ("nonce", "b"), ("name", "s"))
+    protocol: int
+    window: int
+    nonce: bytes
+    name: str
+
+
+class Deny(Message):
+    """Hub: why there is no session. Unauthenticated: shown to people, never acted upon."""
+
+    KIND = 0x05
+    FIELDS = (("reason", "s"),)
+    reason: str
+
+
+class Status(Message):
+    """Node: the first authenticated word; proves the node's key. Sent again after each round."""
+
+    KIND = 0x10
+    FIELDS = (("firmware", "s"), ("kernels", "s"), ("free_ram", "I"), ("n_samples", "I"),
+              ("n_in", "H"), ("version", "I"), ("digest", "b"))
+    firmware: str
+    kernels: str
+    free_ram: int  # bytes; 0 where the board cannot tell
+    n_samples: int
+    n_in: int  # inputs a sample has
+    version: int  # of the last global model here; 0: none
+    digest: bytes  # model.digest of it
+
+
+TRAIN = 1
+EVALUATE = 2
+CARRY = 0x01  # flags: keep what was learned but not sent as residual (else start from the model)
+
+
+class Task(Message):
+    """Hub: train on, or evaluate, model `version`; it follows as a transfer if you lack it."""
+
+    KIND = 0x11
+    FIELDS = (("run", "I"), ("round", "I"), ("version", "I"), ("digest", "b"), ("op", "B"),
+              ("flags", "B"), ("layers", "H"), ("epochs", "B"), ("batch", "B"), ("rate", "H"),
+              ("top_permille", "H"), ("bits", "B"), ("n_max", "I"), ("seed", "I"), ("spec", "b"))
+    run: int
+    round: int
+    version: int
+    digest: bytes
+    op: int  # TRAIN or EVALUATE
+    flags: int
+    layers: int  # bit l set: layer l is trained
+    epochs: int  # passes over the samples
+    batch: int  # samples a weight update
+    rate: int  # 1/eta (rule tifed) or the update's right shift (rule fedboard)
+    top_permille: int  # of each layer's changes, the largest to send; 1000: all
+    bits: int  # a value in the update: 4..8, or 16 for exact
+    n_max: int  # samples a pass at most; 0: all
+    seed: int  # of the order of the samples
+    spec: bytes  # model.Spec.pack()
+
+
+MODEL = 1
+UPDATE = 2
+
+
+class Begin(Message):
+    """Either: a transfer starts. MODEL goes to the node, UPDATE to the hub."""
+
+    KIND = 0x12
+    FIELDS = (("what", "B"), ("round", "I"), ("version", "I"), ("base", "I"), ("encoding", "B"),
+              ("n_bytes", "I"), ("n_samples", "I"), ("digest", "b"), ("meta", "*"))
+    what: int
+    round: int
+    version: int  # MODEL: of the new model; UPDATE: of the model that was trained on
+    base: int  # MODEL, sparse: the version that the deltas are against
+    encoding: int  # rebase.DENSE or rebase.SPARSE
+    n_bytes: int  # 0: not known yet, see End
+    n_samples: int  # UPDATE: samples trained on, the update's weight
+    digest: bytes  # MODEL: of the new model
+    meta: bytes  # see update
+
+
+class Chunk(Message):
+    """Either: the next bytes of the transfer."""
+
+    KIND = 0x13
+    FIELDS = (("offset", "I"), ("data", "*"))
+    offset: int
+    data: bytes
+
+
+class End(Message):
+    """Either: the transfer is complete."""
+
+    KIND = 0x14
+    FIELDS = (("n_bytes", "I"), ("crc", "I"))
+    n_bytes: int
+    crc: int  # CRC-32 over all chunks' data
+
+
+class Progress(Message):
+    """Node: about once a second while it trains."""
+
+    KIND = 0x15
+    FIELDS = (("round", "I"), ("done", "I"), ("total", "I"), ("n_correct", "I"), ("loss", "I"))
+    round: int
+    done: int  # samples
+    total: int
+    n_correct: int  # of the done ones, each predicted before it was learned
+    loss: int  # mean, in 1/1000 of the rule's unit
+
+
+class Accepted(Message):
+    """Hub: the update of this round is in; what was sent is no longer residual."""
+
+    KIND = 0x16
+    FIELDS = (("round", "I"),)
+    round: int
+
+
+class Refused(Message):
+    """Hub: the update of this round was not used, and why. What was learned stays on the board."""
+
+    KIND = 0x17
+    FIELDS = (("round", "I"), ("reason", "s"))
+    round: int
+    reason: str
+
+
+class Metrics(Message):
+    """Node: the answer to an EVALUATE task, over the board's own samples."""
+
+    KIND = 0x18
+    FIELDS = (("round", "I"), ("version", "I"), ("n", "I"), ("n_correct", "I"), ("loss", "I"))
+    round: int
+    version: int
+    n: int
+    n_correct: int
+    loss: int
+
+
+class Ping(Message):
+    KIND = 0x19
+    FIELDS = (("token", "I"),)
+    token: int
+
+
+class Pong(Message):
+    KIND = 0x1A
+    FIELDS = (("token", "I"),)
+    token: int
+
+
+class Error(Message):
+    """Either: what was asked for cannot be done, and what would help."""
+
+    KIND = 0x1B
+    FIELDS = (("code", "B"), ("round", "I"), ("text", "s"))
+    code: int
+    round: int
+    text: str
+
+
+BAD_TASK = 1  # the task does not fit this board or this program
+NO_MEMORY = 2
+NO_SAMPLES = 3
+BAD_MODEL = 4  # the transfer failed its check: send it dense
+BAD_MESSAGE = 5
+
+
+class Bye(Message):
+    """Either: an orderly end of the session."""
+
+    KIND = 0x1C
+    FIELDS = (("reason", "s"),)
+    reason: str
+
+
+_BY_KIND = {}
+for _kind in (Knock, Hello, Welcome, Deny, Status, Task, Begin, Chunk, End, Progress, Accepted,
+              Refused, Metrics, Ping, Pong, Error, Bye):
+    _BY_KIND[_kind.KIND] = _kind
+
+
+def unpack(kind: int, payload: bytes) -> Message:
+    """The message in a frame. Raises WireError for an unknown kind or a malformed payload."""
+    if kind not in _BY_KIND:
+        raise WireError(f"message kind 0x{kind:02x} is unknown: update the older side")
+    cls = _BY_KIND[kind]
+    values: dict[str, int | str | bytes] = {}
+    at = 0
+    for name, code in cls.FIELDS:
+        size = _SIZES.get(code, 0)
+        if code in "sb":
+            size = payload[at] if at < len(payload) else 256
+            at += 1
+        elif code == "*":
+            size = len(payload) - at
+        part = payload[at : at + size]
+        if len(part) != size:
+            raise WireError(f"{cls.__name__} is cut short in {name}")
+        at += size
+        if code == "s":
+            try:
+                values[name] = part.decode()
+            except UnicodeError:
+                raise WireError(f"{cls.__name__}.{name} is not text")
+        elif code in _SIZES:
+            values[name] = struct.unpack("<" + code, part)[0]
+        else:
+            values[name] = part
+    if at != len(payload):
+        raise WireError(f"{cls.__name__} has {len(payload) - at} bytes too many")
+    return cls(**values)

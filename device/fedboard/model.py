@@ -1,0 +1,214 @@
+"""The model: its shape, the layout of its parameters, its start values and its digest.
+
+A model is a dense network over int8 features. All its parameters lie in ONE flat array('h') that
+the caller owns; layer l starts at spec.at(l):
+
+    W[j, i] = params[at + j * n_in + i]     row-major per output unit, 0 <= j < n_out
+    b[j]    = params[at + n_out * n_in + j] the biases right behind
+
+    spec bytes   version u8 | rule u8 | n_layers u8 | seed u32 | (n_layers + 1) sizes u16      LE
+
+A layer's |weights| stay within limit(l) and its |biases| within 32767, so that an int32 accumulator
+of fan-in n_in over int8 inputs cannot overflow by construction. Whatever is no spec is a DataError.
+"""
+
+from array import array
+
+from fedboard import DataError, StateError, auth, prng
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+MAX_LAYERS = 6
+MAX_UNITS = 4096
+MAX_PARAMS = 1 << 20
+MAX_SPEC_BYTES = 7 + 2 * (MAX_LAYERS + 1)
+DIGEST_BYTES = 8
+BLOCK = 128  # parameters that are read, written or compared at a time
+
+_VERSION = 1
+_RULES = ("tifed", "fedboard")  # a rule's number on the wire is its place here: append only
+# What a bias is multiplied by when it enters the accumulator: input 128 is 1.0 to "fedboard".
+_BIAS_SCALES = (1, 128)
+_START = 1  # the label of the start values' random streams
+
+
+class Spec:
+    """Shape, learning rule and seed: all that two machines need to make the same network.
+
+    sizes: inputs, hidden units..., outputs. seed (u32): start values and feedback follow from it.
+    """
+
+    def __init__(self, sizes: "Sequence[int]", rule: str = "fedboard", seed: int = 1) -> None:
+        if rule not in _RULES:
+            raise DataError(f"no learning rule '{rule}': use one of {', '.join(_RULES)}")
+        if not 2 <= len(sizes) <= MAX_LAYERS + 1:
+            raise DataError(f"a model has 1 to {MAX_LAYERS} layers, not {len(sizes) - 1}")
+        at = [0]
+        for l in range(len(sizes)):
+            if not 1 <= sizes[l] <= MAX_UNITS:
+                raise DataError(f"a layer has 1 to {MAX_UNITS} units, not {sizes[l]}")
+            if l:
+                at.append(at[-1] + (sizes[l - 1] + 1) * sizes[l])
+        if at[-1] > MAX_PARAMS:
+            raise DataError(f"a model of {at[-1]} parameters is too large: at most {MAX_PARAMS}")
+        if not 0 <= seed <= 0xFFFFFFFF:
+            raise DataError(f"a model's seed is 0 to 4294967295, not {seed}")
+        self.sizes = tuple(sizes)
+        self.rule = rule
+        self.seed = seed
+        self.n_layers = len(sizes) - 1
+        self.n_params = at[-1]
+        self._at = tuple(at)
+
+    def at(self, l: int) -> int:
+        """Where layer l begins in the parameters; at(n_layers) is their number."""
+        return self._at[l]
+
+    def shape(self, l: int) -> "tuple[int, int]":
+        """(n_in, n_out) of layer l."""
+        return self.sizes[l], self.sizes[l + 1]
+
+    def n_layer_params(self, l: int) -> int:
+        return self._at[l + 1] - self._at[l]
+
+    def limit(self, l: int) -> int:
+        """The largest magnitude of a weight of layer l: int32 sums then cannot overflow."""
+        scale = _BIAS_SCALES[_RULES.index(self.rule)]
+        return min(32767, (0x7FFFFFFF - 32767 * scale) // (128 * self.sizes[l]))
+
+    def limit_at(self, l: int, i: int) -> int:
+        """The largest magnitude of parameter number i, which is layer l's: biases may be larger."""
+        n_in, n_out = self.shape(l)
+        return self.limit(l) if i < self._at[l] + n_in * n_out else 32767
+
+    def pack(self) -> bytes:
+        data = bytearray((_VERSION, _RULES.index(self.rule), self.n_layers))
+        for k in range(4):
+            data.append((self.seed >> (8 * k)) & 0xFF)
+        for n in self.sizes:
+            data.append(n & 0xFF)
+            data.append(n >> 8)
+        return bytes(data)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and self.pack() == other.pack()
+
+    def __hash__(self) -> int:
+        return hash(self.pack())
+
+    def __str__(self) -> str:
+        return "-".join([str(n) for n in self.sizes]) + " " + self.rule
+
+    def check(self, params: "array[int]") -> None:
+        """Raise StateError unless the buffer is as long as this model."""
+        if len(params) != self.n_params:
+            raise StateError(f"{self} has {self.n_params} parameters, the buffer {len(params)}")
+
+    def start_digest(self) -> "Any":
+        """A SHA-256 object that has seen the spec: update() it with the parameters in order."""
+        h = auth.sha256()
+        h.update(self.pack())
+        return h
+
+    def digest(self, params: "array[int]") -> bytes:
+        """8 bytes that name this model with these parameters (little endian, as on every board)."""
+        self.check(params)
+        h = self.start_digest()
+        h.update(params)  # through the buffer protocol: no copy
+        d: bytes = h.digest()[:DIGEST_BYTES]
+        return d
+
+
+def unpack_spec(data: bytes) -> Spec:
+    """The Spec in `data`, which must be all of it. Raises DataError."""
+    n = len(data)
+    if n < 11 or data[0] != _VERSION:
+        raise DataError(
+            f"no model spec of version {_VERSION}: the other side is of another release"
+        )
+    if data[1] >= len(_RULES) or not 1 <= data[2] <= MAX_LAYERS or n != 9 + 2 * data[2]:
+        raise DataError("a model spec that is damaged or of a newer release")
+    sizes = [data[at] | data[at + 1] << 8 for at in range(7, n, 2)]
+    return Spec(sizes, _RULES[data[1]], int.from_bytes(data[3:7], "little"))
+
+
+def new_params(spec: Spec) -> "array[int]":
+    """A zeroed buffer for the spec's parameters."""
+    return array("h", bytes(2 * spec.n_params))
+
+
+def init_params(spec: Spec, params: "array[int]") -> None:
+    """Start values. "tifed": zeros; "fedboard": uniform ±sqrt(3 / n_in) at 12 fractional bits."""
+    spec.check(params)
+    for i in range(spec.n_params):
+        params[i] = 0
+    if spec.rule == "tifed":
+        return
+    for l in range(spec.n_layers):
+        n_in, n_out = spec.shape(l)
+        bound = prng.isqrt((3 << 24) // n_in)  # at most 7094: 2 * bound + 1 suits below()
+        rng = prng.Xorshift(prng.mix(spec.seed, _START, l))
+        at = spec.at(l)
+        for i in range(at, at + n_in * n_out):
+            params[i] = rng.below(2 * bound + 1) - bound
+
+
+class MemoryBase:
+    """The base in RAM: the last global model that this board received, beside its own parameters.
+
+    A board keeps it in a file with the same methods, so that its RAM holds the weights once.
+    A new base is staged block by block while the old one stays readable; commit() swaps them.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0  # 0: there is no base
+        self.digest = b""
+        self.spec_bytes = b""
+        self._params = array("h")
+        self._staged: array[int] | None = None
+        self._staged_spec = b""
+
+    def read(self, at: int, out: "array[int]") -> None:
+        """Fill `out` with the base's parameters from number `at` on."""
+        _copy(self._params, at, out)
+
+    def begin(self, spec_bytes: bytes) -> None:
+        """Start to stage a new base; an unfinished one is dropped."""
+        self._staged = array("h")
+        self._staged_spec = spec_bytes
+
+    def write(self, block: "array[int]") -> None:
+        """Append the next parameters to the staged base."""
+        if self._staged is None:
+            raise StateError("write() to a base needs begin() first")
+        self._staged.extend(block)
+
+    def read_staged(self, at: int, out: "array[int]") -> None:
+        """Fill `out` with the staged parameters from number `at` on."""
+        if self._staged is None:
+            raise StateError("read_staged() from a base needs begin() first")
+        _copy(self._staged, at, out)
+
+    def commit(self, version: int, digest: bytes) -> None:
+        """Make the staged base the base, all or nothing."""
+        if self._staged is None:
+            raise StateError("commit() of a base needs begin() first")
+        self._params = self._staged
+        self._staged = None
+        self.spec_bytes = self._staged_spec
+        self.version = version
+        self.digest = digest
+
+    def abort(self) -> None:
+        """Drop what is staged; the base stays as it was."""
+        self._staged = None
+
+
+def _copy(source: "array[int]", at: int, out: "array[int]") -> None:
+    if at < 0 or at + len(out) > len(source):
+        raise StateError(f"a base of {len(source)} parameters has no block {at} to {at + len(out)}")
+    for i in range(len(out)):
+        out[i] = source[at + i]

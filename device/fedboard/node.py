@@ -1,0 +1,102 @@
+"""A board's end of a session: answers KNOCK, proves its key, checks the hub's. See session."""
+
+from fedboard import PROTOCOL, DataError, auth, messages, wire
+from fedboard.session import REPEAT_MS, Denied, Peer, handshake, is_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_WINDOW = 4  # frames that a board keeps for repeats: 0.8 kB
+
+
+class Identity:
+    """Who a board is, for HELLO."""
+
+    def __init__(self, name: str, uid: bytes, window: int = 1) -> None:
+        if not is_name(name):
+            raise DataError(f"board name '{name}': use 1 to 24 letters, digits, - _ and .")
+        self.name = name
+        self.uid = uid[:16]
+        self.window = window  # frames of wire.MAX_FRAME bytes that the receive buffer holds
+
+
+class Opened:
+    """Node: the session is there."""
+
+
+class Node(Peer):
+    """A board's end. `status()` makes the STATUS that opens the session."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        key: "bytes | None",
+        entropy: "Callable[[int], bytes]",
+        status: "Callable[[], messages.Status]",
+    ) -> None:
+        super().__init__(False, key, entropy)
+        self.identity = identity
+        self._status = status
+        self._nonce = b""  # of the HELLO that awaits its WELCOME
+
+    def open(self, now_ms: int) -> None:
+        """A fresh link is up: say HELLO until a hub answers."""
+        self._void()
+        self.heard_ms = now_ms
+        self._nonce = self._entropy(auth.NONCE_BYTES)
+        self._again_ms = now_ms
+
+    def receive(self, data: bytes, now_ms: int) -> "list[object]":
+        events: list[object] = []
+        for frame in self.channel.receive(data):
+            if frame.kind == messages.Knock.KIND:
+                if self.channel.open or not self._nonce:
+                    self.open(now_ms)  # the hub is new: so is the session
+                self._again_ms = now_ms
+            elif frame.kind == messages.Welcome.KIND:
+                self._welcome(frame, now_ms, events)
+            elif frame.kind == messages.Deny.KIND:
+                denial = handshake(frame)
+                if isinstance(denial, messages.Deny) and not self.channel.open:
+                    events.append(Denied(denial.reason))
+            elif frame.kind >= messages.Status.KIND:
+                self.heard_ms = now_ms
+                message = messages.unpack(frame.kind, frame.payload)
+                if isinstance(message, messages.Ping):
+                    self.send(messages.Pong(token=message.token))
+                else:
+                    events.append(message)
+        return events
+
+    def _welcome(self, frame: wire.Frame, now_ms: int, events: "list[object]") -> None:
+        welcome = handshake(frame)
+        if not self._nonce or not isinstance(welcome, messages.Welcome):
+            return  # not asked for
+        if welcome.protocol != PROTOCOL:
+            reason = f"the host speaks protocol {welcome.protocol}, this board {PROTOCOL}"
+            events.append(Denied(reason))
+            return
+        tx = rx = None
+        if self._key is not None:
+            tx, rx = auth.signers(self._key, self._nonce, welcome.nonce, self.identity.name)
+            if not auth.equal(frame.tag, rx.tag(frame.signed)):
+                self.channel.n_refused += 1
+                events.append(Denied("the host does not have this board's key"))
+                return
+        elif frame.tag:
+            return
+        self._nonce = b""
+        self.heard_ms = now_ms
+        self.channel.start(tx, rx, min(welcome.window, MAX_WINDOW))
+        self.send(self._status())
+        events.append(Opened())
+
+    def outgoing(self, now_ms: int) -> bytes:
+        if self._nonce and now_ms >= self._again_ms:
+            self._again_ms = now_ms + REPEAT_MS
+            self.channel.send_raw(messages.Hello.KIND, messages.Hello(
+                protocol=PROTOCOL, keyed=0 if self._key is None else 1, nonce=self._nonce,
+                window=self.identity.window, uid=self.identity.uid, name=self.identity.name,
+            ).pack())
+        return self._pump(now_ms)

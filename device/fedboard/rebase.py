@@ -1,0 +1,225 @@
+"""Host to board: a new base, dense or as exact changes to the old one, under what was learned.
+
+    DENSE   all parameters, int16                          meta: empty
+    SPARSE  the changed ones, exactly (sparse, shift 0)    meta: see sparse
+
+The new base is staged block by block as it comes in (`base`: see model.MemoryBase; on a board a
+file), so RAM never holds a second model. Parameters and the old base stay as they are until
+finish() has checked length and digest: a broken transfer costs nothing but its bytes. `touched`
+tells when that is over: if flash then fails, the parameters must be read from the base again. Then
+
+    carry      parameters += new base - old base           what was not sent yet is kept
+    else       parameters  = new base
+
+clamped to the layers' limits.
+"""
+
+from array import array
+
+from fedboard import WireError, sparse
+from fedboard.model import BLOCK, DIGEST_BYTES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fedboard.model import Spec
+
+DENSE = 0
+SPARSE = 1
+
+
+class Rebase:
+    """Takes one transfer. n_bytes: of all chunks (0: not known). version, digest: of the new base.
+
+    Any failure is a WireError; the base then is as it was, and the host may send it again.
+    """
+
+    def __init__(
+        self,
+        spec: "Spec",
+        params: "array[int]",
+        base: "Any",
+        encoding: int,
+        meta: bytes,
+        n_bytes: int,
+        version: int,
+        digest: bytes,
+        carry: bool,
+    ) -> None:
+        spec.check(params)
+        if not version or len(digest) != DIGEST_BYTES:
+            raise WireError("a model needs a version above 0 and a digest")
+        same = bool(base.version) and base.spec_bytes == spec.pack()
+        if encoding == SPARSE:
+            if not same:
+                raise WireError("changes to a model that is not here: send it dense")
+            parts = sparse.unpack_meta(spec, meta)
+            least = sparse.min_bytes(parts)
+            most = sparse.max_bytes(parts)
+        elif encoding == DENSE and not meta:
+            parts = []
+            least = most = 2 * spec.n_params
+        else:
+            raise WireError(f"a model in encoding {encoding} with a head of {len(meta)} bytes")
+        if n_bytes and not least <= n_bytes <= most:
+            raise WireError(f"a model of {n_bytes} bytes: {least} to {most} are possible")
+        self.touched = False  # the parameters are being moved
+        self._spec = spec
+        self._params = params
+        self._base = base
+        self._version = version
+        self._digest = digest
+        self._carry = carry and same
+        self._left = n_bytes or most
+        self._exact = n_bytes > 0
+        self._hash = spec.start_digest()
+        self._at = 0  # parameters staged
+        self._odd = b""  # DENSE: the bytes of an unfinished block
+        self._decoder = sparse.Decoder(parts) if encoding == SPARSE else None
+        self._block = array("h", bytes(2 * BLOCK))  # SPARSE: from `_at` on, changes applied
+        if encoding == SPARSE:
+            self._read_block()
+        base.begin(spec.pack())
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes of the transfer, any number of them."""
+        self._left -= len(chunk)
+        if self._left < 0:
+            self._fail("more bytes than its head announced")
+        if self._decoder is None:
+            data = self._odd + chunk
+            at = 0
+            while len(data) - at >= 2 * BLOCK:
+                self._stage(array("h", data[at : at + 2 * BLOCK]))
+                at += 2 * BLOCK
+            self._odd = data[at:]
+            return
+        try:
+            self._decoder.feed(chunk)
+            while self._decoder.next():
+                self._change(self._decoder.part.at + self._decoder.index, self._decoder.value)
+        except WireError as error:
+            self._fail(str(error))
+
+    def finish(self) -> None:
+        """All bytes are in: check them, move the parameters to the new base, make it the base."""
+        spec = self._spec
+        if self._exact and self._left:
+            self._fail(f"{self._left} bytes are missing")
+        if self._decoder is None:
+            if self._at * 2 + len(self._odd) != 2 * spec.n_params:
+                self._fail("its length is not the model's")
+            if self._odd:
+                self._stage(array("h", self._odd))
+        else:
+            try:
+                self._decoder.finish()
+            except WireError as error:
+                self._fail(str(error))
+            while self._at < spec.n_params:
+                self._next_block()
+        if self._hash.digest()[:DIGEST_BYTES] != self._digest:
+            self._fail("its digest is another model's")
+        self.touched = True
+        self._move()
+        self._base.commit(self._version, self._digest)
+
+    def _fail(self, why: str) -> None:
+        self._base.abort()
+        raise WireError(f"model not received, {why}: send it dense")
+
+    def _stage(self, block: "array[int]") -> None:
+        self._hash.update(block)
+        self._base.write(block)
+        self._at += len(block)
+
+    def _change(self, i: int, value: int) -> None:
+        while i >= self._at + len(self._block):
+            self._next_block()
+        value += self._block[i - self._at]
+        if not -32768 <= value <= 32767:
+            raise WireError("a parameter beyond int16")
+        self._block[i - self._at] = value
+
+    def _next_block(self) -> None:
+        self._stage(self._block)
+        self._read_block()
+
+    def _read_block(self) -> None:
+        n = min(BLOCK, self._spec.n_params - self._at)
+        if n < len(self._block):
+            self._block = array("h", bytes(2 * n))
+        if n:
+            self._base.read(self._at, self._block)
+
+    def _move(self) -> None:
+        """The parameters' step from the old base to the staged one."""
+        spec = self._spec
+        params = self._params
+        base = self._base
+        new = array("h", bytes(2 * BLOCK))
+        old = array("h", bytes(2 * BLOCK))
+        for l in range(spec.n_layers):
+            n_in, n_out = spec.shape(l)
+            at = spec.at(l)
+            bias_at = at + n_in * n_out
+            end = spec.at(l + 1)
+            while at < end:
+                stop = bias_at if at < bias_at else end
+                limit = spec.limit_at(l, at)
+                n = min(BLOCK, stop - at)
+                if n != len(new):
+                    new = array("h", bytes(2 * n))
+                    old = array("h", bytes(2 * n))
+                base.read_staged(at, new)
+                if self._carry:
+                    base.read(at, old)
+                for i in range(n):
+                    value = new[i]
+                    if self._carry:
+                        value += params[at + i] - old[i]
+                    params[at + i] = -limit if value < -limit else limit if value > limit else value
+                at += n
+
+
+def encode_delta(
+    spec: "Spec", old: "array[int] | None", new: "array[int]"
+) -> "tuple[int, bytes, bytes]":
+    """Host: (encoding, meta, data) that takes a board from `old` to `new`, whichever is smaller.
+
+    old None: the board has no base.
+    """
+    dense = bytes(new)
+    if old is None:
+        return DENSE, b"", dense
+    spec.check(old)
+    spec.check(new)
+    parts = []
+    encoder = sparse.Encoder()
+    for l in range(spec.n_layers):
+        at = spec.at(l)
+        n = spec.n_layer_params(l)
+        changes = [new[i] - old[i] for i in range(at, at + n)]
+        changed = [i for i in range(n) if changes[i]]
+        if not changed:
+            continue
+        lowest = min(changes)
+        highest = max(changes)
+        bits = 1
+        while 1 << bits - 1 < max(highest, -lowest):
+            bits += 1
+        part = sparse.Part(l, at, n, len(changed), bits)
+        whole = sparse.Part(l, at, n, n, bits + (highest == 1 << bits - 1), dense=True)
+        if whole.n_bits() < part.n_bits() + part.n_gap_bits():
+            part = whole
+            changed = list(range(n))
+        encoder.part(part)
+        for i in changed:
+            encoder.entry(i, changes[i])
+        parts.append(part)
+    encoder.finish()
+    meta = sparse.pack_meta(parts)
+    if len(meta) + len(encoder.data) >= len(dense):
+        return DENSE, b"", dense
+    return SPARSE, meta, bytes(encoder.data)

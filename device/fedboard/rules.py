@@ -1,0 +1,141 @@
+"""The learning rules of a Network: what its activation, its errors and its update are.
+
+A rule is a small set of functions and constants, chosen once, when a network is made. `d` carries a
+sample's slopes from the activation to where the deltas are computed, which replace them in place:
+
+    hidden layer   activate(acc, a, d)   sums -> activations, slopes    spread(e, B, d)   -> deltas
+    last layer     output(out, d)        sums -> logits, slopes         errors(out, label, e, d)
+    every layer    update(w, x, d)       a batch's deltas -> parameters
+
+Types as in `kernels`; `layer` is its record of the layer in question.
+"""
+
+from array import array
+
+from fedboard import kernels
+from fedboard.prng import isqrt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fedboard.model import Spec
+    from fedboard.prng import Xorshift
+
+    A = array[int]
+
+
+class Tifed:
+    """TIFeD's published arithmetic, bit for bit, with clamps before the stores of W, b and d.
+
+    Hidden activations lie in [-127, 128]: they are kept negated, which fits int8. A layer fed by
+    them has the bias input -1, so that its sums and its deltas are the negated ones too, and the
+    products x d, which parameters are updated by, the published ones. Rate: 1/eta, a divisor.
+    """
+
+    default_rate = 2048
+    largest_rate = 32767
+
+    def bias_input(self, l: int) -> int:
+        return -1 if l else 1
+
+    def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
+        """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden))."""
+        r = isqrt(12 * 32767 // (n_out + n_hidden))
+        b = array("h", bytes(2 * n_hidden * n_out))
+        for i in range(len(b)):
+            b[i] = rng.below(2 * r) - r
+        return b
+
+    def activate(self, acc: "A", a: "A", d: "A", layer: "A") -> None:
+        kernels.activate_tanh(acc, a, d, layer)
+
+    def output(self, out: "A", d: "A", layer: "A") -> None:
+        """The last layer has the hidden layers' tanh: logits in [-127, 128]."""
+        kernels.activate_tanh(out, out, d, layer)
+        for k in range(len(out)):
+            out[k] = -out[k]
+
+    def errors(self, out: "A", label: int, e: "A", d: "A", layer: "A") -> int:
+        """e = out - 16 onehot(label), d = e // slope. Returns the loss: half the squared error."""
+        sign = layer[3]
+        loss = 0
+        for k in range(len(out)):
+            error = out[k] - 16 if k == label else out[k]
+            loss += error * error
+            e[k] = error
+            d[k] = error // d[k] * sign
+        return loss >> 1
+
+    def spread(self, e: "A", b: "A", d: "A", layer: "A") -> None:
+        kernels.feedback_divide(e, b, d, layer)
+
+    def update(self, w: "A", x: "A", d: "A", layer: "A") -> None:
+        kernels.update_divide(w, x, d, layer)
+
+
+class Fedboard:
+    """Our own rule, first form: ReLU, an integer softmax, errors that sum to zero, feedback of +-1.
+
+    12 fractional bits in a weight, 7 in an input, an activation, a logit and an error. Softmax of
+    base 2: p_k ~ 2**((out_k - max) / 64), e_k = 128 p_k floored for the wrong classes; the right
+    one's is minus their sum, so that rounding lets no output drift. Rate: the shift of an update.
+    """
+
+    default_rate = 8
+    largest_rate = 28
+
+    def __init__(self, n_out: int) -> None:
+        self._powers = array("h", bytes(2 * n_out))
+
+    def bias_input(self, l: int) -> int:
+        return 128  # 1.0
+
+    def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
+        """B uniform in {-1, 1}."""
+        b = array("h", bytes(2 * n_hidden * n_out))
+        for i in range(len(b)):
+            b[i] = 2 * rng.below(2) - 1
+        return b
+
+    def activate(self, acc: "A", a: "A", d: "A", layer: "A") -> None:
+        kernels.activate_relu(acc, a, d, layer)
+
+    def output(self, out: "A", d: "A", layer: "A") -> None:
+        for k in range(len(out)):
+            out[k] >>= 12
+
+    def errors(self, out: "A", label: int, e: "A", d: "A", layer: "A") -> int:
+        """e = d = the softmax's error. Returns the loss: 128 (1 - p of the right class)."""
+        powers = self._powers
+        top = max(out)
+        total = 0
+        for k in range(len(out)):
+            i = (top - out[k]) >> 2
+            power = _EXP2[i & 15] >> (i >> 4) if i < 256 else 0
+            powers[k] = power
+            total += power
+        wrong = 0
+        for k in range(len(out)):
+            if k != label:
+                p = 128 * powers[k] // total
+                e[k] = d[k] = p
+                wrong += p
+        e[label] = d[label] = -wrong
+        return wrong
+
+    def spread(self, e: "A", b: "A", d: "A", layer: "A") -> None:
+        kernels.feedback_gate(e, b, d, layer)
+
+    def update(self, w: "A", x: "A", d: "A", layer: "A") -> None:
+        kernels.update_shift(w, x, d, layer)
+
+
+# 4096 * 2**(-i / 16): an octave of the softmax's powers; the further ones are shifts of it.
+_EXP2 = (
+    4096, 3922, 3756, 3597, 3444, 3298, 3158, 3025,
+    2896, 2774, 2656, 2543, 2435, 2332, 2233, 2139,
+)  # fmt: skip
+
+
+def make(spec: "Spec") -> "Tifed | Fedboard":
+    """The rule that `spec` names (which Spec has checked)."""
+    return Tifed() if spec.rule == "tifed" else Fedboard(spec.sizes[-1])

@@ -1,0 +1,259 @@
+"""Board to host: the largest changes since the base, few bits each; what is not sent is kept.
+
+    parameters = base + learned + residual    prepare() picks the top of (parameters - base)
+    the host has it on disk                   settle() subtracts what was sent: what is left
+                                              is the residual
+
+So neither the changes nor the residual cost memory: both are the difference of the parameters to
+the base, which is read in blocks (`base`: see model.MemoryBase). Between prepare() and settle() the
+parameters must not change: chunks() then gives the same bytes as often as it is run.
+
+Each layer sends its own top: k = ceil(n * top_permille / 1000) entries, fewer if fewer changed,
+equal magnitudes in index order; at 1000 permille dense where that is shorter. With 16 bits all
+values are exact (a difference beyond ±32767 saturates; its rest is residual).
+"""
+
+from array import array
+from binascii import crc32
+
+from fedboard import DataError, StateError, WireError, kernels, sparse
+from fedboard.model import BLOCK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from fedboard.model import Spec
+
+CHUNK_BYTES = 184  # with its head and a few escapes one frame
+
+
+class Update:
+    """What a board sends of its parameters, an array('h') that it goes on to own.
+
+    layers: bit l set: layer l takes part. bits: 1 to 16 for a value, with its sign.
+    """
+
+    def __init__(
+        self,
+        spec: "Spec",
+        params: "array[int]",
+        base: "Any",
+        layers: int,
+        top_permille: int,
+        bits: int,
+    ) -> None:
+        spec.check(params)
+        if not base.version or base.spec_bytes != spec.pack():
+            raise StateError("an update needs the base that it is the difference to")
+        check(spec, layers, top_permille, bits)
+        self.parts: list[sparse.Part] = []
+        self._spec = spec
+        self._params = params
+        self._base = base
+        self._layers = layers
+        self._top_permille = top_permille
+        self._bits = bits
+        self._least: list[int] = []  # by part: the least magnitude that is sent
+        self._n_least: list[int] = []  # by part: how many of just that magnitude are
+        self._crc = -1  # of the stream, once it has been made
+        self._part = sparse.Part(0, -1, 0, 0, 1)  # of the entry that _entries() is at
+        self._code = 0  # its value, coded
+        self._ready = False
+
+    def prepare(self) -> None:
+        """Pick what to send: two passes over parameters and base."""
+        spec = self._spec
+        self.parts = []
+        self._least = []
+        self._n_least = []
+        counts = array("i", bytes(1024))
+        for l in range(spec.n_layers):
+            if self._layers >> l & 1:
+                n = spec.n_layer_params(l)
+                part = sparse.Part(l, spec.at(l), n, 0, self._bits)
+                self._pick(part, (n * self._top_permille + 999) // 1000, counts)
+                self.parts.append(part)
+        self._crc = -1
+        self._ready = True
+
+    def meta(self) -> bytes:
+        """The head that parse_update() needs, for BEGIN."""
+        self._check_ready()
+        return sparse.pack_meta(self.parts)
+
+    def chunks(self, size: int = CHUNK_BYTES) -> "Iterator[bytes]":
+        """The stream in pieces of `size` bytes, the last shorter, made as they are asked for."""
+        self._check_ready()
+        encoder = sparse.Encoder()
+        at = -1
+        crc = 0
+        for i in self._entries():
+            p = self._part
+            if p.at != at:
+                at = p.at
+                encoder.part(p)
+            encoder.entry(i - at, self._code)
+            while len(encoder.data) >= size:
+                chunk = encoder.take(size)
+                crc = crc32(chunk, crc)
+                yield chunk
+        encoder.finish()
+        while encoder.data:
+            chunk = encoder.take(size)
+            crc = crc32(chunk, crc)
+            yield chunk
+        if self._crc not in (-1, crc):
+            raise StateError("the parameters changed during an upload: settle() first")
+        self._crc = crc
+
+    def settle(self) -> None:
+        """The host has the update: subtract what was sent. Then this object is spent."""
+        self._check_ready()
+        self._ready = False
+        params = self._params
+        for i in self._entries():
+            p = self._part
+            limit = self._spec.limit_at(p.layer, i)
+            value = params[i] - (self._code << p.shift)
+            params[i] = -limit if value < -limit else limit if value > limit else value
+
+    def _check_ready(self) -> None:
+        if not self._ready:
+            raise StateError("prepare() an update before it is sent, and settle() it once")
+
+    def _pick(self, part: sparse.Part, k: int, counts: "array[int]") -> None:
+        """Find exactly the k largest changes of a part, and the scale of their values."""
+        self._count(part, -1, counts)
+        largest = 255
+        while largest and not counts[largest]:
+            largest -= 1
+        high = largest
+        above = 0  # changes that are larger than the present place in the histogram
+        while high and above + counts[high] < k:
+            above += counts[high]
+            high -= 1
+        largest = largest << 8 | 255 if largest > high else -1
+        self._count(part, high, counts)
+        low = 255
+        while low and not counts[low]:
+            low -= 1
+        if largest < 0:
+            largest = high << 8 | low
+        last = 0 if high else 1  # what did not change is not sent
+        while low > last and above + counts[low] < k:
+            above += counts[low]
+            low -= 1
+        low = max(low, last)
+        least = high << 8 | low
+        part.k = min(k, above + counts[low])
+        part.shift = _shift(part.bits, largest)
+        whole = part.bits > 1 and part.n * part.bits <= part.n_bits() + part.n_gap_bits()
+        if k == part.n and whole:
+            part.k = k
+            part.dense = True
+            least = above = 0  # zeros too
+        self._least.append(least)
+        self._n_least.append(part.k - above)
+
+    def _count(self, part: sparse.Part, high: int, counts: "array[int]") -> None:
+        """The histogram of a part's magnitudes: see kernels.histogram."""
+        for i in range(256):
+            counts[i] = 0
+        block = array("h", bytes(2 * BLOCK))
+        where = array("i", (0, 0, high))
+        end = part.at + part.n
+        for at in range(part.at, end, BLOCK):
+            if end - at < BLOCK:
+                block = array("h", bytes(2 * (end - at)))
+            self._base.read(at, block)
+            where[0] = at
+            where[1] = len(block)
+            kernels.histogram(self._params, block, counts, where)
+
+    def _entries(self) -> "Iterator[int]":
+        """The numbers of the parameters to send, in order; `_part` and `_code` go with each."""
+        params = self._params
+        for turn in range(len(self.parts)):
+            part = self.parts[turn]
+            least = self._least[turn]
+            n_least = self._n_least[turn]
+            left = part.k
+            half = 1 << part.shift >> 1
+            top = 1 << part.bits - 1
+            least_code = 1
+            if part.dense:
+                top -= 1
+                least_code = 0
+            block = array("h", bytes(2 * BLOCK))
+            at = part.at
+            end = at + part.n
+            while left:
+                n = min(BLOCK, end - at)
+                if n <= 0:
+                    raise StateError("the parameters changed during an upload: settle() first")
+                if n < BLOCK:
+                    block = array("h", bytes(2 * n))
+                self._base.read(at, block)
+                for i in range(n):
+                    change = params[at + i] - block[i]
+                    m = -change if change < 0 else change
+                    if m <= least:
+                        if m < least or not n_least:
+                            continue
+                        n_least -= 1
+                    m = m + half >> part.shift
+                    m = least_code if m < least_code else top if m > top else m
+                    self._part = part
+                    self._code = -m if change < 0 else m
+                    left -= 1
+                    yield at + i
+                at += n
+
+
+def check(spec: "Spec", layers: int, top_permille: int, bits: int) -> None:
+    """Raise DataError for what no update of this model can be."""
+    if not 0 < layers < 1 << spec.n_layers:
+        raise DataError(f"no layers {layers:#b} in a model of {spec.n_layers}")
+    if not 1 <= top_permille <= 1000:
+        raise DataError(f"an update has 1 to 1000 permille of the changes, not {top_permille}")
+    if not 1 <= bits <= 16:
+        raise DataError(f"an update's value has 1 to 16 bits, not {bits}")
+
+
+def _shift(bits: int, largest: int) -> int:
+    """The scale of a part's values: the finest that reaches the largest change.
+
+    A single bit, the sign, stands for half of it. (Measured: finer scales, which clip, are worse.)
+    """
+    shift = 0
+    while (1 << bits - 1) << shift < largest and bits + shift < 16:
+        shift += 1
+    return shift - 1 if bits == 1 and shift else shift
+
+
+def parse_update(
+    spec: "Spec", layers: int, meta: bytes, data: bytes
+) -> "list[tuple[int, array[int], array[int]]]":
+    """Host: what an update says, a (layer, indices, values) for each of its layers.
+
+    Indices count from the layer's first parameter; values have the scale applied; both array('i').
+    Raises WireError for anything but a whole update of just these layers.
+    """
+    parts = sparse.unpack_meta(spec, meta)
+    if meta[0] != layers:
+        raise WireError(f"update of layers 0x{meta[0]:02x} where 0x{layers:02x} were trained")
+    if not sparse.min_bytes(parts) <= len(data) <= sparse.max_bytes(parts):
+        raise WireError(f"update of {len(data)} bytes: its head says otherwise")
+    found = [(p.layer, array("i"), array("i")) for p in parts]
+    decoder = sparse.Decoder(parts)
+    decoder.feed(data)
+    at = 0
+    while decoder.next():
+        while decoder.part is not parts[at]:
+            at += 1
+        found[at][1].append(decoder.index)
+        found[at][2].append(decoder.value)
+    decoder.finish()
+    return found

@@ -1,0 +1,175 @@
+"""Frames on a byte stream that other things share (a REPL, print(), Ctrl-C).
+
+    7E | stuffed( kind u8 | seq u8 | ack u8 | flags u8 | counter u32 | length u16
+                  | payload 0..192 B | [tag 8 B] | crc32 u32 ) | 7E        little endian
+
+Stuffing is PPP's (RFC 1662): 7D, then the byte xor 20. Beside 7E and 7D it escapes 03, 04, 0D
+and 0A, so that a frame never holds a Ctrl-C, and a terminal driver that rewrites line ends does
+no harm. A stuffed frame is at most MAX_FRAME bytes: it fits the 260-byte receive buffer of an
+ESP32. The CRC is over all before it; the tag (auth.tag) is over header and payload. Pure: bytes
+in, frames out. Anything that is no frame raises WireError in unpack() and nothing else.
+"""
+
+import struct
+from binascii import crc32
+
+from fedboard import StateError, WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FLAG = b"\x7e"
+MAX_FRAME = 256  # stuffed, both flags included
+MAX_PAYLOAD = 192
+KEYED = 0x01  # flags: a tag follows the payload
+FROM_HUB = 0x02  # flags: the direction, so that an echo (a REPL's) is nobody's word
+TAG_BYTES = 8
+
+_HEADER = "<BBBBIH"
+_HEADER_BYTES = 10
+# The header, tag and CRC may all need escaping: what is left for a stuffed payload is the rest.
+_BUDGET = MAX_FRAME - 2 - 2 * (_HEADER_BYTES + TAG_BYTES + 4)
+_ESCAPES = (  # 7D first when stuffing, last when unstuffing
+    (b"\x7d", b"\x7d\x5d"),
+    (b"\x7e", b"\x7d\x5e"),
+    (b"\x03", b"\x7d\x23"),
+    (b"\x04", b"\x7d\x24"),
+    (b"\x0a", b"\x7d\x2a"),
+    (b"\x0d", b"\x7d\x2d"),
+)
+
+
+def stuff(body: bytes) -> bytes:
+    for raw, escaped in _ESCAPES:
+        body = body.replace(raw, escaped)
+    return body
+
+
+def unstuff(body: bytes) -> bytes:
+    for i in range(len(_ESCAPES) - 1, -1, -1):
+        raw, escaped = _ESCAPES[i]
+        body = body.replace(escaped, raw)
+    return body
+
+
+def fit(data: bytes, n_head: int = 0) -> int:
+    """How many bytes of data fit one frame behind n_head other payload bytes, escapes counted.
+
+    The head is charged as if every byte of it needed escaping.
+    """
+    n = min(len(data), MAX_PAYLOAD - n_head)
+    budget = _BUDGET - 2 * n_head
+    while n:
+        part = data[:n]
+        size = n
+        for raw, _ in _ESCAPES:
+            size += part.count(raw)
+        if size <= budget:
+            break
+        n -= max(1, (size - budget) // 2)
+    return n
+
+
+class Frame:
+    """One received frame. `signed` is what the tag covers."""
+
+    def __init__(
+        self, kind: int, seq: int, ack: int, flags: int, counter: int, payload: bytes, tag: bytes,
+        signed: bytes,
+    ) -> None:
+        self.kind = kind
+        self.seq = seq
+        self.ack = ack
+        self.flags = flags
+        self.counter = counter
+        self.payload = payload
+        self.tag = tag  # b"" when the frame has none
+        self.signed = signed
+
+
+def pack(
+    kind: int,
+    seq: int,
+    ack: int,
+    flags: int,
+    counter: int,
+    payload: bytes,
+    sign: "Callable[[bytes], bytes] | None" = None,
+) -> bytes:
+    """One frame as bytes. `sign(data) -> 8 bytes` makes its tag; None leaves it out.
+
+    Raises StateError for a payload that does not fit: callers cut theirs with fit().
+    """
+    if sign is not None:
+        flags |= KEYED
+    body = struct.pack(_HEADER, kind, seq, ack, flags, counter, len(payload)) + payload
+    if sign is not None:
+        body += sign(body)
+    body += struct.pack("<I", crc32(body) & 0xFFFFFFFF)
+    frame = FLAG + stuff(body) + FLAG
+    if len(payload) > MAX_PAYLOAD or len(frame) > MAX_FRAME:
+        raise StateError(f"payload of {len(payload)} bytes, frame of {len(frame)}: fit() it")
+    return frame
+
+
+def unpack(stuffed: bytes) -> Frame:
+    """The frame between two flags. Raises WireError for whatever is none."""
+    body = unstuff(stuffed)
+    n = len(body)
+    if n < _HEADER_BYTES + 4:
+        raise WireError(f"frame of {n} bytes is too short: cut, or text")
+    if n > _HEADER_BYTES + MAX_PAYLOAD + TAG_BYTES + 4:
+        raise WireError(f"frame of {n} bytes is too long")
+    if crc32(body[:-4]) & 0xFFFFFFFF != struct.unpack("<I", body[-4:])[0]:
+        raise WireError("frame with a wrong checksum: damaged on the way, or text")
+    kind, seq, ack, flags, counter, length = struct.unpack(_HEADER, body[:_HEADER_BYTES])
+    end = _HEADER_BYTES + length
+    n_tag = TAG_BYTES if flags & KEYED else 0
+    if flags > KEYED | FROM_HUB or end + n_tag + 4 != n:
+        raise WireError("frame whose length or flags do not fit its size")
+    return Frame(
+        kind, seq, ack, flags, counter, body[_HEADER_BYTES:end], body[end:-4], body[:end]
+    )
+
+
+class Decoder:
+    """Cuts a byte stream at the flags; feed it pieces of any size.
+
+    What lies between two flags may be a frame or text that a program printed: unpack() tells.
+    The buffer is bounded; a longer run without a flag is dropped and counted in n_oversized.
+    """
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._buffer = bytearray()
+        self._limit = limit
+        self._skipping = False
+        self.n_oversized = 0
+
+    def feed(self, data: bytes) -> "list[bytes]":
+        """The non-empty runs between flags, still stuffed, that `data` brings to an end."""
+        data = bytes(data)
+        found = []
+        at = 0
+        while at < len(data):
+            end = data.find(FLAG, at)
+            stop = len(data) if end < 0 else end
+            if not self._skipping:
+                if len(self._buffer) + stop - at > self._limit:
+                    self._skipping = True
+                    self.n_oversized += 1
+                    self._buffer = bytearray()
+                else:
+                    self._buffer.extend(data[at:stop])
+            if end < 0:
+                break
+            if self._buffer and not self._skipping:
+                found.append(bytes(self._buffer))
+            self._buffer = bytearray()
+            self._skipping = False
+            at = end + 1
+        return found
+
+    def pending(self) -> bytes:
+        """What came since the last flag: the start of a frame, or text such as a REPL prompt."""
+        return bytes(self._buffer)
