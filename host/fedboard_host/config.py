@@ -39,7 +39,10 @@ class BoardEntry:
 
 @dataclass(frozen=True)
 class Home:
-    """A checked home.toml. quorum 0: a round waits for all boards, but for its deadline."""
+    """A checked home.toml.
+
+    quorum: so many boards start a round, and so many updates end it at its deadline; 0: half.
+    """
 
     path: Path
     name: str

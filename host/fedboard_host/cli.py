@@ -1,0 +1,310 @@
+"""The `fedboard` command. Thin: a command reads its options, calls one module, shows the result.
+
+Nothing slow is imported before a command needs it: `fedboard --help` answers at once. Errors are
+one line each with the remedy, on stderr; --debug shows where they come from.
+
+    exit status   0 done   1 an error that the text explains   2 wrong usage   130 interrupted
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedboard import VERSION, FedboardError
+
+if TYPE_CHECKING:
+    from fedboard_host.demo import Summary
+    from fedboard_host.discover import Finding
+
+_FILE = click.Path(path_type=Path)
+
+
+class _Failure(click.ClickException):
+    """A FedboardError on its way to the person."""
+
+    exit_code = 1
+
+    def __init__(self, text: str, as_json: bool) -> None:
+        super().__init__(text)
+        self._as_json = as_json
+
+    def show(self, file: Any = None) -> None:
+        for line in self.message.splitlines():
+            click.echo(f"fedboard: {line}", err=True)
+        if self._as_json:
+            click.echo(json.dumps({"error": self.message}))
+
+
+class _Group(click.Group):
+    """Turns errors into lines: tracebacks are for --debug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo("fedboard: interrupted", err=True)
+            ctx.exit(130)
+        except FedboardError as error:
+            if ctx.params.get("debug"):
+                raise
+            raise _Failure(str(error), _wants_json(ctx)) from None
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            text = (
+                f"unexpected error, please report it: {type(error).__name__}: {error} "
+                "(fedboard --debug ... shows where)"
+            )
+            raise _Failure(text, _wants_json(ctx)) from None
+
+
+def _wants_json(ctx: click.Context) -> bool:
+    return bool(ctx.find_root().meta.get("fedboard.json"))
+
+
+def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    root = ctx.find_root()
+    root.meta["fedboard.json"] = value or root.meta.get("fedboard.json", False)
+    return bool(root.meta["fedboard.json"])
+
+
+_json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_set_json, help="One JSON object a line."
+)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@_json_option
+@click.version_option(VERSION, prog_name="fedboard")
+def cli(debug: bool, as_json: bool) -> None:
+    """Boards learn together: federated learning on MicroPython and CircuitPython boards.
+
+    No board at hand? Try: fedboard demo
+    """
+
+
+@cli.command()
+@click.option("--boards", default=8, show_default=True, type=click.IntRange(1, 64))
+@click.option("--rounds", default=0, type=click.IntRange(0, 10_000), help="0: the strategy's own.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 0xFFFFFFFF))
+@click.option("--strategy", default="fedavg", show_default=True, help="See docs/strategies.md.")
+@click.option("--top-percent", type=float, help="Of a layer's changes, how many to send.")
+@click.option("--bits", type=int, help="Per value sent: 4 to 8, or 16 for exact.")
+@click.option(
+    "--runtime",
+    default="memory",
+    show_default=True,
+    type=click.Choice(["memory", "micropython", "cpython"]),
+    help="Boards in this process, or each in one of its own.",
+)
+@click.option("--micropython", default="", metavar="PROGRAM", help="For --runtime micropython.")
+@click.option("--key", "keyed", is_flag=True, help="Authenticate every frame with a fresh key.")
+@click.option("--out", type=_FILE, help="Folder for the results.  [default: fedboard-demo]")
+@_json_option
+def demo(out: Path | None, as_json: bool, keyed: bool, **options: Any) -> None:
+    """Virtual boards learn real handwriting; no hardware needed, under a minute."""
+    import os
+
+    from fedboard_host import demo as module
+    from fedboard_host import progress
+
+    chosen = module.Options(key=os.urandom(32) if keyed else None, **options)
+    folder = out or _free_folder(Path("fedboard-demo"))
+    title = module.title(chosen)
+    with progress.make(module.n_rounds(chosen), title=title, as_json=as_json) as view:
+        summary = module.run(chosen, folder, view)
+    if as_json:
+        progress.final_json(module.as_json(summary))
+    else:
+        click.echo(_demo_text(summary))
+
+
+def _free_folder(wanted: Path) -> Path:
+    """That folder, or the next number of it that does not exist yet."""
+    folder, n = wanted, 2
+    while folder.exists():
+        folder = wanted.with_name(f"{wanted.name}-{n}")
+        n += 1
+    return folder
+
+
+def _demo_text(s: Summary) -> str:
+    """The demo's summary for people."""
+    from fedboard_host.progress import percent
+
+    factor16 = s.bytes_dense_int16 / s.bytes_up_per_board_round
+    factor32 = s.bytes_dense_float32 / s.bytes_up_per_board_round
+    lines = [
+        "",
+        f"Held-out samples of all digits classified right, after {s.rounds} rounds:",
+        f"  merged model              {percent(s.accuracy):>8}",
+        f"  each board alone, mean    {percent(s.accuracy_alone_mean):>8}   "
+        f"({percent(min(s.accuracy_alone))} to {percent(max(s.accuracy_alone))})",
+        f"  all samples in one place  {percent(s.accuracy_central):>8}",
+        f"  alone and in one place: the same rule ({s.rule}), samples and number of passes",
+        "",
+        "Bytes per board and round:",
+        f"  up, on the wire           {s.bytes_up_per_board_round:8.0f}   frames and all; "
+        f"the update itself {s.update_bytes_per_board_round:.0f}",
+        f"  down, on the wire         {s.bytes_down_per_board_round:8.0f}",
+        f"  dense int16               {s.bytes_dense_int16:8d}   {factor16:.1f} times what goes up",
+        f"  dense float32             {s.bytes_dense_float32:8d}   {factor32:.1f} times that",
+        "",
+        f"Model of {s.n_params} parameters, SHA-256 {s.model_sha256[:16]}...; "
+        f"{s.boards} boards ({s.runtime}), {s.seconds:.1f} s",
+        f"See {s.folder}: demo.png, model.npz, model.h, model.bin, log.sqlite, summary.json",
+    ]
+    return "\n".join(lines)
+
+
+@cli.command()
+@click.argument("home", type=_FILE)
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@_json_option
+def run(home: Path, resume: bool, as_json: bool) -> None:
+    """Federate the boards of HOME, a home.toml; Ctrl-C finishes the round. See docs/home.md."""
+    from fedboard_host import config, home_run, progress
+
+    settings = config.load(home)
+    with progress.make(settings.rounds, title=home_run.title(settings), as_json=as_json) as view:
+        result = home_run.run(settings, resume, view)
+    if as_json:
+        progress.final_json(home_run.as_json(settings, result))
+    else:
+        click.echo(home_run.text(settings, result))
+
+
+@cli.command()
+@click.argument("ports", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Ports that are not USB, too.")
+@click.option("--start", is_flag=True, help="Start fedboard on boards that do not answer.")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Also wait for boards that dial in.")
+@click.option("--seconds", default=35.0, show_default=True, help="How long to --listen.")
+@click.option("--key-file", type=_FILE, help="The federation's key.")
+@_json_option
+def boards(
+    ports: tuple[str, ...],
+    everything: bool,
+    start: bool,
+    listen: str | None,
+    seconds: float,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what is plugged in, and whether it is alive; or look at PORTS, links as in home.toml."""
+    import asyncio
+
+    from fedboard_host import discover, runtime
+
+    key = runtime.read_key(key_file) if key_file else None
+    address = _address(listen) if listen else None
+    found = [discover.Finding(port) for port in ports] or discover.serial_ports(everything)
+    found = asyncio.run(discover.knock_on_ports(found, key, start))
+    show = _show_json if as_json else _show_finding
+    for finding in found:
+        show(finding)
+    if not found and not as_json and not address:
+        click.echo("no USB serial port: is a board plugged in, with a cable that carries data?")
+    if address:
+        if not as_json:
+            click.echo(f"listening on {listen} for {seconds:g} s ...")
+        asyncio.run(discover.listen(*address, key, seconds, show))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise click.BadParameter(f"{text}: use ADDRESS:PORT, like 0.0.0.0:4850")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _show_json(finding: Finding) -> None:
+    from dataclasses import asdict
+
+    click.echo(json.dumps(asdict(finding)))
+
+
+def _show_finding(f: Finding) -> None:
+    title = f"{f.port}  {f.description}".rstrip()
+    if f.state != "here":
+        name = f"{f.name}: " if f.name else ""
+        click.echo(f"{title}\n    {name}{f.state}: {f.why}")
+        return
+    ram = f"{f.free_ram / 1024:.0f} KiB free" if f.free_ram else "free RAM unknown"
+    model = f"model version {f.version}" if f.version else "no model yet"
+    samples = f"{f.n_samples} samples of {f.n_in} features" if f.n_samples else "no samples yet"
+    click.echo(
+        f"{title}\n    {f.name}: here, {f.firmware}, {f.kernels} kernels, {ram}\n"
+        f"    {samples}, {model}, id {f.uid}"
+    )
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=_FILE)
+@click.option("--npz", type=_FILE, help="Arrays for NumPy.")
+@click.option("--c-header", type=_FILE, help="For C and Arduino, with a predict function.")
+@click.option("--bin", "binary", type=_FILE, help="A checkpoint as boards keep it.")
+@click.option("--name", default="fedboard", show_default=True, help="Prefix of names in C.")
+@_json_option
+def export(
+    run_folder: Path,
+    npz: Path | None,
+    c_header: Path | None,
+    binary: Path | None,
+    name: str,
+    as_json: bool,
+) -> None:
+    """Write the newest model of RUN, a run's folder or one of its checkpoints, as other formats."""
+    from fedboard_host import export as module
+    from fedboard_host import store
+
+    if not (npz or c_header or binary):
+        raise click.UsageError("say what to write: --npz FILE, --c-header FILE or --bin FILE")
+    path = run_folder if run_folder.is_file() else store.find_checkpoint(run_folder)
+    found = store.read_checkpoint(path)
+    model = module.Model(found.spec, found.version, found.result)
+    if npz:
+        module.write_npz(npz, model)
+    if c_header:
+        module.write_c_header(c_header, model, name)
+    if binary:
+        module.write_bin(binary, model)
+    written = [str(p) for p in (npz, c_header, binary) if p]
+    if as_json:
+        told = {"written": written, "round": found.round, "version": found.version}
+        click.echo(json.dumps({**told, "model": str(found.spec), "digest": model.digest.hex()}))
+    else:
+        click.echo(f"{found.spec}, round {found.round}, written to {', '.join(written)}")
+
+
+@cli.command()
+@click.argument("file", type=_FILE, default=Path("fedboard.key"))
+@_json_option
+def key(file: Path, as_json: bool) -> None:
+    """Make a federation's key in FILE, readable by you alone; it is never shown."""
+    from fedboard_host import runtime
+
+    runtime.write_key(file)
+    if as_json:
+        click.echo(json.dumps({"written": str(file)}))
+    else:
+        click.echo(
+            f'{file}: a new key. Name it in home.toml (key_file = "{file.name}"), and put its text '
+            'into each board\'s fedboard.json ("key"). Keep it out of version control'
+        )
+
+
+def main() -> None:
+    """The entry point of the `fedboard` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that lacks a character shows another
+    cli(prog_name="fedboard")

@@ -1,0 +1,301 @@
+"""The demo: virtual boards learn handwriting together, each knowing mostly three digits of ten.
+
+    memory        each board is fedboard.board.Board on an in-memory link, in this process
+    cpython       each board is device/main.py in a process of its own, on a pseudo-terminal
+    micropython   the same, run by MicroPython
+
+The bytes on the links are the protocol's in all three, and so is the arithmetic: the same seed
+gives the same model, bit for bit. Afterwards the merged model is compared with each board alone and
+with training in one place: same rule, same samples, same number of passes (see judge).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fedboard import DataError, prng, samples
+from fedboard.model import Spec
+from fedboard_host import digits, export, judge, paths, plots, strategies
+from fedboard_host.links.process import ProcessOpener
+from fedboard_host.progress import View
+from fedboard_host.rounds import Policy
+from fedboard_host.runtime import fast_kernels, find_micropython, stop_on_interrupt
+from fedboard_host.server import Federation, Result
+from fedboard_host.store import Store
+from fedboard_host.virtual import VirtualBoard
+
+RUNTIMES = ("memory", "micropython", "cpython")
+SIZES = (digits.N_IN, 32, digits.N_CLASSES)
+_RUN = 5  # labels of what follows from the seed
+_MODEL = 6
+
+# What suits each strategy here: chosen on samples that were neither trained on nor held out.
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "fedavg": {"rounds": 40, "epochs": 1, "batch": 8, "rate": 0, "top_percent": 5.0, "bits": 4},
+    "tifed-full": {"rounds": 40, "epochs": 1, "batch": 10, "rate": 256},
+    "tifed-single-layer": {"rounds": 40, "epochs": 1, "batch": 10, "rate": 256},
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """rounds 0, top_percent and bits None: as SCHEDULES says. micropython: its command."""
+
+    boards: int = 8
+    rounds: int = 0
+    seed: int = 1
+    strategy: str = "fedavg"
+    top_percent: float | None = None
+    bits: int | None = None
+    runtime: str = "memory"
+    micropython: str = ""
+    key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the demo found; bytes per board and round are those on the links, frames and all."""
+
+    accuracy: float
+    accuracy_alone_mean: float
+    accuracy_alone: tuple[float, ...]
+    accuracy_central: float
+    rounds: int
+    boards: int
+    bytes_up_per_board_round: float
+    bytes_down_per_board_round: float
+    update_bytes_per_board_round: float  # of these, the updates themselves
+    bytes_dense_int16: int  # a model's parameters alone, without any frames
+    bytes_dense_float32: int
+    n_params: int
+    strategy: str
+    rule: str
+    top_percent: float
+    bits: int
+    runtime: str
+    seed: int
+    model_sha256: str
+    folder: str
+    seconds: float
+    seconds_federated: float
+
+
+def run(options: Options, folder: Path, view: View) -> Summary:
+    """Federate, compare, and leave checkpoint, log, exports and picture in `folder`."""
+    started_s = time.monotonic()
+    strategy, rounds = _strategy(options)
+    deal = digits.deal(digits.load(), options.boards, options.seed)
+    rule = "tifed" if options.strategy.startswith("tifed") else "fedboard"
+    spec = Spec(SIZES, rule, prng.mix(options.seed, _MODEL))
+    run_id = prng.mix(options.seed, _RUN)
+    held_out = judge.Judge(spec, deal.test)
+    with contextlib.closing(Store(folder)) as store, fast_kernels():
+        federation = _Demo(options, spec, strategy, deal, store, view, run_id)
+        result = asyncio.run(federation.run(rounds, held_out))
+        federated_s = time.monotonic() - started_s
+        rounds = result.round
+        if not rounds:
+            raise DataError("stopped before the first round was over: nothing to show")
+        view.note("training each board alone, and all samples in one place, to compare ...")
+        alone = [
+            held_out(judge.train_centrally(spec, strategy, own, rounds, run_id))[0]
+            for own in deal.boards
+        ]
+        central = held_out(judge.train_centrally(spec, strategy, deal.everything, rounds, run_id))[
+            0
+        ]
+        log = store.rounds()
+    work = next(iter(strategy.plan(spec, [strategies.BoardInfo("any", "")], 1).values()))
+    shares = options.boards * rounds
+    summary = Summary(
+        accuracy=held_out(result.model)[0],
+        accuracy_alone_mean=sum(alone) / len(alone),
+        accuracy_alone=tuple(alone),
+        accuracy_central=central,
+        rounds=rounds,
+        boards=options.boards,
+        bytes_up_per_board_round=round(result.bytes_up / shares, 1),
+        bytes_down_per_board_round=round(result.bytes_down / shares, 1),
+        update_bytes_per_board_round=round(_total(log, "update_bytes") / shares, 1),
+        bytes_dense_int16=2 * spec.n_params,
+        bytes_dense_float32=4 * spec.n_params,
+        n_params=spec.n_params,
+        strategy=options.strategy,
+        rule=rule,
+        top_percent=work.top_permille / 10,
+        bits=work.bits,
+        runtime=options.runtime,
+        seed=options.seed,
+        model_sha256=hashlib.sha256(_little_endian(result.model)).hexdigest(),
+        folder=str(folder),
+        seconds=0.0,
+        seconds_federated=round(federated_s, 1),
+    )
+    _write(folder, spec, result, summary, log)
+    return Summary(**{**asdict(summary), "seconds": round(time.monotonic() - started_s, 1)})
+
+
+def n_rounds(options: Options) -> int:
+    return _strategy(options)[1]
+
+
+def title(options: Options) -> str:
+    sizes = "-".join(map(str, SIZES))
+    where = "in this process" if options.runtime == "memory" else f"{options.runtime} processes"
+    return f"fedboard demo: {options.boards} boards ({where}), {sizes}, {options.strategy}"
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """The last line of --json."""
+    return {"event": "Summary", **asdict(summary)}
+
+
+class _Demo:
+    """The boards and the host of one run, in one event loop."""
+
+    def __init__(
+        self,
+        options: Options,
+        spec: Spec,
+        strategy: strategies.Strategy,
+        deal: digits.Deal,
+        store: Store,
+        view: View,
+        run_id: int,
+    ) -> None:
+        self._options = options
+        self._spec = spec
+        self._strategy = strategy
+        self._deal = deal
+        self._store = store
+        self._view = view
+        self._run_id = run_id
+
+    async def run(self, rounds: int, held_out: judge.Judge) -> Result:
+        options = self._options
+        federation = Federation(
+            self._spec, self._strategy, self._store,
+            policy=Policy(n_boards=options.boards, quorum=options.boards), key=options.key,
+            name="demo", evaluate=held_out, on_event=self._view, run=self._run_id,
+        )  # fmt: skip
+        self._view.watch_boards(federation.boards)
+        with contextlib.ExitStack() as stack, stop_on_interrupt(federation, self._view):
+            boards: list[asyncio.Task[None]] = []
+            if options.runtime == "memory":
+                for name, own in zip(_names(options.boards), self._deal.boards, strict=True):
+                    board = VirtualBoard(name, own, key=options.key)
+                    federation.add_link(board.link)
+                    boards.append(asyncio.create_task(board.run()))
+            else:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedboard-")))
+                for opener in self._processes(folder):
+                    federation.add_opener(opener)
+            try:
+                return await federation.run(rounds)
+            finally:
+                await federation.close()
+                for task in boards:
+                    task.cancel()
+                await asyncio.gather(*boards, return_exceptions=True)
+
+    def _processes(self, folder: Path) -> Iterator[ProcessOpener]:
+        """Give each board a folder with settings and samples, as a real one has on its flash."""
+        options = self._options
+        command = [sys.executable]
+        if options.runtime == "micropython":
+            command = [options.micropython or find_micropython()]
+        main = str(paths.device_dir() / "main.py")
+        env = dict(os.environ)
+        env.pop("MICROPYPATH", None)
+        for name, own in zip(_names(options.boards), self._deal.boards, strict=True):
+            data_dir = folder / name
+            data_dir.mkdir()
+            (data_dir / "samples.bin").write_bytes(sample_file(own))
+            settings: dict[str, Any] = {"name": name, "data_dir": str(data_dir)}
+            if options.key is not None:
+                settings["key"] = options.key.hex()
+            config = data_dir / "fedboard.json"
+            config.write_text(json.dumps(settings))
+            yield ProcessOpener([*command, main, "--config", str(config)], name=name, env=env)
+
+
+def sample_file(own: digits.Set) -> bytes:
+    """A board's samples.bin."""
+    out = bytearray(samples.pack_header(own.n_in))
+    x = array("b", bytes(own.n_in))
+    for i in range(len(own)):
+        label = own.read(i, x)
+        out += samples.pack_record(x, label)
+    return bytes(out)
+
+
+def _strategy(options: Options) -> tuple[strategies.Strategy, int]:
+    """The strategy with the demo's parameters, and the number of rounds."""
+    params = dict(SCHEDULES.get(options.strategy, {}))
+    rounds = options.rounds or params.pop("rounds", 40)
+    params.pop("rounds", None)
+    known = strategies.parameters(options.strategy)
+    for name, value in (("top_percent", options.top_percent), ("bits", options.bits)):
+        if value is None:
+            continue
+        if name not in known:
+            raise DataError(
+                f"{options.strategy} sends all changes exactly: leave out "
+                f"--{name.replace('_', '-')}, or use --strategy fedavg"
+            )
+        params[name] = value
+    return strategies.make(options.strategy, params), rounds
+
+
+def _names(n: int) -> list[str]:
+    return [f"board-{b}" for b in range(n)]
+
+
+def _total(log: list[dict[str, Any]], key: str) -> int:
+    return sum(int(row[key]) for row in log)
+
+
+def _little_endian(params: array[int]) -> bytes:
+    data = array("h", params)
+    if sys.byteorder == "big":
+        data.byteswap()
+    return data.tobytes()
+
+
+def _write(
+    folder: Path, spec: Spec, result: Result, summary: Summary, log: list[dict[str, Any]]
+) -> None:
+    """model.npz, model.h, model.bin, summary.json, demo.png beside the checkpoints and the log."""
+    model = export.Model(spec, result.version, result.model)
+    export.write_npz(folder / "model.npz", model)
+    export.write_c_header(folder / "model.h", model)
+    export.write_bin(folder / "model.bin", model)
+    text = json.dumps({k: v for k, v in asdict(summary).items() if k != "seconds"}, indent=1)
+    export.write_whole(folder / "summary.json", text.encode())
+    sparse = "" if summary.top_percent == 100 else f", top {summary.top_percent:g} %"
+    plots.run_picture(
+        folder / "demo.png",
+        log,
+        title=f"{summary.boards} boards, handwritten digits, "
+        f"{'-'.join(map(str, spec.sizes))}, {summary.strategy}{sparse}, {summary.bits} bits",
+        levels=(
+            plots.Level("all samples in one place", summary.accuracy_central, plots.GREEN),
+            plots.Level("one board alone, mean", summary.accuracy_alone_mean, plots.ORANGE, ":"),
+        ),
+        dense=(
+            plots.Dense("dense float32", summary.bytes_dense_float32, plots.GREY, ":"),
+            plots.Dense("dense int16", summary.bytes_dense_int16, plots.ORANGE),
+        ),
+    )

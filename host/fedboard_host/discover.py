@@ -1,0 +1,203 @@
+"""Which boards are there: looks at serial ports, knocks on each, listens for those on the network.
+
+A Finding is one port or one board that dialled in, with what it said, or why it said nothing and
+what to do. Nothing is changed on a board, unless it is to be started (start=True), which stops
+whatever program it runs. Knocking on all ports at once takes about as long as on one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from fedboard import WireError, messages
+from fedboard.hub import Hub, Joined
+from fedboard.session import Denied
+from fedboard_host import links
+from fedboard_host.links import Link, LinkError
+
+TIMEOUT_S = 1.3  # a board that runs fedboard answers the second knock at the latest
+_START_TIMEOUT_S = 12.0  # a program's start on a slow board
+_TICK_S = 0.05
+
+# What makers of boards and of bridge chips call themselves: (vendor, product or None).
+_MAKERS = {
+    (0x2E8A, 0x0003): "Raspberry Pi in BOOTSEL mode",
+    (0x2E8A, None): "Raspberry Pi Pico",
+    (0x239A, None): "Adafruit (CircuitPython)",
+    (0x303A, None): "Espressif ESP32",
+    (0xF055, None): "MicroPython board",
+    (0x0D28, None): "micro:bit",
+    (0x2341, None): "Arduino",
+    (0x2886, None): "Seeed",
+    (0x16C0, None): "Teensy",
+    (0x10C4, None): "CP210x bridge",
+    (0x1A86, None): "CH340 bridge",
+    (0x0403, None): "FTDI bridge",
+    (0x067B, None): "PL2303 bridge",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """state: here; denied (a key's matter); silent; busy, unusable (the port cannot be opened)."""
+
+    port: str
+    description: str = ""
+    state: str = "silent"
+    why: str = ""  # unless here: the reason, and what to do
+    name: str = ""
+    uid: str = ""  # hexadecimal
+    firmware: str = ""
+    kernels: str = ""
+    free_ram: int = 0  # bytes; 0: the board cannot tell
+    n_samples: int = 0
+    n_in: int = 0  # features of a sample
+    version: int = 0  # of the last global model on the board; 0: none
+
+
+def serial_ports(everything: bool = False) -> list[Finding]:
+    """The ports as the system lists them; without `everything` only USB ones."""
+    from serial.tools import list_ports
+
+    found = []
+    for port in sorted(list_ports.comports(), key=lambda p: p.device):
+        if port.vid is None and not everything:
+            continue
+        maker = ""
+        if port.vid is not None:
+            maker = _MAKERS.get((port.vid, port.pid)) or _MAKERS.get((port.vid, None)) or ""
+        told = port.product or (port.description if port.description != "n/a" else "") or ""
+        if told == port.device or told == os.path.basename(port.device):
+            told = ""
+        if maker and told and maker.lower() not in told.lower():
+            told = f"{told} ({maker})"
+        ids = f" {port.vid:04x}:{port.pid:04x}" if port.vid is not None else ""
+        found.append(Finding(port.device, ((told or maker or "serial port") + ids).strip()))
+    return found
+
+
+async def knock_on_ports(
+    ports: Sequence[Finding], key: bytes | None = None, start: bool = False
+) -> list[Finding]:
+    """Each port with what answered there. Ports may be anything that links.parse() takes."""
+    return list(await asyncio.gather(*(_knock_on_port(port, key, start) for port in ports)))
+
+
+async def listen(
+    host: str,
+    port: int,
+    key: bytes | None,
+    seconds: float,
+    on_found: Callable[[Finding], None],
+) -> None:
+    """Tell on_found() of each board that dials in within that time. Raises LinkError."""
+    from fedboard_host.links.tcp import TcpListener
+
+    asked: set[asyncio.Task[None]] = set()
+
+    async def ask(link: Link) -> None:
+        finding = Finding(link.name, "dialled in")
+        try:
+            on_found(await _ask(link, finding, key, TIMEOUT_S, False))
+        finally:
+            await link.close()
+
+    def take(link: Link) -> None:
+        task = asyncio.get_running_loop().create_task(ask(link))
+        asked.add(task)
+        task.add_done_callback(asked.discard)
+
+    listener = TcpListener(host, port, take)
+    await listener.start()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await listener.close()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def _knock_on_port(port: Finding, key: bytes | None, start: bool) -> Finding:
+    try:
+        link = await links.parse(port.port).open()
+    except LinkError as error:
+        state = "busy" if "in use" in str(error) else "unusable"
+        return replace(port, state=state, why=str(error))
+    try:
+        found = await _ask(link, port, key, TIMEOUT_S, True)
+        if found.state == "silent" and start:
+            why = await link.start_board()
+            if why:
+                return replace(found, why=why)
+            found = await _ask(link, port, key, _START_TIMEOUT_S, True)
+        return found
+    finally:
+        await link.close()
+
+
+async def _ask(
+    link: Link, finding: Finding, key: bytes | None, timeout_s: float, knock: bool
+) -> Finding:
+    """Shake hands, say BYE, and tell what the board said."""
+    hub = Hub(key, os.urandom, "fedboard boards", knock=knock)
+    began_s = time.monotonic()
+
+    def now_ms() -> int:
+        return int((time.monotonic() - began_s) * 1000)
+
+    async def read() -> Finding:
+        while True:
+            data = await link.read()
+            if not data:
+                why = link.last_words().strip().splitlines()
+                return replace(finding, why=why[-1] if why else "the port was closed: try again")
+            try:
+                events = hub.receive(data, now_ms())
+            except WireError as error:
+                return replace(finding, why=f"it breaks the protocol ({error}): deploy again")
+            for event in events:
+                if isinstance(event, Joined):
+                    return _joined(finding, event)
+                if isinstance(event, Denied):
+                    return replace(finding, state="denied", why=event.reason)
+
+    async def write() -> None:
+        while True:
+            data = hub.outgoing(now_ms())
+            if data:
+                await link.write(data)
+            await asyncio.sleep(_TICK_S)
+
+    writer = asyncio.get_running_loop().create_task(write())
+    try:
+        async with asyncio.timeout(timeout_s):
+            found = await read()
+    except TimeoutError:
+        if hub.hello is None:
+            why = "no answer: fedboard does not run there (deploy it, or try --start)"
+            found = replace(finding, why=why)
+        else:
+            why = "it has another key: give both the same key file"
+            if key is None:
+                why = "it stopped in the middle of the handshake: press its reset button"
+            found = replace(finding, state="denied", why=why, name=hub.hello.name)
+    finally:
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+    if hub.joined:
+        hub.send(messages.Bye(reason="only looking"))
+        await link.write(hub.outgoing(now_ms()))
+        await asyncio.sleep(_TICK_S)
+    return found
+
+
+def _joined(finding: Finding, event: Joined) -> Finding:
+    hello, status = event.hello, event.status
+    return replace(
+        finding, state="here", name=hello.name, uid=hello.uid.hex(), firmware=status.firmware,
+        kernels=status.kernels, free_ram=status.free_ram, n_samples=status.n_samples,
+        n_in=status.n_in, version=status.version,
+    )  # fmt: skip

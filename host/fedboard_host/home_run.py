@@ -1,0 +1,111 @@
+"""`fedboard run home.toml`: a federation of real boards, from its settings to its last round.
+
+Boards on cables are opened, and again after each break; boards on the network dial in. The run's
+folder has checkpoints and the log: a run that was stopped, or killed, goes on with --resume.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from fedboard import prng
+from fedboard.model import Spec
+from fedboard_host import judge, links
+from fedboard_host.config import Home
+from fedboard_host.events import Note
+from fedboard_host.links.tcp import TcpListener
+from fedboard_host.progress import View, percent, size, span
+from fedboard_host.rounds import Policy
+from fedboard_host.runtime import fast_kernels, read_key, stop_on_interrupt
+from fedboard_host.server import Federation, Result
+from fedboard_host.store import Store
+
+_RUN = 5  # labels of what follows from the seed
+_MODEL = 6
+
+
+def title(home: Home) -> str:
+    sizes = "-".join(str(n) for n in home.layers)
+    return f"{home.name}: {sizes} {home.rule}, {home.strategy.name}"
+
+
+def run(home: Home, resume: bool, view: View) -> Result:
+    """Go on to round home.rounds, or until a person stops it. Raises DataError."""
+    key = read_key(home.key_file) if home.key_file else None
+    spec = Spec(home.layers, home.rule, prng.mix(home.seed, _MODEL))
+    evaluate = judge.Judge(spec, judge.load_samples(home.evaluate)) if home.evaluate else None
+
+    def note(level: str, text: str) -> None:
+        view(Note(level, text))
+
+    store = Store(home.folder, resume=resume, on_note=note)
+    with contextlib.closing(store), fast_kernels():
+        return asyncio.run(_run(home, spec, store, key, evaluate, view))
+
+
+async def _run(
+    home: Home,
+    spec: Spec,
+    store: Store,
+    key: bytes | None,
+    evaluate: judge.Judge | None,
+    view: View,
+) -> Result:
+    quorum = home.quorum or max(1, (len(home.boards) + 1) // 2)
+    federation = Federation(
+        spec, home.strategy, store,
+        policy=Policy(quorum, quorum=quorum, deadline_ms=round(home.deadline_s * 1000)),
+        key=key, name=home.name[:24], evaluate=evaluate, on_event=view,
+        run=prng.mix(home.seed, _RUN),
+    )  # fmt: skip
+    view.watch_boards(federation.boards)
+    listener: TcpListener | None = None
+    with stop_on_interrupt(federation, view):
+        try:
+            for board in home.boards:
+                if board.link != "network":
+                    federation.add_opener(links.parse(board.link))
+            if home.listen is not None:
+                listener = TcpListener(*home.listen, federation.add_link)
+                await listener.start()
+                view.note(f"listening for boards on {listener.host}:{listener.port}")
+            return await federation.run(home.rounds)
+        finally:
+            if listener is not None:
+                await listener.close()
+            await federation.close()
+
+
+def as_json(home: Home, result: Result) -> dict[str, Any]:
+    """The last line of --json."""
+    return {
+        "event": "Summary",
+        "name": home.name,
+        "folder": str(home.folder),
+        "round": result.round,
+        "rounds": home.rounds,
+        "version": result.version,
+        "accuracy": result.accuracy,
+        "loss": result.loss,
+        "bytes_up": result.bytes_up,
+        "bytes_down": result.bytes_down,
+        "seconds": round(result.seconds, 1),
+        "stopped": result.stopped,
+    }
+
+
+def text(home: Home, result: Result) -> str:
+    """What happened, and what to do next, for people."""
+    judged = "not judged ([evaluate] data = ... would)"
+    if result.accuracy is not None:
+        judged = f"held-out accuracy {percent(result.accuracy)}"
+    lines = [
+        f"round {result.round}/{home.rounds}: {judged}; "
+        f"up {size(result.bytes_up)}, down {size(result.bytes_down)}, {span(result.seconds)}"
+    ]
+    if result.stopped:
+        lines.append(f"go on with: fedboard run {home.path} --resume")
+    lines.append(f"weights: fedboard export {home.folder} --npz model.npz --c-header model.h")
+    return "\n".join(lines)

@@ -1,0 +1,97 @@
+"""What commands that run boards share: fast kernels, the way to stop, where MicroPython is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from fedboard import DataError, auth, kernels
+from fedboard_host import paths
+from fedboard_host.progress import View
+from fedboard_host.server import Federation
+
+
+@contextlib.contextmanager
+def fast_kernels() -> Iterator[None]:
+    """NumPy's kernels in this process: the same integers, sooner."""
+    from fedboard_host import kernels_numpy
+
+    before = kernels.backend
+    kernels.use(kernels_numpy)
+    try:
+        yield
+    finally:
+        if before == "pure":
+            kernels.use(None)
+
+
+@contextlib.contextmanager
+def stop_on_interrupt(federation: Federation, view: View) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM lets the open round finish, the second one stops at once."""
+    loop = asyncio.get_running_loop()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+
+    def stop() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        view.note("stopping after this round (Ctrl-C again: at once)")
+        federation.request_stop()
+
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, stop)
+    except (NotImplementedError, RuntimeError, ValueError):
+        yield  # Windows, or not the main thread: Ctrl-C stops at once
+        return
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def find_micropython() -> str:
+    """MicroPython's unix port: $FEDBOARD_MICROPYTHON, PATH, or what tools/dev.py has fetched."""
+    fetched = paths.device_dir().parent / ".tools" / "micropython" / "micropython"
+    for candidate in (
+        os.environ.get("FEDBOARD_MICROPYTHON"),
+        shutil.which("micropython"),
+        str(fetched) if fetched.is_file() else None,
+    ):
+        if candidate:
+            return candidate
+    raise DataError(
+        "no micropython here: install it, or in a checkout run `python3 tools/dev.py micropython`"
+    )
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file of `fedboard key`. Raises DataError, which never shows the key."""
+    try:
+        text = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such key file: make one with `fedboard key {path}`") from None
+    except (OSError, UnicodeError):
+        raise DataError(f"{path}: this is no readable key file") from None
+    return auth.parse_key(text)
+
+
+def write_key(path: Path) -> None:
+    """Make a new key file that only its owner can read; an existing one is left alone."""
+    text = os.urandom(auth.KEY_BYTES).hex() + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise DataError(
+            f"{path} exists: a new key would lock its boards out; choose another name"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        file.write(text)
