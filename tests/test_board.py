@@ -133,14 +133,14 @@ def test_rounds_with_residual_and_sparse_models():
     send_model(world, start, 1)
     up = world.wait_for(Update)
     mine = initial()
-    sent, data = expected_update(start, mine, task, world.board.samples)
+    sent, data = expected_update(start, mine, task, world.board.learner.samples)
     assert up.data == data
     assert up.begin.n_samples == 80
-    assert world.board.params == mine
+    assert world.board.learner.params == mine
     world.hub.send(messages.Accepted(round=1))
-    world.run_until(lambda: world.board._update is None)
+    world.run_until(lambda: world.board.learner.update is None)
     sent.settle()
-    assert world.board.params == mine
+    assert world.board.learner.params == mine
     assert mine != start, "what was not sent stays as residual"
 
     merged = array("h", start)
@@ -156,7 +156,7 @@ def test_rounds_with_residual_and_sparse_models():
     world.base.read(0, copy)
     assert copy == merged
     assert world.wait_for(Update).begin.round == 2
-    assert world.board.net.n_seen == 80
+    assert world.board.learner.net.n_seen == 80
 
 
 def test_a_model_that_is_already_there_is_not_sent_again():
@@ -192,7 +192,7 @@ def test_a_link_cut_anywhere_gives_the_same_update(ticks):
         send_model(cut, start, 1)
     again = cut.wait_for(Update)
     assert (again.data, again.begin.meta) == (reference.data, reference.begin.meta)
-    assert cut.board.params == quiet.board.params
+    assert cut.board.learner.params == quiet.board.learner.params
 
 
 def test_training_goes_on_while_the_link_is_down():
@@ -200,11 +200,11 @@ def test_training_goes_on_while_the_link_is_down():
     start = initial()
     world.hub.send(make_task(start))
     send_model(world, start, 1)
-    world.run_until(lambda: world.board.net is not None and world.board.net.n_seen > 3)
+    world.run_until(lambda: world.board.learner.done > 3)
     world.board.open(world.now_ms)
     while world.board.step(world.now_ms):
         pass
-    assert world.board.net.n_seen == 80
+    assert world.board.learner.net.n_seen == 80
     world.cut(None)
     world.hub.send(make_task(start))
     assert world.wait_for(Update).begin.n_samples == 80
@@ -216,11 +216,11 @@ def test_a_refused_update_stays_on_the_board():
     world.hub.send(make_task(start))
     send_model(world, start, 1)
     world.wait_for(Update)
-    learned = array("h", world.board.params)
+    learned = array("h", world.board.learner.params)
     world.hub.send(messages.Refused(round=1, reason="too late"))
     world.run_until(lambda: any("too late" in line for line in world.lines))
-    assert world.board.params == learned
-    assert world.board._update is None
+    assert world.board.learner.params == learned
+    assert world.board.learner.update is None
 
 
 def test_without_carry_a_round_starts_from_the_model():
@@ -246,12 +246,12 @@ def test_a_damaged_model_is_asked_for_again_and_the_old_one_kept():
     assert world.base.version == 0
     send_model(world, start, 1)
     world.wait_for(Update)
-    before = array("h", world.board.params)
+    before = array("h", world.board.learner.params)
     other = array("h", [v + 1 for v in start])
     world.hub.send(make_task(other, version=2, round=2))
     send_model(world, other, 2, old=start, base=1, spoil=True)
     world.wait_for(messages.Error)
-    assert (world.base.version, world.board.params) == (1, before)
+    assert (world.base.version, world.board.learner.params) == (1, before)
     send_model(world, other, 2)
     assert world.wait_for(Update).begin.version == 2
 
@@ -300,7 +300,7 @@ def test_evaluation():
     send_model(world, start, 1)
     metrics = world.wait_for(messages.Metrics)
     net = Network(SPEC, start)
-    right = sum(net.predict(x) == label for x, label in world.board.samples.rows)
+    right = sum(net.predict(x) == label for x, label in world.board.learner.samples.rows)
     assert (metrics.n, metrics.n_correct) == (40, right)
 
 
