@@ -1,4 +1,4 @@
-"""A whole board but for its I/O: the session's Node joined to the learner.
+"""A whole board but for its I/O: the session's Node joined to the Learner.
 
 The caller moves bytes and time: open() when a link is up, receive() what came, step() while it
 returns True (one sample's work a call, so that the link is served in between), outgoing() is
@@ -9,34 +9,23 @@ same class runs on a microcontroller, in a desktop process and, many times, insi
          -> wait for ACCEPTED (the host has it on disk: forget what was sent) or REFUSED -> idle
 
 A lost link loses nothing: training goes on, and a host that comes back with the same task gets
-the same update, byte for byte. Samples: len(samples), samples.n_in, samples.read(i, x) -> label.
+the same update, byte for byte.
 """
 
-from array import array
-
-from fedboard import DataError, FedboardError, WireError, kernels, messages, prng, update
-from fedboard.dfa import Network
-from fedboard.model import BLOCK, Spec, unpack_spec
+from fedboard import DataError, FedboardError, WireError, kernels, messages
+from fedboard.learner import Learner, NoMemory, NoSamples
 from fedboard.node import Identity, Node, Opened
-from fedboard.order import Order
-from fedboard.rebase import Rebase
 from fedboard.session import Denied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Protocol
+    from typing import Any
 
-    class Samples(Protocol):
-        n_in: int
-
-        def __len__(self) -> int: ...
-        def read(self, i: int, x: "array[int]") -> int: ...
-
+    from fedboard.learner import Samples
+    from fedboard.rebase import Rebase
 
 PROGRESS_MS = 1000
-# What a model needs beside its weights: activations, feedback, transfers, the garbage of a round.
-WORK_BYTES = 8192
 
 
 class Board:
@@ -54,20 +43,14 @@ class Board:
         log: "Callable[[str], None] | None" = None,
     ) -> None:
         self.node = Node(identity, key, entropy, self._status)
-        self.base = base
-        self.samples = samples
-        self.spec: Spec | None = None
-        self.params: array[int] = array("h")
-        self.net: Network | None = None
+        self.learner = Learner(base, samples, free_memory)
         self.task: messages.Task | None = None
         self._firmware = firmware
-        self._free_memory = free_memory
         self._log = log
         self._rebase: Rebase | None = None
-        self._update: update.Update | None = None  # trained and not yet settled
         self._work: Iterator[None] | None = None
         self._now_ms = 0
-        self._x = array("b", bytes(samples.n_in))
+        self._told_ms = 0
 
     def open(self, now_ms: int) -> None:
         """A fresh link is up."""
@@ -89,10 +72,11 @@ class Board:
                 if self._rebase is not None:
                     self._on_model(self._finish_model)
             elif isinstance(event, messages.Accepted):
-                self._on_accepted(event)
+                if self.task is not None and event.round == self.task.round:
+                    self.learner.settle()
             elif isinstance(event, messages.Refused):
                 self._say(f"round {event.round}: update not used: {event.reason}")
-                self._update = None
+                self.learner.drop()
             elif isinstance(event, messages.Error):
                 self._say("host: " + event.text)
             elif isinstance(event, Denied):
@@ -113,8 +97,7 @@ class Board:
         except StopIteration:
             self._work = None
         except (DataError, MemoryError) as error:
-            self._work = None
-            self._fail(messages.NO_SAMPLES, str(error) or "out of memory")
+            self._fail(error)
         return self._work is not None
 
     def outgoing(self, now_ms: int) -> bytes:
@@ -130,122 +113,74 @@ class Board:
         if self._log is not None:
             self._log(text)
 
-    def _fail(self, code: int, text: str) -> None:
+    def _tell(self, message: messages.Message) -> None:
+        """Send if there is a session; without one there is nobody to miss it."""
+        if self.node.channel.open:
+            self.node.send(message)
+
+    def _fail(self, error: BaseException) -> None:
         """Tell the host and the console why the task cannot be done, and drop it."""
+        code = messages.BAD_TASK
+        if isinstance(error, (NoMemory, MemoryError)):
+            code = messages.NO_MEMORY
+        elif isinstance(error, NoSamples):
+            code = messages.NO_SAMPLES
+        text = str(error) or "out of memory: choose a smaller model"
         round_ = self.task.round if self.task else 0
         self.task = None
+        self._work = None
         self._say(text)
-        if self.node.channel.open:
-            self.node.send(messages.Error(code=code, round=round_, text=text[:96]))
+        self._tell(messages.Error(code=code, round=round_, text=text[:96]))
 
     def _status(self) -> messages.Status:
+        learner = self.learner
         return messages.Status(
             firmware=self._firmware[:24], kernels=kernels.backend[:12],
-            free_ram=self._free_memory() if self._free_memory else 0,
-            n_samples=len(self.samples), n_in=self.samples.n_in,
-            version=self.base.version, digest=self.base.digest,
-        )
+            free_ram=learner.free_memory() if learner.free_memory else 0,
+            n_samples=len(learner.samples), n_in=learner.samples.n_in,
+            version=learner.base.version, digest=learner.base.digest,
+        )  # fmt: skip
 
-    # The model
+    # The task and its model
 
     def _on_task(self, task: messages.Task) -> None:
+        learner = self.learner
         if self.task is not None and task.pack() == self.task.pack() and self._rebase is None:
-            if self._update is not None:
+            if learner.update is not None:
                 self._upload(task)
-            if self._work is not None or self._update is not None:
+            if self._work is not None or learner.update is not None:
                 return  # the same again, after a lost link: carry on
         self._abort_model()
-        if self._work is not None and self.net is not None:
-            self.net.flush()  # what an overtaken round has learned stays, as residual
         self._work = None
-        self._update = None
+        learner.drop()
         self.task = task
         try:
-            self._prepare(task)
-        except DataError as error:
-            self._fail(messages.BAD_TASK, str(error))
-        except MemoryError:
-            self._forget()
-            self._fail(messages.NO_MEMORY, "out of memory: choose a smaller model")
-
-    def _prepare(self, task: messages.Task) -> None:
-        """Make room for the task's network, and start if its model is already here."""
-        spec = unpack_spec(task.spec)
-        if spec.sizes[0] != self.samples.n_in:
-            raise DataError(
-                f"the model has {spec.sizes[0]} inputs, this board's samples {self.samples.n_in}"
-            )
-        if not len(self.samples):
-            self._fail(messages.NO_SAMPLES, "this board has no samples yet: record some")
+            learner.prepare(task)
+        except (DataError, MemoryError) as error:
+            self._fail(error)
             return
-        if self.spec is None or self.spec.pack() != task.spec:
-            self._forget()
-            need = 2 * spec.n_params + WORK_BYTES
-            free = self._free_memory() if self._free_memory else need
-            if free < need:
-                text = f"the model needs {need} bytes, {free} are free: choose a smaller one"
-                self._fail(messages.NO_MEMORY, text)
-                return
-            self.params = array("h", bytes(2 * spec.n_params))
-            self.spec = spec
-            self._reload()
-        if self.net is None:
-            self.net = Network(spec, self.params)
-        if task.op == messages.TRAIN:
-            update.check(spec, task.layers, task.top_permille, task.bits)
-            self.net.configure(task.batch, task.layers, task.rate)
-        elif task.op != messages.EVALUATE:
-            raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
-        if self._has(task):
+        if learner.has(task):
             self._start(task)
-
-    def _has(self, task: messages.Task) -> bool:
-        same: bool = self.base.version == task.version and self.base.digest == task.digest
-        return same and self.base.version > 0
-
-    def _forget(self) -> None:
-        self.net = None
-        self.spec = None
-        self.params = array("h")
-
-    def _reload(self) -> None:
-        """params = base, where the base is of this shape."""
-        assert self.spec is not None
-        if self.base.version and self.base.spec_bytes == self.spec.pack():
-            block = array("h", bytes(2 * BLOCK))
-            for at in range(0, self.spec.n_params, BLOCK):
-                n = min(BLOCK, self.spec.n_params - at)
-                if n < BLOCK:
-                    block = array("h", bytes(2 * n))
-                self.base.read(at, block)
-                for i in range(n):
-                    self.params[at + i] = block[i]
 
     def _on_begin(self, begin: messages.Begin) -> None:
         self._abort_model()
         if begin.what != messages.MODEL:
             raise WireError(f"transfer of kind {begin.what} is not for a board")
-        task = self.task
-        if task is None or self.spec is None or begin.version != task.version:
-            return  # of a task that we dropped: its chunks are ignored
-        self._on_model(self._new_rebase, begin)
+        if self.task is not None and begin.version == self.task.version:
+            self._on_model(self._begin_model, begin)
+        # else it is of a task that we dropped: its chunks are ignored
 
-    def _new_rebase(self, begin: messages.Begin) -> None:
-        assert self.spec is not None
+    def _begin_model(self, begin: messages.Begin) -> None:
         assert self.task is not None
-        carry = bool(self.task.flags & messages.CARRY)
-        self._rebase = Rebase(
-            self.spec, self.params, self.base, begin.encoding, begin.meta, begin.n_bytes,
-            begin.version, begin.digest, carry,
-        )
+        self._rebase = self.learner.rebase(begin, bool(self.task.flags & messages.CARRY))
 
     def _finish_model(self) -> None:
         assert self._rebase is not None
         assert self.task is not None
         self._rebase.finish()
         self._rebase = None
-        if not self._has(self.task):
-            raise WireError("it is not the task's")
+        if not self.learner.has(self.task):
+            raise WireError("model not received: it is not the task's")
         self._start(self.task)
 
     def _on_model(self, action: "Callable[..., None]", *args: "Any") -> None:
@@ -256,92 +191,57 @@ class Board:
             self._abort_model()
             text = str(error)
             self._say(text)
-            self.node.send(messages.Error(code=messages.BAD_MODEL, text=text[:96],
-                                          round=self.task.round if self.task else 0))
+            round_ = self.task.round if self.task else 0
+            self._tell(messages.Error(code=messages.BAD_MODEL, round=round_, text=text[:96]))
 
     def _abort_model(self) -> None:
         """A transfer broke off: the base stays as it was, and the parameters go with it."""
         if self._rebase is not None:
             touched = self._rebase.touched
             self._rebase = None
-            self.base.abort()
+            self.learner.base.abort()
             if touched:
-                self._reload()
+                self.learner.reload()
 
-    # Learning
+    # Its work
 
     def _start(self, task: messages.Task) -> None:
-        self._work = self._evaluate() if task.op == messages.EVALUATE else self._train(task)
+        self._told_ms = self._now_ms
+        self._work = self._evaluate(task) if task.op == messages.EVALUATE else self._train(task)
 
-    def _evaluate(self) -> "Iterator[None]":
-        net = self.net
-        task = self.task
-        assert net is not None
-        assert task is not None
-        x = self._x
-        n = len(self.samples)
-        n_correct = 0
-        for i in range(n):
-            label = self.samples.read(i, x)
-            if net.predict(x) == label:
-                n_correct += 1
+    def _evaluate(self, task: messages.Task) -> "Iterator[None]":
+        for _ in self.learner.evaluate():
             yield
-        self._tell(messages.Metrics(round=task.round, version=task.version, n=n,
-                                    n_correct=n_correct))
+        net = self.learner.net
+        assert net is not None
+        self._tell(messages.Metrics(
+            round=task.round, version=task.version, n=net.n_seen, n_correct=net.n_correct
+        ))  # fmt: skip
 
     def _train(self, task: messages.Task) -> "Iterator[None]":
-        """Local learning in place, then the upload. Yields after each sample."""
-        net = self.net
-        assert net is not None
-        if not task.flags & messages.CARRY:
-            self._reload()
-        net.reset_counters()
-        samples = self.samples
-        x = self._x
-        n = len(samples)
-        per_epoch = min(task.n_max, n) if task.n_max else n
-        total = task.epochs * per_epoch
-        told_ms = self._now_ms
-        for epoch in range(task.epochs):
-            order = Order(n, prng.mix(task.seed, task.round, epoch))
-            for _ in range(per_epoch):
-                label = samples.read(order.next(), x)
-                net.learn(x, label)
-                if self._now_ms - told_ms >= PROGRESS_MS:
-                    told_ms = self._now_ms
-                    self._progress(task, net, total)
-                yield
-        net.flush()
-        self._progress(task, net, total)
-        self._update = update.Update(
-            net.spec, self.params, self.base, net.layers, task.top_permille, task.bits
-        )
-        self._update.prepare()
+        for _ in self.learner.train(task):
+            if self._now_ms - self._told_ms >= PROGRESS_MS:
+                self._told_ms = self._now_ms
+                self._progress(task)
+            yield
+        self._progress(task)
         self._upload(task)
 
-    def _progress(self, task: messages.Task, net: Network, total: int) -> None:
-        seen = max(1, net.n_seen)
-        self._tell(messages.Progress(round=task.round, done=net.n_seen, total=total,
-                                     n_correct=net.n_correct, loss=net.loss_sum // seen))
-
-    def _tell(self, message: messages.Message) -> None:
-        """Send if there is a session; without one there is nobody to miss it."""
-        if self.node.channel.open:
-            self.node.send(message)
+    def _progress(self, task: messages.Task) -> None:
+        net = self.learner.net
+        assert net is not None
+        self._tell(messages.Progress(
+            round=task.round, done=self.learner.done, total=self.learner.total,
+            n_correct=net.n_correct, loss=net.loss_sum // max(1, net.n_seen),
+        ))  # fmt: skip
 
     def _upload(self, task: messages.Task) -> None:
-        ready = self._update
-        net = self.net
-        assert ready is not None
-        assert net is not None
-        if self.node.channel.open:  # else the host asks again when it is back
-            self.node.transfer(
-                messages.Begin(what=messages.UPDATE, round=task.round, version=task.version,
-                               n_samples=net.n_seen, meta=ready.meta()),
-                ready.chunks(),
-            )
-
-    def _on_accepted(self, accepted: messages.Accepted) -> None:
-        if self._update is not None and self.task and accepted.round == self.task.round:
-            self._update.settle()
-            self._update = None
+        """Send the update; without a session the host asks again when it is back."""
+        update = self.learner.update
+        assert update is not None
+        if self.node.channel.open:
+            begin = messages.Begin(
+                what=messages.UPDATE, round=task.round, version=task.version,
+                n_samples=self.learner.done, meta=update.meta(),
+            )  # fmt: skip
+            self.node.transfer(begin, update.chunks())

@@ -1,7 +1,7 @@
 """Host to board: a new base, dense or as exact changes to the old one, under what was learned.
 
-    DENSE   all parameters, int16                          meta: empty
-    SPARSE  the changed ones, exactly (sparse, shift 0)    meta: see sparse
+    DENSE   all parameters, int16          meta: empty
+    SPARSE  the changed ones, exactly      meta: see sparse
 
 The new base is staged block by block as it comes in (`base`: see model.MemoryBase; on a board a
 file), so RAM never holds a second model. Parameters and the old base stay as they are until
@@ -204,19 +204,22 @@ def encode_delta(
         changed = [i for i in range(n) if changes[i]]
         if not changed:
             continue
-        lowest = min(changes)
-        highest = max(changes)
+        shift = 0
+        while not any(change >> shift & 1 for change in changes):
+            shift += 1  # what toward() made are small multiples of a power of two
+        lowest = min(changes) >> shift
+        highest = max(changes) >> shift
         bits = 1
         while 1 << bits - 1 < max(highest, -lowest):
             bits += 1
-        part = sparse.Part(l, at, n, len(changed), bits)
-        whole = sparse.Part(l, at, n, n, bits + (highest == 1 << bits - 1), dense=True)
+        part = sparse.Part(l, at, n, len(changed), bits, shift)
+        whole = sparse.Part(l, at, n, n, bits + (highest == 1 << bits - 1), shift, True)
         if whole.n_bits() < part.n_bits() + part.n_gap_bits():
             part = whole
             changed = list(range(n))
         encoder.part(part)
         for i in changed:
-            encoder.entry(i, changes[i])
+            encoder.entry(i, changes[i] >> shift)
         parts.append(part)
     encoder.finish()
     meta = sparse.pack_meta(parts)

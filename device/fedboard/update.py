@@ -17,7 +17,7 @@ from array import array
 from binascii import crc32
 
 from fedboard import DataError, StateError, WireError, kernels, sparse
-from fedboard.model import BLOCK
+from fedboard.model import BLOCK, MemoryBase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -257,3 +257,29 @@ def parse_update(
         found[at][2].append(decoder.value)
     decoder.finish()
     return found
+
+
+def toward(
+    spec: "Spec", old: "array[int]", new: "array[int]", top_permille: int, bits: int
+) -> "array[int]":
+    """Host: the model that boards get next: `old` with only the largest changes to `new` applied.
+
+    All that is left out stays in the host's exact sum, so it comes in a later round; what boards
+    receive (rebase.encode_delta) then is as small as what they send. Returns new parameters.
+    """
+    base = MemoryBase()
+    base.begin(spec.pack())
+    base.write(old)
+    base.commit(1, b"")
+    change = Update(spec, new, base, (1 << spec.n_layers) - 1, top_permille, bits)
+    change.prepare()
+    result = array("h", old)
+    for l, indices, values in parse_update(
+        spec, (1 << spec.n_layers) - 1, change.meta(), b"".join(change.chunks())
+    ):
+        for n in range(len(indices)):
+            i = spec.at(l) + indices[n]
+            limit = spec.limit_at(l, i)
+            value = result[i] + values[n]
+            result[i] = -limit if value < -limit else limit if value > limit else value
+    return result
