@@ -34,7 +34,7 @@ from fedboard_host.rounds import Policy
 from fedboard_host.runtime import fast_kernels, find_micropython, stop_on_interrupt
 from fedboard_host.server import Federation, Result
 from fedboard_host.store import Store
-from fedboard_host.virtual import VirtualBoard
+from fedboard_host.virtual import ArraySamples, VirtualBoard
 
 RUNTIMES = ("memory", "micropython", "cpython")
 SIZES = (digits.N_IN, 32, digits.N_CLASSES)
@@ -195,8 +195,9 @@ class _Demo:
             boards: list[asyncio.Task[None]] = []
             if options.runtime == "memory":
                 for name, own in zip(_names(options.boards), self._deal.boards, strict=True):
-                    board = VirtualBoard(name, own, key=options.key)
-                    federation.add_link(board.link)
+                    own_samples = ArraySamples(own.x.tolist(), own.y.tolist())
+                    board = VirtualBoard(name, own_samples, key=options.key)
+                    federation.add_opener(board)
                     boards.append(asyncio.create_task(board.run()))
             else:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedboard-")))

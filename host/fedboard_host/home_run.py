@@ -15,7 +15,6 @@ from fedboard.model import Spec
 from fedboard_host import judge, links
 from fedboard_host.config import Home
 from fedboard_host.events import Note
-from fedboard_host.links.tcp import TcpListener
 from fedboard_host.progress import View, percent, size, span
 from fedboard_host.rounds import Policy
 from fedboard_host.runtime import fast_kernels, read_key, stop_on_interrupt
@@ -61,20 +60,16 @@ async def _run(
         run=prng.mix(home.seed, _RUN),
     )  # fmt: skip
     view.watch_boards(federation.boards)
-    listener: TcpListener | None = None
     with stop_on_interrupt(federation, view):
         try:
             for board in home.boards:
                 if board.link != "network":
                     federation.add_opener(links.parse(board.link))
             if home.listen is not None:
-                listener = TcpListener(*home.listen, federation.add_link)
-                await listener.start()
-                view.note(f"listening for boards on {listener.host}:{listener.port}")
+                port = await federation.listen(*home.listen)
+                view.note(f"listening for boards on {home.listen[0]}:{port}")
             return await federation.run(home.rounds)
         finally:
-            if listener is not None:
-                await listener.close()
             await federation.close()
 
 

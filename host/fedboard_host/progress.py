@@ -72,8 +72,10 @@ class Watch:
         self.bytes_down = 0
         self.n_asked = 0  # boards times rounds
         self.update_bytes = 0
+        self.finished = False
 
     def update(self, event: Event) -> None:
+        self.finished = self.finished or isinstance(event, events.Finished)
         name = getattr(event, "board", "")
         if name and not isinstance(event, events.Note):
             row = self.boards.setdefault(name, Row(name))
@@ -183,7 +185,8 @@ class Plain(View):
                 f"{event.kernels or 'pure'} kernels, {event.n_samples} samples)"
             )
         elif isinstance(event, events.BoardLeft):
-            self._print(f"{event.board} left: {event.reason}")
+            if not watch.finished:
+                self._print(f"{event.board} left: {event.reason}")
         elif isinstance(event, events.BoardState) and event.state == "failed":
             self._print(f"{event.board} failed: {event.detail}")
         elif isinstance(event, events.UpdateReceived) and not event.accepted:
@@ -192,7 +195,7 @@ class Plain(View):
             self._print(self._round(event))
         elif isinstance(event, events.Note):
             level = "" if event.level == "info" else event.level + ": "
-            self._print(level + (f"{event.board}: " if event.board else "") + event.text)
+            self._print(level + event.text)
         elif isinstance(event, events.Finished) and event.stopped:
             self._print(f"stopped after round {event.round}: go on with --resume")
 
@@ -259,12 +262,11 @@ class Live(View):
                 self._look()
         if isinstance(event, events.Note):
             style = {"warning": "yellow", "error": "bold red"}.get(event.level, "")
-            board = f"{event.board}: " if event.board else ""
-            self._console.print(board + event.text, style=style, markup=False, highlight=False)
+            self._console.print(event.text, style=style, markup=False, highlight=False)
         elif isinstance(event, events.UpdateReceived) and not event.accepted:
             text = f"{event.board}: update of round {event.round} not used: {event.reason}"
             self._console.print(text, style="yellow", markup=False, highlight=False)
-        elif isinstance(event, events.BoardLeft):
+        elif isinstance(event, events.BoardLeft) and not self.watch.finished:
             text = f"{event.board} left: {event.reason}"
             self._console.print(text, style="yellow", markup=False, highlight=False)
 
