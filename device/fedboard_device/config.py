@@ -130,7 +130,7 @@ def _checked(
 
 def _hint(name: str, known: "Any") -> str:
     best = ""
-    least = 1 + max(1, len(name) // 2)
+    least = max(3, 1 + len(name) // 2)
     for each in sorted(known):
         d = _distance(name.lower(), each)
         if d < least:

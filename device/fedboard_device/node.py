@@ -12,7 +12,7 @@ import sys
 
 from fedboard import VERSION, DataError, WireError, messages
 from fedboard.board import Board
-from fedboard.session import Identity
+from fedboard.node import Identity
 from fedboard_device import link, sensors, store, system
 
 TYPE_CHECKING = False
@@ -55,13 +55,16 @@ class Runner:
         self._said = ""
         self._n_errors = 0
         where = f"{settings.host}:{settings.port}" if self._link.dials else "the console"
-        system.say(
+        self._greeting = (
             f"{VERSION} is {name} on {system.firmware()}: {len(self._samples)} samples,"
             f" model {self._base.version}, link {where}"
         )
 
     def loop(self) -> None:
         """Serve the link for ever. Ends with KeyboardInterrupt, or OSError: the console is gone."""
+        if not self._link.dials:
+            self._dial()
+        system.say(self._greeting)
         while True:
             try:
                 self._turn()
@@ -163,7 +166,8 @@ def _argument() -> str:
     if not system.DESKTOP or not arguments:
         return ""
     if len(arguments) != 2 or arguments[0] != "--config":
-        raise SystemExit("usage: main.py [--config fedboard.json]")
+        system.say("usage: main.py [--config fedboard.json]")
+        raise SystemExit(2)
     return str(arguments[1])
 
 

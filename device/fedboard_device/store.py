@@ -188,10 +188,15 @@ class SampleFile:
 
     def _open(self) -> None:
         try:
-            self._file = open(self._path, "rb")
+            file = open(self._path, "rb")
         except OSError:
             return
-        self.n_in = samples.unpack_header(self._file.read(samples.HEADER_BYTES))
+        try:
+            self.n_in = samples.unpack_header(file.read(samples.HEADER_BYTES))
+        except DataError:
+            file.close()
+            raise
+        self._file = file
         self._n = samples.n_records(os.stat(self._path)[6], self.n_in)
 
     def __len__(self) -> int:

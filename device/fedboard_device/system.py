@@ -42,10 +42,13 @@ def entropy(n: int) -> bytes:
     return os.urandom(n)
 
 
-def free_memory() -> int:
-    """Bytes free on the heap, garbage collected; 0 where a machine cannot tell."""
+def _free_memory() -> int:
     gc.collect()
-    return gc.mem_free() if hasattr(gc, "mem_free") else 0
+    return gc.mem_free()
+
+
+# Bytes free on the heap, garbage collected. None where a machine cannot tell.
+free_memory = _free_memory if hasattr(gc, "mem_free") else None
 
 
 def firmware() -> str:

@@ -1,0 +1,110 @@
+"""Labelled samples on flash, and the user's own sensor."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from pathlib import Path
+
+import pytest
+
+import device_lab as lab
+from fedboard import DataError, StateError, samples
+from fedboard_device import sensors, store
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "some" / "data"
+    store.make_folder(str(folder))
+    return str(folder)
+
+
+
+def test_samples(folder):
+    made = lab.make_samples(25, n_in=6, n_labels=3)
+    path = folder + "/samples.bin"
+    file = store.SampleFile(path)
+    assert len(file) == 0
+    for n, (x, label) in enumerate(made):
+        file.append(x, label)
+        assert len(file) == n + 1
+    again = store.SampleFile(path)
+    assert (len(again), again.n_in) == (25, 6)
+    x = array("b", bytes(6))
+    for i in random.Random(1).sample(range(25), 25):
+        assert again.read(i, x) == made[i][1]
+        assert x == made[i][0]
+    for i in (-1, 25):
+        with pytest.raises(StateError):
+            again.read(i, x)
+    with pytest.raises(StateError):
+        again.read(0, array("b", bytes(5)))
+    with pytest.raises(StateError):
+        again.append(array("b", bytes(5)), 0)
+    with pytest.raises(DataError):
+        again.append(x, 256)
+    file.close()
+    again.close()
+
+
+def test_torn_sample_is_ignored_and_written_over(folder):
+    made = lab.make_samples(5, n_in=6, n_labels=3)
+    path = folder + "/samples.bin"
+    for n_torn in range(1, 7):
+        lab.write_samples(Path(folder), made)
+        with open(path, "ab") as file:
+            file.write(b"\x55" * n_torn)
+        torn = store.SampleFile(path)
+        assert len(torn) == 5
+        x, label = made[0]
+        torn.append(x, label)
+        out = array("b", bytes(6))
+        assert torn.read(5, out) == label
+        assert out == x
+        torn.close()
+
+
+NO_SAMPLES = [b"", b"fbsm", b"fbsm\x01\x00\x00\x00", b"fbsm\x02\x00\x06\x00", b"x" * 90]
+
+
+@pytest.mark.parametrize("data", NO_SAMPLES)
+def test_file_that_holds_no_samples(folder, data):
+    with open(folder + "/samples.bin", "wb") as file:
+        file.write(data)
+    with pytest.raises(DataError, match="remove it"):
+        store.SampleFile(folder + "/samples.bin")
+    said: list[str] = []
+    assert len(sensors.stored(folder, said.append)) == 0
+    assert "samples.bin" in said[0]
+
+
+def test_samples_format():
+    assert samples.unpack_header(samples.pack_header(4096)) == 4096
+    for n_in in (0, 4097):
+        with pytest.raises(DataError):
+            samples.pack_header(n_in)
+    assert [samples.n_records(n, 3) for n in (0, 8, 11, 12, 15, 16)] == [0, 0, 0, 1, 1, 2]
+
+
+# The user's own sensor
+
+
+def test_sensor(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_sensor.py").write_text("def read():\n    return (-9, -1.0, 0, 0.5, 1.0, 9)\n")
+    (tmp_path / "no_sensor.py").write_text("")
+    x = array("b", bytes(6))
+    sensors.Sensor({"module": "my_sensor", "low": -1, "high": 1.0}).read(x)
+    assert list(x) == [-127, -127, 0, 64, 127, 127]
+    with pytest.raises(DataError, match="6 values, 5"):
+        sensors.Sensor({"module": "my_sensor"}).read(array("b", bytes(5)))
+    for settings, text in (
+        ({"module": "my_other"}, "no sensor my_other.py"),
+        ({"module": "no_sensor"}, "needs a function read"),
+        ({"module": "my_sensor", "low": 1, "high": 1}, "below"),
+    ):
+        with pytest.raises(DataError, match=text):
+            sensors.Sensor(settings)
+
+
