@@ -1,19 +1,154 @@
-"""When a round starts, whom it asks, what it takes, when it ends: pure policy, time passed in."""
+"""When a round starts, whom it asks, what it takes, when it ends: pure policy, time passed in.
+
+    Policy.select(ready boards, number) -> boards        Round.check(...) -> reason, "" if good
+    Round.accept(board), Round.fail(board, reason)       Round.verdict(now_ms) -> see Verdict
+
+A round is asked of boards by name and uid. Each counts once; what comes twice, late, for another
+round, from another model or from a board that was not asked is told why it does not count.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from fedboard import DataError, messages, prng
+from fedboard_host.aggregate import MAX_WEIGHT
+from fedboard_host.strategies.base import BoardInfo, Work
+
+_SELECT = 3  # the label of the selection's random stream
+DUPLICATE = "this update is in already"  # check()'s answer that is no fault
+
+
+class Verdict(Enum):
+    OPEN = "open"
+    CLOSE = "close"  # merge what is in
+    SHORT = "short"  # the deadline is over and too few updates are in: ask more boards
+    STARVED = "starved"  # all have answered, too few could: wait, start over
 
 
 @dataclass(frozen=True)
 class Policy:
-    """n_boards: start once so many are ready; n_select: ask so many of them (0: all).
+    """n_boards: start once so many are ready. n_select: ask so many of them (0: all).
 
     A round closes when all asked boards have answered, or at the deadline if `quorum` updates are
-    in; with fewer it goes on until they are.
+    in (0: those of all asked boards that can); with fewer it goes on until they are.
     """
 
     n_boards: int = 1
     n_select: int = 0
     quorum: int = 1
     deadline_ms: int = 600_000
+
+    def __post_init__(self) -> None:
+        if self.n_boards < 1 or self.n_select < 0 or self.quorum < 0 or self.deadline_ms < 1:
+            raise DataError("a policy's numbers are positive: n_boards and deadline at least 1")
+        if self.n_select and self.quorum > self.n_select:
+            raise DataError(
+                f"a quorum of {self.quorum} of {self.n_select} asked boards is never reached: "
+                "lower quorum or raise n_select"
+            )
+
+    def is_ready(self, n_ready: int) -> bool:
+        return n_ready >= max(self.n_boards, self.quorum)
+
+    def select(self, boards: Sequence[BoardInfo], run: int, number: int) -> list[BoardInfo]:
+        """Whom to ask, ordered by name: the same for the same boards, run and round."""
+        chosen = sorted(boards, key=lambda board: board.name)
+        if 0 < self.n_select < len(chosen):
+            order = list(range(len(chosen)))
+            prng.Xorshift(prng.mix(run, _SELECT, number)).shuffle(order)
+            chosen = [chosen[i] for i in sorted(order[: self.n_select])]
+        return chosen
+
+
+@dataclass
+class Part:
+    """One asked board."""
+
+    uid: str
+    work: Work
+    accepted: bool = False
+    failure: str = ""
+
+
+@dataclass
+class Round:
+    """One open round. number: from 1. version: of the model that it starts from."""
+
+    number: int
+    version: int
+    policy: Policy
+    started_ms: int
+    parts: dict[str, Part] = field(default_factory=dict)
+    is_over: bool = False  # closed or dropped: nobody is asked any more
+
+    def ask(self, board: BoardInfo, work: Work) -> None:
+        """This board takes part."""
+        self.parts[board.name] = Part(board.uid, work)
+
+    def work(self, name: str, uid: str) -> Work | None:
+        """What this board has to do (still, or again after a break); None: nothing."""
+        part = self.parts.get(name)
+        if part is None or part.uid != uid or part.accepted or part.failure:
+            return None
+        return part.work
+
+    def check(self, name: str, uid: str, begin: messages.Begin) -> str:
+        """Why an update does not count, DUPLICATE if it is in already, "" if it is welcome."""
+        part = self.parts.get(name)
+        if begin.round != self.number:
+            return f"it is of round {begin.round}, round {self.number} is open"
+        if part is None or part.uid != uid:
+            return f"this board was not asked in round {self.number}"
+        if begin.version != self.version:
+            return f"it is on model {begin.version}, this round is on {self.version}"
+        if part.accepted:
+            return DUPLICATE
+        if not 0 < begin.n_samples <= MAX_WEIGHT:
+            return f"a weight of {begin.n_samples} samples cannot be"
+        return ""
+
+    def accept(self, name: str) -> None:
+        part = self.parts[name]
+        part.accepted = True
+        part.failure = ""
+
+    def fail(self, name: str, reason: str) -> None:
+        """This board cannot take part any more."""
+        part = self.parts.get(name)
+        if part is not None and not part.accepted:
+            part.failure = reason
+
+    @property
+    def accepted(self) -> dict[str, str]:
+        """uid by name of the boards whose update is in."""
+        return {name: part.uid for name, part in self.parts.items() if part.accepted}
+
+    @property
+    def failures(self) -> dict[str, str]:
+        return {name: part.failure for name, part in self.parts.items() if part.failure}
+
+    @property
+    def n_accepted(self) -> int:
+        return sum(part.accepted for part in self.parts.values())
+
+    @property
+    def quorum(self) -> int:
+        able = sum(not part.failure for part in self.parts.values())
+        return self.policy.quorum or max(1, able)
+
+    def verdict(self, now_ms: int) -> Verdict:
+        waiting = any(not p.accepted and not p.failure for p in self.parts.values())
+        enough = self.n_accepted >= max(1, self.quorum)
+        late = now_ms - self.started_ms >= self.policy.deadline_ms
+        if enough and (late or not waiting):
+            return Verdict.CLOSE
+        if not waiting:
+            return Verdict.SHORT if self.n_accepted else Verdict.STARVED
+        return Verdict.SHORT if late else Verdict.OPEN
+
+    def remaining_ms(self, now_ms: int) -> int:
+        """Until the deadline; 0 when it is over."""
+        return max(0, self.started_ms + self.policy.deadline_ms - now_ms)

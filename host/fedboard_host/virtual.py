@@ -1,37 +1,178 @@
-"""A virtual board: the shared Board class on an in-memory link, as an asyncio task.
+"""A virtual board: the shared Board class on in-memory links, as an asyncio task.
 
-The same protocol bytes and the same arithmetic as on a real one; samples are arrays.
+    board = VirtualBoard("kitchen", ArraySamples(x, y))
+    federation.add_opener(board)
+    task = asyncio.create_task(board.run())
+
+The same protocol bytes and the same arithmetic as on a real one. Its link can be cut and spoilt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import hashlib
+import os
+import sys
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
 
-from fedboard_host.links import Link
+from fedboard import DataError, WireError
+from fedboard.board import Board
+from fedboard.model import MemoryBase
+from fedboard.node import Identity
+from fedboard_host.clock import Clock
+from fedboard_host.links import Link, LinkError, Opener
+from fedboard_host.links.memory import Faults, MemoryLink, pair
+
+_SLICE_S = 0.004  # of work at a time: all boards and the host share one thread
+_BUSY_MS = 50  # between looks at the protocol's timers
+_IDLE_MS = 500
 
 
 class ArraySamples:
-    """Samples in memory. x: int8 rows (n, n_in), values -128 to 127; y: labels."""
+    """Samples in memory. x: int8 rows (n, n_in), values -128 to 127; y: labels 0 to 255."""
 
     def __init__(self, x: Sequence[Sequence[int]], y: Sequence[int]) -> None:
-        raise NotImplementedError
+        if len(x) != len(y):
+            raise DataError(f"{len(x)} samples and {len(y)} labels")
+        self._rows = [array("b", [int(v) for v in row]) for row in x]
+        self._labels = [int(v) for v in y]
+        self.n_in = len(self._rows[0]) if self._rows else 0
+        if any(len(row) != self.n_in for row in self._rows):
+            raise DataError("samples of different lengths")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, i: int, x: array[int]) -> int:
+        x[:] = self._rows[i]
+        return self._labels[i]
 
 
-class VirtualBoard:
-    """`link` is the host's end: give it to Federation.add_link()."""
+class Samples(Protocol):
+    """What a board learns from: fedboard.board.Samples."""
+
+    @property
+    def n_in(self) -> int: ...
+    def __len__(self) -> int: ...
+    def read(self, i: int, x: array[int]) -> int: ...
+
+
+class VirtualBoard(Opener):
+    """Opening it plugs it in; run() is its life. Unplugged, it goes on with its work."""
 
     def __init__(
         self,
         name: str,
-        samples: ArraySamples,
+        samples: Samples,
         *,
         key: bytes | None = None,
         uid: bytes | None = None,
         window: int = 4,
+        up: Faults | None = None,
+        down: Faults | None = None,
+        clock: Clock | None = None,
+        log: Callable[[str], None] | None = None,
     ) -> None:
-        self.link: Link
-        raise NotImplementedError
+        """up, down: what the cable does to bytes to, and from, the host."""
+        self.name = name
+        self._samples = samples
+        self._key = key
+        self._identity = Identity(name, uid or hashlib.sha256(name.encode()).digest()[:8], window)
+        self._faults = up, down
+        self._clock = clock or Clock()
+        self._log = log
+        self._end: MemoryLink | None = None
+        self._wake = asyncio.Event()
+        self._plugged = True
+        self.base = MemoryBase()
+        self.board = self._new_board()
+
+    @property
+    def link(self) -> Link:
+        """A fresh cable for Federation.add_link(): once it is cut, it stays so."""
+        return self._connect()
+
+    async def open(self) -> Link:
+        """A fresh cable; the old one, if any, is cut."""
+        if not self._plugged:
+            raise LinkError(f"{self.name} is unplugged")
+        return self._connect()
+
+    def _connect(self) -> Link:
+        if self._end is not None:
+            self._end.cut()
+        host, self._end = pair("virtual " + self.name, up=self._faults[0], down=self._faults[1])
+        self._wake.set()
+        return host
+
+    def unplug(self) -> None:
+        """Cut the cable; plug() lets the host open it again."""
+        self._plugged = False
+        if self._end is not None:
+            self._end.cut()
+
+    def plug(self) -> None:
+        self._plugged = True
+
+    def reset(self) -> None:
+        """As a press of the button, or a brown-out: RAM is lost, the base (flash) is not."""
+        if self._end is not None:
+            self._end.cut()
+        self.board = self._new_board()
 
     async def run(self) -> None:
-        """Be the board until cancelled, or until the host closes the link."""
-        raise NotImplementedError
+        """Be the board until cancelled."""
+        while True:
+            while self._end is None or self._end.closed:
+                self._work()
+                if self.board.busy:
+                    await asyncio.sleep(0)
+                else:
+                    await self._clock.wait(self._wake, _IDLE_MS)
+            await self._session(self._end, self.board)
+
+    async def _session(self, end: MemoryLink, board: Board) -> None:
+        """One cable's time."""
+        inbox: asyncio.Queue[bytes] = asyncio.Queue(8)
+        reader = asyncio.create_task(self._read(end, inbox))
+        board.open(self._clock.now_ms())
+        try:
+            while not end.closed and board is self.board:
+                while not inbox.empty():
+                    board.receive(inbox.get_nowait(), self._clock.now_ms())
+                working = self._work()
+                out = board.outgoing(self._clock.now_ms())
+                if out:
+                    await end.write(out)
+                if working:
+                    await asyncio.sleep(0)
+                else:
+                    waiting = _BUSY_MS if board.busy else _IDLE_MS
+                    await self._clock.wait(self._wake, waiting)
+        except WireError:
+            end.cut()
+        finally:
+            reader.cancel()
+
+    async def _read(self, end: MemoryLink, inbox: asyncio.Queue[bytes]) -> None:
+        while data := await end.read():
+            await inbox.put(data)
+            self._wake.set()
+        self._wake.set()
+
+    def _work(self) -> bool:
+        """A slice of learning. True while there is more."""
+        until_s = time.monotonic() + _SLICE_S
+        while self.board.step(self._clock.now_ms()):
+            if time.monotonic() > until_s:
+                return True
+        return False
+
+    def _new_board(self) -> Board:
+        return Board(
+            self._identity, self._key, self.base, cast(Any, self._samples), os.urandom,
+            firmware=f"virtual {sys.implementation.name}", log=self._log,
+        )  # fmt: skip

@@ -22,11 +22,12 @@ class Link(ABC):
     """One open byte stream. Lost, damaged and foreign bytes are normal: the session sees to them.
 
     name: for people and logs. is_network: others than this machine's user could be at the far end,
-    so that a key is required.
+    so that a key is required. can_start: start_board() may help where no board answers.
     """
 
     name: str = ""
     is_network: bool = False
+    can_start: bool = False
 
     @abstractmethod
     async def read(self) -> bytes:

@@ -1,0 +1,67 @@
+"""The last few model versions, so that a board gets only what changed since the one it holds.
+
+A board's base is known by version and digest. A delta is made once for all boards that need it,
+in a thread, since it takes a while for a large model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from fedboard import rebase, wire
+from fedboard.model import Spec
+
+_CHUNK_HEAD = 4  # messages.Chunk's offset
+
+
+class History:
+    def __init__(self, spec: Spec, n_kept: int = 8) -> None:
+        self._spec = spec
+        self._n_kept = n_kept
+        self._models: OrderedDict[int, tuple[bytes, array[int]]] = OrderedDict()
+        self._transfers: dict[int, asyncio.Task[tuple[int, bytes, bytes]]] = {}
+        self.version = 0
+        self.digest = b""
+        self.params: array[int] = array("h")
+
+    def add(self, version: int, params: array[int]) -> None:
+        """A new current model; the oldest one beyond n_kept is forgotten."""
+        self.version = version
+        self.digest = self._spec.digest(params)
+        self.params = params
+        self._models[version] = (self.digest, params)
+        while len(self._models) > self._n_kept:
+            self._models.popitem(last=False)
+        self._transfers.clear()
+
+    def is_current(self, version: int, digest: bytes) -> bool:
+        return version == self.version and digest == self.digest
+
+    async def transfer(self, version: int, digest: bytes) -> tuple[int, int, bytes, bytes]:
+        """(base, encoding, meta, data) that takes a board from its base to the current model.
+
+        base 0: it is dense. Unknown bases, and those of another run, get it dense.
+        """
+        known = self._models.get(version)
+        base = version if known is not None and known[0] == digest else 0
+        task = self._transfers.get(base)
+        if task is None:
+            old = self._models[base][1] if base else None
+            task = asyncio.create_task(
+                asyncio.to_thread(rebase.encode_delta, self._spec, old, self.params)
+            )
+            self._transfers[base] = task
+        encoding, meta, data = await asyncio.shield(task)
+        return (base if encoding == rebase.SPARSE else 0), encoding, meta, data
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """`data` in pieces that fill a CHUNK each."""
+    at = 0
+    while at < len(data):
+        n = wire.fit(data[at : at + wire.MAX_PAYLOAD], _CHUNK_HEAD)
+        yield data[at : at + n]
+        at += n

@@ -1,0 +1,91 @@
+"""Taking updates in: judge, decode, add to the sums; or say why not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fedboard import WireError, hub, messages, update
+from fedboard.model import Spec
+from fedboard_host import rounds
+from fedboard_host.aggregate import Merger
+from fedboard_host.dispatch import refuse
+from fedboard_host.events import Event, UpdateReceived
+from fedboard_host.member import Member
+from fedboard_host.rounds import Round
+
+
+class Intake:
+    """One round at a time: open(round), then take() whatever comes, until close()."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        merger: Merger,
+        emit: Callable[[Event], None],
+        set_state: Callable[[Member, str, str], None],
+    ) -> None:
+        self.n_bytes = 0  # of this round's updates
+        self._spec = spec
+        self._merger = merger
+        self._emit = emit
+        self._set_state = set_state
+        self._round: Round | None = None
+        self._last: Round | None = None  # the last one that was merged
+
+    def open(self, round_: Round) -> None:
+        self._round = round_
+        self.n_bytes = 0
+        self._merger.drop()
+
+    def close(self) -> None:
+        """No more updates: the round is merged."""
+        self._last = self._round
+        self._round = None
+
+    def drop(self) -> None:
+        """The round is not merged, its updates are forgotten."""
+        self._round = None
+        self._merger.drop()
+
+    async def take(self, member: Member, received: hub.Update) -> None:
+        begin, data = received.begin, received.data
+        reason = self._judge(member, begin)
+        parsed = None
+        if not reason:
+            assert self._round is not None
+            round_, name = self._round, member.info.name
+            work = round_.parts[name].work
+            try:
+                parsed = await asyncio.to_thread(
+                    update.parse_update, self._spec, work.layers, begin.meta, data
+                )
+            except WireError as error:
+                reason = str(error)
+                round_.fail(name, reason)  # it would send the same again
+            else:
+                reason = self._judge(member, begin)  # time has passed
+        if reason == rounds.DUPLICATE:
+            return
+        if reason:
+            refuse(member, begin.round, reason)
+            self._set_state(member, "failed", reason)
+        else:
+            assert self._round is not None
+            assert parsed is not None
+            self._merger.add(parsed, self._merger.weight(begin.n_samples))
+            self._round.accept(member.info.name)
+            self.n_bytes += len(data)
+            self._set_state(member, "done", "")
+        self._emit(UpdateReceived(
+            member.info.name, begin.round, begin.n_samples, len(data), not reason, reason
+        ))  # fmt: skip
+
+    def _judge(self, member: Member, begin: messages.Begin) -> str:
+        name, uid = member.info.name, member.info.uid
+        last = self._last
+        if last is not None and begin.round == last.number and last.accepted.get(name) == uid:
+            return rounds.DUPLICATE  # it will hear that it was accepted
+        if self._round is None:
+            return f"round {begin.round} is closed"
+        return self._round.check(name, uid, begin)

@@ -1,0 +1,105 @@
+"""A board as the federation knows it: who it is, its connection if it has one, what it is at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fedboard import messages
+from fedboard.hub import Joined
+from fedboard_host.clock import Clock
+from fedboard_host.connection import Connection
+from fedboard_host.strategies.base import BoardInfo
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """A board as of now, for people."""
+
+    name: str
+    uid: str  # hexadecimal
+    link: str
+    state: str  # see events.BoardState; gone: no session at present
+    last_seen_s: float  # how long ago it was heard
+    firmware: str
+    kernels: str
+    free_ram: int  # bytes
+    n_samples: int
+    version: int
+    bytes_up: int  # since this session's link came up
+    bytes_down: int
+
+
+class Member:
+    """One name. It outlives its connections."""
+
+    def __init__(self, info: BoardInfo) -> None:
+        self.info = info
+        self.connection: Connection | None = None
+        self.state = "gone"
+        self.asked_round = 0  # of the last TASK in this session
+        self.sent_version = 0  # of the model that goes or went to it in this session
+        self.sent_digest = b""
+        self.n_broken = 0  # transfers of this round's model that failed
+        self.last_accepted = ("", 0)  # uid, round: told again when it returns
+        self._seen_ms = 0
+
+    @property
+    def is_here(self) -> bool:
+        return self.connection is not None and self.connection.joined
+
+    def join(self, connection: Connection, info: BoardInfo) -> None:
+        """A session of this board has opened."""
+        self.connection = connection
+        self.info = info
+        self.state = "idle"
+        self.asked_round = 0
+        self.sent_version = 0
+        self.n_broken = 0
+
+    def holds(self) -> tuple[int, bytes]:
+        """(version, digest) of its base, as far as can be told.
+
+        What was sent whole is there: it arrives before whatever is sent next.
+        """
+        if self.sent_version and self.connection and not self.connection.hub.transferring:
+            return self.sent_version, self.sent_digest
+        return self.info.version, self.info.digest
+
+    def settle_model(self) -> None:
+        """Before the next transfer: an unfinished one is dropped, a finished one has arrived."""
+        version, digest = self.holds()
+        self.info = replace(self.info, version=version, digest=digest)
+        self.sent_version = 0
+        if self.connection is not None:
+            self.connection.hub.cancel()
+
+    def lose_model(self) -> None:
+        """Its model is not what we thought: the next one goes dense."""
+        self.settle_model()
+        self.info = replace(self.info, version=0, digest=b"")
+
+    def last_seen_ms(self, now_ms: int) -> int:
+        if self.connection is not None:
+            self._seen_ms = max(self._seen_ms, self.connection.hub.heard_ms)
+        return max(0, now_ms - self._seen_ms)
+
+    def view(self, clock: Clock) -> BoardView:
+        info, connection = self.info, self.connection
+        return BoardView(
+            name=info.name, uid=info.uid, link=connection.link.name if connection else "",
+            state=self.state, last_seen_s=self.last_seen_ms(clock.now_ms()) / 1000,
+            firmware=info.firmware, kernels=info.kernels, free_ram=info.free_ram,
+            n_samples=info.n_samples, version=self.holds()[0],
+            bytes_up=connection.bytes_in if connection else 0,
+            bytes_down=connection.bytes_out if connection else 0,
+        )  # fmt: skip
+
+
+def info_of(joined: Joined) -> BoardInfo:
+    hello: messages.Hello = joined.hello
+    status: messages.Status = joined.status
+    return BoardInfo(
+        name=hello.name, uid=hello.uid.hex(), firmware=status.firmware, kernels=status.kernels,
+        free_ram=status.free_ram, n_samples=status.n_samples, n_in=status.n_in,
+        version=status.version, digest=status.digest,
+    )  # fmt: skip
