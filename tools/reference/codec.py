@@ -111,11 +111,11 @@ def part_of(layer: int, change: Ints, top_permille: int, bits: int) -> Part:
 
 
 def rice(n: int, k: int) -> int:
-    """The least r whose q, squared r times in 15 bits, is at most 20252."""
-    q = (n - k) * 32768 // n
+    """The least r whose q, squared r times in 24 bits, is at most 10368889."""
+    q = (n - k) * 2**24 // n
     r = 0
-    while q > 20252:
-        q, r = q * q // 32768, r + 1
+    while q > 10368889:
+        q, r = q * q // 2**24, r + 1
     return r
 
 
