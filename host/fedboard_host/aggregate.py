@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedboard import DataError, StateError
+from fedboard import DataError, StateError, update
 from fedboard.model import Spec
 
 Ints = NDArray[np.int64]
@@ -111,11 +111,17 @@ class MeanMerger(Merger):
 
     average_shift > 0: result() is a running average with the factor 2**-average_shift. Its first
     rounds are a plain mean, so that it does not start cold.
+    down_permille < 1000: boards get only each layer's largest changes, in values of down_bits; the
+    master holds the rest back for a later round.
     """
 
-    def __init__(self, spec: Spec, average_shift: int = 0) -> None:
+    def __init__(
+        self, spec: Spec, average_shift: int = 0, down_permille: int = 1000, down_bits: int = 16
+    ) -> None:
         super().__init__(spec)
         self.average_shift = average_shift
+        self._down = down_permille, down_bits
+        self._sent: array[int] = array("h")  # what boards have, if that is not the master
         self._master: Ints = np.zeros(spec.n_params, np.int64)
         self._average: Ints = np.zeros(spec.n_params, np.int64)
         self._n_merges = 0
@@ -124,26 +130,29 @@ class MeanMerger(Merger):
         self.spec.check(params)
         self._master = np.asarray(params, dtype=np.int64) << MASTER_BITS
         self._average = self._master << (AVERAGE_BITS - MASTER_BITS)
+        self._sent = array("h", params)
         self._n_merges = 0
 
     def params(self) -> array[int]:
-        return self._rounded(self._master, MASTER_BITS)
+        return array("h", self._sent)
 
     def result(self) -> array[int]:
         if not self.average_shift:
-            return self.params()
+            return self._rounded(self._master, MASTER_BITS)
         return self._rounded(self._average, AVERAGE_BITS)
 
     def state(self) -> dict[str, Ints]:
         return {
             "master": self._master.copy(),
             "average": self._average.copy(),
+            "sent": np.asarray(self._sent, dtype=np.int64),
             "n_merges": np.array([self._n_merges], np.int64),
         }
 
     def restore(self, state: Mapping[str, Ints]) -> None:
         self._master = self._checked(state, "master")
         self._average = self._checked(state, "average")
+        self._sent = _to_array(self._checked(state, "sent"))
         self._n_merges = int(state["n_merges"][0]) if "n_merges" in state else 0
 
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
@@ -155,6 +164,11 @@ class MeanMerger(Merger):
         self._n_merges += 1
         n = min(self._n_merges, 1 << self.average_shift)
         self._average += ((self._master << (AVERAGE_BITS - MASTER_BITS)) - self._average) // n
+        goal = self._rounded(self._master, MASTER_BITS)
+        if self._down == (1000, 16):
+            self._sent = goal
+        else:
+            self._sent = update.toward(self.spec, self._sent, goal, *self._down)
 
     def _rounded(self, values: Ints, bits: int) -> array[int]:
         rounded = (values + (1 << bits >> 1)) >> bits

@@ -33,12 +33,12 @@ class Dispatch:
         if not self.history.is_current(*base):
             transfer = await self.history.transfer(*base)
         work = round_.work(info.name, info.uid)
-        if work is None or round_.is_over or member.asked_round == round_.number:
+        if work is None or round_.is_over or member.asked is round_:
             return
         if connection is None or member.connection is not connection or not connection.joined:
             return  # overtaken: when it is back, it is asked anew
         member.settle_model()
-        member.asked_round = round_.number
+        member.asked = round_
         connection.hub.send(self._task(round_, info.name, work))
         if transfer is not None:
             base_version, encoding, meta, data = transfer

@@ -8,6 +8,7 @@ from fedboard import messages
 from fedboard.hub import Joined
 from fedboard_host.clock import Clock
 from fedboard_host.connection import Connection
+from fedboard_host.rounds import Round
 from fedboard_host.strategies.base import BoardInfo
 
 
@@ -36,7 +37,7 @@ class Member:
         self.info = info
         self.connection: Connection | None = None
         self.state = "gone"
-        self.asked_round = 0  # of the last TASK in this session
+        self.asked: Round | None = None  # the last one it got a TASK for in this session
         self.sent_version = 0  # of the model that goes or went to it in this session
         self.sent_digest = b""
         self.n_broken = 0  # transfers of this round's model that failed
@@ -52,7 +53,7 @@ class Member:
         self.connection = connection
         self.info = info
         self.state = "idle"
-        self.asked_round = 0
+        self.asked = None
         self.sent_version = 0
         self.n_broken = 0
 

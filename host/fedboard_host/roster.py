@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from fedboard import messages
 from fedboard.hub import Hub, Joined, Left
@@ -20,6 +19,7 @@ from fedboard_host.connection import Connection
 from fedboard_host.events import BoardJoined, BoardLeft, Event, Note
 from fedboard_host.links import Link, LinkError, Opener
 from fedboard_host.member import Member, info_of
+from fedboard_host.tasks import Tasks
 
 MAX_STRANGERS = 128  # network links whose board has not joined yet
 MAX_STRANGERS_EACH = 8  # of them from one address, unless it is this machine
@@ -62,21 +62,21 @@ class Roster:
         self._greeted: dict[Connection, int] = {}  # since when it says hello and no more
         self._past_up = 0  # bytes of closed connections
         self._past_down = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(handler.on_crash)
         self._closing = False
-        self._spawn(self._tick())
+        self._tasks.spawn(self._tick())
 
     # Links
 
     def add_link(self, link: Link) -> None:
         connection = self._admit(link)
         if connection is None:
-            self._spawn(link.close())
+            self._tasks.spawn(link.close())
         else:
-            self._spawn(self._serve(connection))
+            self._tasks.spawn(self._serve(connection))
 
     def add_opener(self, opener: Opener) -> None:
-        self._spawn(self._keep_open(opener))
+        self._tasks.spawn(self._keep_open(opener))
 
     def _admit(self, link: Link) -> Connection | None:
         if self._closing:
@@ -163,7 +163,7 @@ class Roster:
                 return
             self._leave(old, "came back on another link")
             old.barred = True
-            self._spawn(old.close())
+            self._tasks.spawn(old.close())
         elif member.info.uid != info.uid:
             self.on_note(
                 "info", f"{info.name} is another board now ({info.uid}, it was {member.info.uid})",
@@ -190,7 +190,7 @@ class Roster:
             f"{connection.link.name} is turned away. Give one another name in its fedboard.json",
             name,
         )
-        self._spawn(connection.close())
+        self._tasks.spawn(connection.close())
 
     def _leave(self, connection: Connection, reason: str) -> None:
         member = self.members.get(connection.board)
@@ -212,9 +212,9 @@ class Roster:
                 if hub.joined:
                     if hub.silent_ms(now_ms) > self._dead_ms:
                         self._leave(connection, f"silent for {hub.silent_ms(now_ms) // 1000} s")
-                        self._spawn(connection.close())
+                        self._tasks.spawn(connection.close())
                 elif connection.link.is_network and now_ms - since_ms > self._handshake_ms:
-                    self._spawn(connection.close())
+                    self._tasks.spawn(connection.close())
                 elif hub.hello is not None:
                     self._hint(connection, hub.hello.name, now_ms)
 
@@ -237,18 +237,6 @@ class Roster:
     def bytes_down(self) -> int:
         return self._past_down + sum(each.bytes_out for each in self._connections)
 
-    # Tasks
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._handler.on_crash(error)
-
     async def close(self, wait_ms: int = 2000) -> None:
         """Let what is queued arrive, say BYE, close all."""
         self._closing = True
@@ -262,9 +250,4 @@ class Roster:
             if all(each.hub.channel.idle or not each.joined for each in here):
                 break
             await asyncio.sleep(0.005)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
+        await self._tasks.cancel()

@@ -53,6 +53,7 @@ class RunLog:
             self._db = _open(path)
 
     def add(self, event: Event) -> None:
+        """Append an event. Raises sqlite3.Error where the disk is full."""
         if isinstance(event, _FLEETING):
             return
         data = events.as_dict(event)

@@ -10,6 +10,7 @@ open round at most. The newest sound checkpoint is the truth; the log follows it
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -110,14 +111,14 @@ class Store:
         checkpoints.write(path, checkpoint)
         self._latest = checkpoint
         if event is not None:
-            self._log.add_round(checkpoint.record)
+            self._write(self._log.add_round, checkpoint.record)
         self._judge(checkpoint.accuracy, checkpoint.round)
         self._prune()
         return path
 
     def log(self, event: Event) -> None:
         """Append an event to the run log."""
-        self._log.add(event)
+        self._write(self._log.add, event)
 
     def rounds(self) -> list[dict[str, Any]]:
         """The closed rounds, oldest first: the fields of events.RoundClosed."""
@@ -133,6 +134,14 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _write(self, action: Callable[[Any], None], record: Any) -> None:
+        try:
+            action(record)
+        except sqlite3.Error as error:
+            raise DataError(
+                f"{self.folder}: the run log cannot be written ({error}): make room, then resume"
+            ) from None
 
     def _judge(self, accuracy: float | None, round_no: int) -> None:
         if accuracy is not None and (self._best is None or accuracy > self._best[0]):

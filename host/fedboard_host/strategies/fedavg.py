@@ -26,6 +26,8 @@ class FedAvg(Strategy):
     bits: int = 16  # a value of an update
     n_max: int = 0  # samples a pass at most; 0: all
     carry: bool = True  # keep what was not sent as residual
+    down_percent: float = 100.0  # of each layer's changes, the largest to send to boards
+    down_bits: int = 16
     average_shift: int = 0  # evaluate and store a running average of factor 2**-this; 0: none
 
     def __post_init__(self) -> None:
@@ -37,25 +39,28 @@ class FedAvg(Strategy):
         check_range("average_shift", self.average_shift, 0, 8)
         if not isinstance(self.carry, bool):
             raise DataError(f"carry = {self.carry}: use true or false")
-        permille(self.top_percent)
+        check_range("down_bits", self.down_bits, 1, 16)
+        permille("top_percent", self.top_percent)
+        permille("down_percent", self.down_percent)
 
     def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
         work = Work(
             layers=(1 << spec.n_layers) - 1, epochs=self.epochs, batch=self.batch, rate=self.rate,
-            top_permille=permille(self.top_percent), bits=self.bits, n_max=self.n_max,
+            top_permille=permille("top_percent", self.top_percent), bits=self.bits, n_max=self.n_max,
             carry=self.carry,
         )
         return {board.name: work for board in boards}
 
     def merger(self, spec: Spec) -> Merger:
-        return MeanMerger(spec, self.average_shift)
+        down = permille("down_percent", self.down_percent)
+        return MeanMerger(spec, self.average_shift, down, self.down_bits)
 
 
-def permille(percent: float) -> int:
+def permille(name: str, percent: float) -> int:
     """A percentage in tenths of a percent, as the wire has it. Raises DataError."""
     if isinstance(percent, bool) or not isinstance(percent, int | float):
-        raise DataError(f"top_percent = {percent}: use a number from 0.1 to 100")
+        raise DataError(f"{name} = {percent}: use a number from 0.1 to 100")
     value = round(percent * 10)
     if not 1 <= value <= 1000:
-        raise DataError(f"top_percent = {percent}: use a number from 0.1 to 100")
+        raise DataError(f"{name} = {percent}: use a number from 0.1 to 100")
     return value
