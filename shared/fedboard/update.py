@@ -9,7 +9,7 @@ the base, which is read in blocks (`base`: see model.MemoryBase). Between prepar
 parameters must not change: chunks() then gives the same bytes as often as it is run.
 
 Each layer sends its own top: k = ceil(n * top_permille / 1000) entries, fewer if fewer changed,
-equal magnitudes in index order; at 1000 permille dense where that is shorter. With 16 bits all
+equal magnitudes in index order; where k is n, dense if that is shorter. With 16 bits all
 values are exact (a difference beyond ±32767 saturates; its rest is residual).
 """
 

@@ -100,7 +100,7 @@ def part_of(layer: int, change: Ints, top_permille: int, bits: int) -> Part:
     shift = scale(largest, bits)
     step = 2**shift
     sparse_bits = sum(measure(n, len(indices), bits))
-    dense = top_permille == 1000 and bits > 1 and n * bits <= sparse_bits
+    dense = n_top == n and bits > 1 and n * bits <= sparse_bits
     if dense:
         indices = np.arange(n)
         magnitude = np.abs(change)
