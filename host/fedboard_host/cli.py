@@ -286,6 +286,23 @@ def export(
 
 
 @cli.command()
+@click.argument("data", type=_FILE)
+@click.argument("samples", type=_FILE, default=Path("samples.bin"))
+@_json_option
+def pack(data: Path, samples: Path, as_json: bool) -> None:
+    """Turn DATA, an npz with x (int8) and y, into SAMPLES, the file that a board learns from."""
+    from fedboard_host import dataset
+    from fedboard_host import export as module
+
+    found = dataset.load_samples(data)
+    module.write_whole(samples, dataset.sample_file(found))
+    if as_json:
+        click.echo(json.dumps({"written": str(samples), "n": len(found), "n_in": found.n_in}))
+    else:
+        click.echo(f"{samples}: {len(found)} samples of {found.n_in} features")
+
+
+@cli.command()
 @click.argument("file", type=_FILE, default=Path("fedboard.key"))
 @_json_option
 def key(file: Path, as_json: bool) -> None:

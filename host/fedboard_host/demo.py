@@ -25,9 +25,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fedboard import DataError, prng, samples
+from fedboard import DataError, prng
 from fedboard.model import Spec
-from fedboard_host import digits, export, judge, paths, plots, strategies
+from fedboard_host import dataset, digits, export, judge, paths, plots, strategies
 from fedboard_host.links.process import ProcessOpener
 from fedboard_host.progress import View
 from fedboard_host.rounds import Policy
@@ -223,23 +223,13 @@ class _Demo:
         for name, own in zip(_names(options.boards), self._deal.boards, strict=True):
             data_dir = folder / name
             data_dir.mkdir()
-            (data_dir / "samples.bin").write_bytes(sample_file(own))
+            (data_dir / "samples.bin").write_bytes(dataset.sample_file(own))
             settings: dict[str, Any] = {"name": name, "data_dir": str(data_dir)}
             if options.key is not None:
                 settings["key"] = options.key.hex()
             config = data_dir / "fedboard.json"
             config.write_text(json.dumps(settings))
             yield ProcessOpener([*command, main, "--config", str(config)], name=name, env=env)
-
-
-def sample_file(own: digits.Set) -> bytes:
-    """A board's samples.bin."""
-    out = bytearray(samples.pack_header(own.n_in))
-    x = array("b", bytes(own.n_in))
-    for i in range(len(own)):
-        label = own.read(i, x)
-        out += samples.pack_record(x, label)
-    return bytes(out)
 
 
 def _strategy(options: Options) -> tuple[strategies.Strategy, int]:

@@ -8,14 +8,13 @@ what happens in them. The same seed gives the same deal on every machine.
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fedboard import DataError
 from fedboard.prng import Xorshift, mix
+from fedboard_host.dataset import Set
 
 N_IN = 64
 N_CLASSES = 10
@@ -25,29 +24,6 @@ TEST_PERCENT = 20
 
 _TEST = 3  # labels of the random streams
 _DEAL = 4
-
-Features = npt.NDArray[np.int8]
-Labels = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Set:
-    """Samples: x (n, n_in) int8, y (n,) classes. Also what fedboard.board.Board reads from."""
-
-    x: Features
-    y: Labels
-
-    @property
-    def n_in(self) -> int:
-        return int(self.x.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def read(self, i: int, x: array[int]) -> int:
-        """Fill array('b') x with the features of sample i; its label."""
-        x[:] = array("b", self.x[i].tobytes())
-        return int(self.y[i])
 
 
 @dataclass(frozen=True)

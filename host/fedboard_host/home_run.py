@@ -12,7 +12,7 @@ from typing import Any
 
 from fedboard import prng
 from fedboard.model import Spec
-from fedboard_host import judge, links
+from fedboard_host import dataset, judge, links
 from fedboard_host.config import Home
 from fedboard_host.events import Note
 from fedboard_host.progress import View, percent, size, span
@@ -34,7 +34,7 @@ def run(home: Home, resume: bool, view: View) -> Result:
     """Go on to round home.rounds, or until a person stops it. Raises DataError."""
     key = read_key(home.key_file) if home.key_file else None
     spec = Spec(home.layers, home.rule, prng.mix(home.seed, _MODEL))
-    evaluate = judge.Judge(spec, judge.load_samples(home.evaluate)) if home.evaluate else None
+    evaluate = judge.Judge(spec, dataset.load_samples(home.evaluate)) if home.evaluate else None
 
     def note(level: str, text: str) -> None:
         view(Note(level, text))

@@ -6,32 +6,31 @@ All in the boards' own integers, through fedboard.dfa: what is measured is what 
 from __future__ import annotations
 
 from array import array
-from pathlib import Path
 
 from fedboard import DataError, prng
 from fedboard.dfa import Network
 from fedboard.model import Spec, init_params, new_params
 from fedboard.order import Order
-from fedboard_host.digits import Set
+from fedboard_host.dataset import Set
 from fedboard_host.strategies.base import BoardInfo, Strategy
 
 
 class Judge:
     """judge(params) -> (accuracy 0 to 1, mean loss in the rule's unit) on held-out samples."""
 
-    def __init__(self, spec: Spec, samples: Set) -> None:
-        if samples.n_in != spec.sizes[0]:
+    def __init__(self, spec: Spec, own: Set) -> None:
+        if own.n_in != spec.sizes[0]:
             raise DataError(
-                f"the held-out samples have {samples.n_in} features, the model {spec.sizes[0]} "
+                f"the held-out samples have {own.n_in} features, the model {spec.sizes[0]} "
                 "inputs: use samples of the same features"
             )
         n_out = spec.sizes[-1]
-        worst = max(samples.y.tolist(), default=0)
-        if not len(samples) or worst >= n_out or min(samples.y.tolist()) < 0:
+        worst = max(own.y.tolist(), default=0)
+        if not len(own) or worst >= n_out or min(own.y.tolist()) < 0:
             raise DataError(f"held-out samples need labels from 0 to {n_out - 1}, at least one")
         self._params = new_params(spec)
         self._net = Network(spec, self._params)
-        self._samples = samples
+        self._samples = own
         self._x = array("b", bytes(spec.sizes[0]))
         self._e = array("h", bytes(2 * n_out))
         self._ones = array("h", [1] * n_out)
@@ -50,34 +49,13 @@ class Judge:
         return n_correct / len(self._samples), loss / len(self._samples)
 
 
-def load_samples(path: Path) -> Set:
-    """Samples from an npz with x (n, n_in) int8 and y (n,) integers. Raises DataError."""
-    import io
-    import zipfile
-
-    import numpy as np
-
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            x, y = data["x"], data["y"]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no npz with arrays x and y: {error}") from None
-    if x.ndim != 2 or x.dtype != np.int8 or y.shape != x.shape[:1] or y.dtype.kind not in "iu":
-        raise DataError(f"{path}: x must be int8 of shape (n, n_in), y integers of shape (n,)")
-    return Set(x, y.astype(np.int64))
-
-
-def train_centrally(
-    spec: Spec, strategy: Strategy, samples: Set, rounds: int, run: int
-) -> array[int]:
-    """The model after `rounds` rounds on `samples` in one place, without any wire.
+def train_centrally(spec: Spec, strategy: Strategy, own: Set, rounds: int, run: int) -> array[int]:
+    """The model after `rounds` rounds on the samples in one place, without any wire.
 
     The same rule, batch, rate and passes a round as a board's under `strategy`, and the same
     running average of the models; changes are merged dense and exact, all layers trained.
     """
-    board = BoardInfo("central", "", n_samples=len(samples), n_in=samples.n_in)
+    board = BoardInfo("central", "", n_samples=len(own), n_in=own.n_in)
     work = strategy.plan(spec, [board], 1)["central"]
     params = new_params(spec)
     init_params(spec, params)
@@ -85,14 +63,14 @@ def train_centrally(
     merger.start(params)
     net = Network(spec, params, work.batch, 0, work.rate)
     x = array("b", bytes(spec.sizes[0]))
-    n = len(samples)
+    n = len(own)
     everywhere = [(l, array("i", range(spec.n_layer_params(l)))) for l in range(spec.n_layers)]
     for round_no in range(1, rounds + 1):
         before = array("h", params)
         for epoch in range(work.epochs):
             order = Order(n, prng.mix(run, round_no, epoch))
             for _ in range(n):
-                label = samples.read(order.next(), x)
+                label = own.read(order.next(), x)
                 net.learn(x, label)
         net.flush()
         change = [
