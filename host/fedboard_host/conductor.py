@@ -89,6 +89,7 @@ class Conductor:
                 self._starved_ms = _STARVED_MS
             else:
                 await self._drop(round_, verdict)
+        self._raise_crash()
 
     async def _begin(self) -> Round | None:
         """Wait for enough boards and ask them. None: asked to stop."""

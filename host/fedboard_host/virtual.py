@@ -126,7 +126,7 @@ class VirtualBoard(Opener):
     async def run(self) -> None:
         """Be the board until cancelled."""
         while True:
-            while self._end is None or self._end.closed:
+            while self._end is None or self._end.at_end:
                 self._work()
                 if self.board.busy:
                     await asyncio.sleep(0)
@@ -140,7 +140,9 @@ class VirtualBoard(Opener):
         reader = asyncio.create_task(self._read(end, inbox))
         board.open(self._clock.now_ms())
         try:
-            while not end.closed and board is self.board:
+            while end is self._end and board is self.board:
+                if reader.done() and inbox.empty():
+                    break
                 while not inbox.empty():
                     board.receive(inbox.get_nowait(), self._clock.now_ms())
                 working = self._work()

@@ -71,10 +71,17 @@ class MemoryLink(Link):
             peer._take(data)
 
     async def close(self) -> None:
-        self.cut()
+        """What the other end has not read yet it can still read."""
+        self._inbox.clear()
+        self._shut()
 
     def cut(self) -> None:
-        """Close both ends at once, as a pulled plug does."""
+        """Close both ends at once, as a pulled plug does: what was under way is lost."""
+        self._inbox.clear()
+        self._peer._inbox.clear()
+        self._shut()
+
+    def _shut(self) -> None:
         for end in (self, self._peer):
             end._closed = True
             end._readable.set()
@@ -83,6 +90,11 @@ class MemoryLink(Link):
     @property
     def closed(self) -> bool:
         return self._closed
+
+    @property
+    def at_end(self) -> bool:
+        """Closed, and all that came has been read."""
+        return self._closed and not self._inbox
 
     def _take(self, data: bytes) -> None:
         if data and not self._closed:

@@ -46,9 +46,9 @@ class FedAvg(Strategy):
     def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
         work = Work(
             layers=(1 << spec.n_layers) - 1, epochs=self.epochs, batch=self.batch, rate=self.rate,
-            top_permille=permille("top_percent", self.top_percent), bits=self.bits, n_max=self.n_max,
-            carry=self.carry,
-        )
+            top_permille=permille("top_percent", self.top_percent), bits=self.bits,
+            n_max=self.n_max, carry=self.carry,
+        )  # fmt: skip
         return {board.name: work for board in boards}
 
     def merger(self, spec: Spec) -> Merger:
