@@ -120,7 +120,7 @@ def test_all_of_it_is_exact(pair):
 def test_residual_reaches_the_host_in_the_end(pair, layers):
     """Whatever rounding and selection leave out comes later: nothing that was learned is lost.
 
-    (But for parameters near the limit: rounding up may send more than fits, the rest is cut.)
+    (But for parameters near a limit: rounding up may send more than fits, the rest is cut.)
     """
     old, new = (array("h", np.clip(params, -30000, 30000).tolist()) for params in pair)
     params = array("h", new)

@@ -78,26 +78,25 @@ def pick(change: Ints, n_top: int) -> Ints:
 
 
 def scale(largest: int, bits: int) -> int:
-    """The shift of an update's values.
+    """The shift of an update's values: the least that reaches the largest change.
 
-    The least that reaches the largest change, which is known exactly if no other high byte lies
-    between it and the least one; 16 bits in all; a lone sign stands for half.
+    A change of more than 8 bits is taken for the largest of its high byte; 16 bits in all; a lone
+    sign stands for half.
     """
+    if largest > 255:
+        largest |= 255
     shift = min(max(0, math.ceil(math.log2(max(1, largest)) - bits + 1)), 16 - bits)
     return max(0, shift - 1) if bits == 1 else shift
 
 
 def part_of(layer: int, change: Ints, top_permille: int, bits: int) -> Part:
-    """What a board sends of one layer."""
+    """What a board sends of one layer: the top changes that do not round to zero."""
     n = len(change)
     n_top = -(-n * top_permille // 1000)
-    indices = pick(change, n_top)
+    shift = scale(int(np.abs(change).max()), bits)
+    worth = np.abs(change) >= (2**shift // 2 if bits > 1 else 1)
+    indices = pick(np.where(worth, change, 0), n_top)
     magnitude = np.abs(change[indices])
-    largest = int(magnitude.max(initial=0))
-    least = int(magnitude.min(initial=0)) if len(indices) == n_top else 1
-    if largest // 256 > least // 256:
-        largest = largest // 256 * 256 + 255
-    shift = scale(largest, bits)
     step = 2**shift
     sparse_bits = sum(measure(n, len(indices), bits))
     dense = n_top == n and bits > 1 and n * bits <= sparse_bits
