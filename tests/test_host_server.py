@@ -7,7 +7,6 @@ from array import array
 
 import pytest
 
-from federations import EXACT, SPARSE, SPEC, TIFED, Fleet, accuracy, blobs
 from fedboard import DataError, messages
 from fedboard.model import Spec, init_params, new_params
 from fedboard_host import strategies
@@ -24,6 +23,7 @@ from fedboard_host.events import (
 from fedboard_host.links.memory import Faults, pair
 from fedboard_host.rounds import Policy
 from fedboard_host.virtual import VirtualBoard
+from federations import EXACT, SPARSE, SPEC, TIFED, Fleet, accuracy, blobs
 
 KEY = bytes(range(32))
 BAD_CABLE = Faults(seed=3, loss=0.06, corrupt=0.06, duplicate=0.06, reorder=0.03)
@@ -91,7 +91,7 @@ def test_the_model_goes_down_as_what_changed_since_the_boards_base(tmp_path):
                    "down_bits": 4},
     )  # fmt: skip
     spec = Spec((12, 40, 4), "fedboard", 7)
-    result, fleet = play(tmp_path, 5, spec=spec, strategy=strategy)
+    _, fleet = play(tmp_path, 5, spec=spec, strategy=strategy)
     dense = 4 * 2 * spec.n_params
     closed = fleet.of(RoundClosed)
     assert closed[0].bytes_down > dense
@@ -275,7 +275,8 @@ def test_a_board_with_another_key_stays_out(tmp_path):
             await fleet.run(2)
             note = await fleet.until(Note, level="warning", board="evil")
             assert "key differs" in note.text
-            await fleet.until(Note, text="board open has no key, this federation needs one: deploy it")
+            keyless = "board open has no key, this federation needs one: deploy it"
+            await fleet.until(Note, text=keyless)
             assert {j.board for j in fleet.of(BoardJoined)} == {"b0"}
             assert any("does not have this board's key" in line for line in said)
 
