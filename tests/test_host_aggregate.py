@@ -46,8 +46,7 @@ def merged(merger, start, found):
 
 
 def limit(i):
-    l = 0 if i < SPEC.at(1) else 1
-    return SPEC.limit_at(l, i)
+    return SPEC.limit(0 if i < SPEC.at(1) else 1)
 
 
 def clamp(value, i):

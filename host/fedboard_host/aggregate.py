@@ -209,10 +209,7 @@ def _limits(spec: Spec) -> Ints:
     """The largest magnitude of each parameter."""
     limits: Ints = np.empty(spec.n_params, np.int64)
     for l in range(spec.n_layers):
-        at, end = spec.at(l), spec.at(l + 1)
-        n_in, n_out = spec.shape(l)
-        limits[at : at + n_in * n_out] = spec.limit_at(l, at)
-        limits[at + n_in * n_out : end] = spec.limit_at(l, end - 1)
+        limits[spec.at(l) : spec.at(l + 1)] = spec.limit(l)
     return limits
 
 

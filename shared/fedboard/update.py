@@ -115,7 +115,7 @@ class Update:
         params = self._params
         for i in self._entries():
             p = self._part
-            limit = self._spec.limit_at(p.layer, i)
+            limit = self._spec.limit(p.layer)
             value = params[i] - (self._code << p.shift)
             params[i] = -limit if value < -limit else limit if value > limit else value
 
@@ -227,10 +227,7 @@ def _place(counts: "array[int]", k: int) -> "tuple[int, int]":
 
 
 def _tail(counts: "array[int]", start: int) -> int:
-    n = 0
-    for i in range(start, 256):
-        n += counts[i]
-    return n
+    return sum(counts[i] for i in range(start, 256))
 
 
 def _least(part: sparse.Part) -> int:
@@ -293,9 +290,9 @@ def toward(
     result = array("h", old)
     stream = b"".join(change.chunks())
     for l, indices, values in parse_update(spec, layers, change.meta(), stream):
+        limit = spec.limit(l)
         for n in range(len(indices)):
             i = spec.at(l) + indices[n]
-            limit = spec.limit_at(l, i)
             value = result[i] + values[n]
             result[i] = -limit if value < -limit else limit if value > limit else value
     return result

@@ -67,7 +67,7 @@ def limits(sizes: tuple[int, ...], rule: str) -> Ints:
     found = []
     for n_in, n_out in itertools.pairwise(sizes):
         limit = min(32767, (2**31 - 1 - 32767 * bias_scale) // (128 * n_in))
-        found += [limit] * (n_in * n_out) + [32767] * n_out
+        found += [limit] * ((n_in + 1) * n_out)
     return np.array(found, np.int64)
 
 
