@@ -38,14 +38,17 @@ def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[i
 
 
 def activate_relu(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 where a[j] > 0, else 0."""
+    """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 strictly between, else 0."""
     for j in range(layer[1]):
         value = acc[j] >> 12
-        if value > 0:
-            a[j] = 127 if value > 127 else value
+        if value <= 0:
+            a[j] = 0
+            d[j] = 0
+        elif value < 127:
+            a[j] = value
             d[j] = 1
         else:
-            a[j] = 0
+            a[j] = 127
             d[j] = 0
 
 

@@ -8,8 +8,8 @@ the caller owns; layer l starts at spec.at(l):
 
     spec bytes   version u8 | rule u8 | n_layers u8 | seed u32 | (n_layers + 1) sizes u16      LE
 
-A layer's |weights| stay within limit(l) and its |biases| within 32767, so that an int32 accumulator
-of fan-in n_in over int8 inputs cannot overflow by construction. Whatever is no spec is a DataError.
+A layer's |parameters| stay within limit(l), so that an int32 accumulator of fan-in n_in over int8
+inputs cannot overflow by construction. Whatever is no spec is a DataError.
 """
 
 from array import array
@@ -75,14 +75,9 @@ class Spec:
         return self._at[l + 1] - self._at[l]
 
     def limit(self, l: int) -> int:
-        """The largest magnitude of a weight of layer l: int32 sums then cannot overflow."""
+        """The largest magnitude of a parameter of layer l: int32 sums then cannot overflow."""
         scale = _BIAS_SCALES[_RULES.index(self.rule)]
         return min(32767, (0x7FFFFFFF - 32767 * scale) // (128 * self.sizes[l]))
-
-    def limit_at(self, l: int, i: int) -> int:
-        """The largest magnitude of parameter number i, which is layer l's: biases may be larger."""
-        n_in, n_out = self.shape(l)
-        return self.limit(l) if i < self._at[l] + n_in * n_out else 32767
 
     def pack(self) -> bytes:
         data = bytearray((_VERSION, _RULES.index(self.rule), self.n_layers))
@@ -137,7 +132,13 @@ def unpack_spec(data: bytes) -> Spec:
 
 def new_params(spec: Spec) -> "array[int]":
     """A zeroed buffer for the spec's parameters."""
-    return array("h", bytes(2 * spec.n_params))
+    params = array("h")
+    zeros = array("h", bytes(2 * BLOCK))
+    # Not from bytes of its length: a board has no room for that, not even for a moment.
+    while len(params) + BLOCK <= spec.n_params:
+        params.extend(zeros)
+    params.extend(array("h", bytes(2 * (spec.n_params - len(params)))))
+    return params
 
 
 def init_params(spec: Spec, params: "array[int]") -> None:

@@ -161,14 +161,11 @@ class Rebase:
         new = array("h", bytes(2 * BLOCK))
         old = array("h", bytes(2 * BLOCK))
         for l in range(spec.n_layers):
-            n_in, n_out = spec.shape(l)
+            limit = spec.limit(l)
             at = spec.at(l)
-            bias_at = at + n_in * n_out
             end = spec.at(l + 1)
             while at < end:
-                stop = bias_at if at < bias_at else end
-                limit = spec.limit_at(l, at)
-                n = min(BLOCK, stop - at)
+                n = min(BLOCK, end - at)
                 if n != len(new):
                     new = array("h", bytes(2 * n))
                     old = array("h", bytes(2 * n))

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from fedboard.model import Spec
 
 MAX_BITS = 17  # sign and 16 bits: any difference of two parameters
-_GOLDEN = 20252  # (sqrt(5) - 1) / 2 in 1/32768
+_GOLDEN = 10368889  # (sqrt(5) - 1) / 2 in 2**-24
 
 
 def rice_parameter(n: int, k: int) -> int:
     """The r that codes the gaps of k random entries among n best, in integers as on any machine."""
     r = 0
-    q = ((n - k) << 15) // n  # the chance of an entry to be left out; below 1 as k > 0
+    q = ((n - k) << 24) // n  # the chance of an entry to be left out; below 1 as k > 0
     while q > _GOLDEN:  # code r + 1 beats code r as long as x = q**(2**r) has x*x + x > 1
-        q = q * q >> 15
+        q = q * q >> 24
         r += 1
     return r
 

@@ -8,9 +8,9 @@ So neither the changes nor the residual cost memory: both are the difference of 
 the base, which is read in blocks (`base`: see model.MemoryBase). Between prepare() and settle() the
 parameters must not change: chunks() then gives the same bytes as often as it is run.
 
-Each layer sends its own top: k = ceil(n * top_permille / 1000) entries, fewer if fewer changed,
-equal magnitudes in index order; at 1000 permille dense where that is shorter. With 16 bits all
-values are exact (a difference beyond ±32767 saturates; its rest is residual).
+Each layer sends its own top: ceil(n * top_permille / 1000) entries, fewer if fewer changed (or
+would round to zero), equal magnitudes in index order; where that is n, dense if it is shorter.
+With 16 bits all values are exact (a difference beyond ±32767 saturates; its rest is residual).
 """
 
 from array import array
@@ -115,7 +115,7 @@ class Update:
         params = self._params
         for i in self._entries():
             p = self._part
-            limit = self._spec.limit_at(p.layer, i)
+            limit = self._spec.limit(p.layer)
             value = params[i] - (self._code << p.shift)
             params[i] = -limit if value < -limit else limit if value > limit else value
 
@@ -123,39 +123,33 @@ class Update:
         if not self._ready:
             raise StateError("prepare() an update before it is sent, and settle() it once")
 
-    def _pick(self, part: sparse.Part, k: int, counts: "array[int]") -> None:
-        """Find exactly the k largest changes of a part, and the scale of their values."""
+    def _pick(self, part: sparse.Part, n_top: int, counts: "array[int]") -> None:
+        """Find exactly the n_top largest changes of a part, and the scale of their values.
+
+        A change that would round to zero is not among them: sent as one step it would do harm.
+        """
+        k = n_top
         self._count(part, -1, counts)
-        largest = 255
-        while largest and not counts[largest]:
-            largest -= 1
-        high = largest
-        above = 0  # changes that are larger than the present place in the histogram
-        while high and above + counts[high] < k:
-            above += counts[high]
-            high -= 1
-        largest = largest << 8 | 255 if largest > high else -1
+        largest, _ = _place(counts, 1)
+        if largest:
+            part.shift = _shift(part.bits, largest << 8 | 255)
+            k = min(k, _tail(counts, _least(part) >> 8))
+        high, above = _place(counts, k)
         self._count(part, high, counts)
-        low = 255
-        while low and not counts[low]:
-            low -= 1
-        if largest < 0:
-            largest = high << 8 | low
-        last = 0 if high else 1  # what did not change is not sent
-        while low > last and above + counts[low] < k:
-            above += counts[low]
-            low -= 1
-        low = max(low, last)
-        least = high << 8 | low
-        part.k = min(k, above + counts[low])
-        part.shift = _shift(part.bits, largest)
+        if not largest:
+            largest, _ = _place(counts, 1)
+            part.shift = _shift(part.bits, largest)
+        if not high:
+            k = min(k, above + _tail(counts, _least(part)))
+        low, n = _place(counts, k - above)
+        part.k = k
+        self._least.append(high << 8 | low)
+        self._n_least.append(k - above - n)
         whole = part.bits > 1 and part.n * part.bits <= part.n_bits() + part.n_gap_bits()
-        if k == part.n and whole:
-            part.k = k
+        if n_top == part.n and whole:
             part.dense = True
-            least = above = 0  # zeros too
-        self._least.append(least)
-        self._n_least.append(part.k - above)
+            part.k = self._n_least[-1] = n_top
+            self._least[-1] = 0
 
     def _count(self, part: sparse.Part, high: int, counts: "array[int]") -> None:
         """The histogram of a part's magnitudes: see kernels.histogram."""
@@ -222,6 +216,25 @@ def check(spec: "Spec", layers: int, top_permille: int, bits: int) -> None:
         raise DataError(f"an update's value has 1 to 16 bits, not {bits}")
 
 
+def _place(counts: "array[int]", k: int) -> "tuple[int, int]":
+    """(where a histogram of 256 has its k-th largest, how many are larger): at least 0."""
+    place = 255
+    above = 0
+    while place and above + counts[place] < k:
+        above += counts[place]
+        place -= 1
+    return place, above
+
+
+def _tail(counts: "array[int]", start: int) -> int:
+    return sum(counts[i] for i in range(start, 256))
+
+
+def _least(part: sparse.Part) -> int:
+    """The least magnitude that is worth an entry: it does not round to zero."""
+    return max(1, 1 << part.shift >> 1) if part.bits > 1 else 1
+
+
 def _shift(bits: int, largest: int) -> int:
     """The scale of a part's values: the finest that reaches the largest change.
 
@@ -267,19 +280,19 @@ def toward(
     All that is left out stays in the host's exact sum, so it comes in a later round; what boards
     receive (rebase.encode_delta) then is as small as what they send. Returns new parameters.
     """
+    layers = (1 << spec.n_layers) - 1
     base = MemoryBase()
     base.begin(spec.pack())
     base.write(old)
     base.commit(1, b"")
-    change = Update(spec, new, base, (1 << spec.n_layers) - 1, top_permille, bits)
+    change = Update(spec, new, base, layers, top_permille, bits)
     change.prepare()
     result = array("h", old)
-    for l, indices, values in parse_update(
-        spec, (1 << spec.n_layers) - 1, change.meta(), b"".join(change.chunks())
-    ):
+    stream = b"".join(change.chunks())
+    for l, indices, values in parse_update(spec, layers, change.meta(), stream):
+        limit = spec.limit(l)
         for n in range(len(indices)):
             i = spec.at(l) + indices[n]
-            limit = spec.limit_at(l, i)
             value = result[i] + values[n]
             result[i] = -limit if value < -limit else limit if value > limit else value
     return result

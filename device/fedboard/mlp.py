@@ -1,0 +1,274 @@
+"""The float network that learns on a board: backpropagation, stochastic gradient descent.
+
+It has dfa.Network's interface and model.Spec's layout, over the caller's array('f'). By default it
+learns online, one sample at a time with nothing stored, which is TinyReptile's saving; a batch of n
+samples keeps n inputs and deltas of every trained layer until their step.
+
+    hidden   tanh or relu        "softmax"  target: a class,          loss: cross-entropy, nats
+    last     linear              "squared"  target: n_out numbers,    loss: sum of squares
+
+To the wire a float network is int16 with WIRE_BITS fractional bits, so weights within ±8: load()
+and store() convert, Image reads and writes single parameters that way. What is finer is lost.
+Rates and losses come as integers, as messages have them.
+"""
+
+from array import array
+from math import exp, floor, log
+
+from fedboard import DataError, StateError, fkernels
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedboard.model import Spec
+
+WIRE_BITS = 12
+RATE_BITS = 16  # fractional bits of a rate
+LOSS_SCALE = 1000
+LARGEST_BATCH = 255
+LOSSES = ("softmax", "squared")
+HIDDEN = ("tanh", "relu")
+
+_DEFAULT_RATE = 655  # 0.01
+_LARGEST_RATE = 65535
+_WORST = 1000000  # a loss counts as no more than this
+
+
+class Network:
+    """One network over the caller's parameters.
+
+    spec: model.Spec (its sizes and layout; its rule is of no concern here); params: array('f') as
+    long as that, read and changed in place; x_scale: what inputs are multiplied by, 1 / 128 for
+    int8 features. The rest: see configure().
+    To read: `out`, array('f') of the last sample's outputs; `n_seen`, `n_correct` (softmax:
+    predicted right before it was learned) and `loss_sum` (int, in 1 / LOSS_SCALE).
+    """
+
+    def __init__(
+        self,
+        spec: "Spec",
+        params: "array[float]",
+        batch: int = 1,
+        layers: int = 0,
+        rate: int = 0,
+        loss: str = "softmax",
+        hidden: str = "tanh",
+        x_scale: float = 1.0,
+    ) -> None:
+        if len(params) != spec.n_params:
+            raise StateError(f"a buffer of {spec.n_params} parameters is needed: {len(params)}")
+        if loss not in LOSSES or hidden not in HIDDEN:
+            raise DataError(
+                f"no loss '{loss}' with '{hidden}': use one of {', '.join(LOSSES)}; "
+                f"{', '.join(HIDDEN)}"
+            )
+        self.spec = spec
+        self.params = params
+        self.x_scale = x_scale
+        self._softmax = loss == "softmax"
+        self._tanh = hidden == "tanh"
+        # per layer: its record, inputs (the sample's, then activations), deltas
+        self._records: list[array[int]] = []
+        self._a: list[array[float]] = []
+        self._d: list[array[float]] = []
+        for l in range(spec.n_layers):
+            n_in, n_out = spec.shape(l)
+            self._records.append(array("i", (n_in, n_out, spec.at(l), 1)))
+            self._a.append(array("f", bytes(4 * n_in)))
+            self._d.append(array("f", bytes(4 * n_out)))
+        self.out = array("f", bytes(4 * spec.sizes[-1]))
+        self._pending = 0
+        self.reset_counters()
+        self.configure(batch, layers, rate)
+
+    def configure(self, batch: int = 1, layers: int = 0, rate: int = 0) -> None:
+        """Set how to learn: samples a step, a bit mask of the layers to train (0: all), the rate.
+
+        rate: the learning rate in 1 / 65536; 0: 0.01. A batch's step is the mean of its samples'.
+        Raises StateError while samples wait for their step.
+        """
+        if self._pending:
+            raise StateError("samples wait for their step: flush() before configure()")
+        n = self.spec.n_layers
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise DataError(f"a batch has 1 to {LARGEST_BATCH} samples, not {batch}")
+        if not 0 <= layers < 1 << n:
+            raise DataError(f"no layers {layers:#b} in a network of {n}: use bits 0 to {n - 1}")
+        if not 0 <= rate <= _LARGEST_RATE:
+            raise DataError(f"the rate is 1 to {_LARGEST_RATE} (in 1/65536), not {rate}")
+        self.batch = batch
+        self.layers = layers or (1 << n) - 1
+        self.rate = rate or _DEFAULT_RATE
+        self._lowest = 0  # no deltas are needed below it
+        while not self.layers >> self._lowest & 1:
+            self._lowest += 1
+        # A batch of one is learned from the buffers of the sample itself.
+        self._batch_x = self._a
+        self._batch_d = self._d
+        if batch > 1:
+            self._batch_x = []
+            self._batch_d = []
+            for l in range(n):
+                n_in, n_out = self.spec.shape(l)
+                slots = batch if self.layers >> l & 1 else 0
+                self._batch_x.append(array("f", bytes(4 * slots * n_in)))
+                self._batch_d.append(array("f", bytes(4 * slots * n_out)))
+
+    def reset_counters(self) -> None:
+        self.n_seen = 0
+        self.n_correct = 0
+        self.loss_sum = 0
+
+    def predict(self, x: "Sequence[float]") -> int:
+        """Fill `out` for the features x; the number of its largest (the first of equal ones)."""
+        a = self._a[0]
+        scale = self.x_scale
+        for i in range(len(a)):
+            a[i] = x[i] * scale
+        records = self._records
+        last = len(records) - 1
+        for l in range(last):
+            following = self._a[l + 1]
+            fkernels.forward(a, self.params, following, records[l])
+            if self._tanh:
+                fkernels.activate_tanh(following, records[l])
+            else:
+                fkernels.activate_relu(following, records[l])
+            a = following
+        out = self.out
+        fkernels.forward(a, self.params, out, records[last])
+        best = 0
+        for k in range(1, len(out)):
+            if out[k] > out[best]:
+                best = k
+        return best
+
+    def learn(self, x: "Sequence[float]", target: "int | Sequence[float]") -> bool:
+        """Learn from one sample; True if it filled the batch, and so the parameters changed."""
+        guess = self.predict(x)
+        if isinstance(target, int):
+            loss = self._classify(target)
+            self.n_correct += guess == target
+        else:
+            loss = self._regress(target)
+        self.n_seen += 1
+        self.loss_sum += int(loss * LOSS_SCALE) if loss < _WORST else _WORST * LOSS_SCALE
+        l = len(self._records) - 1
+        while l > self._lowest:
+            record = self._records[l - 1]
+            fkernels.backward(self.params, self._d[l], self._d[l - 1], self._records[l])
+            if self._tanh:
+                fkernels.slope_tanh(self._a[l], self._d[l - 1], record)
+            else:
+                fkernels.slope_relu(self._a[l], self._d[l - 1], record)
+            l -= 1
+        if self.batch > 1:
+            for l in range(self._lowest, len(self._records)):
+                if self.layers >> l & 1:
+                    _put(self._a[l], self._batch_x[l], self._pending)
+                    _put(self._d[l], self._batch_d[l], self._pending)
+        self._pending += 1
+        if self._pending < self.batch:
+            return False
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Apply the step of a batch that is not full; False if there is nothing to apply."""
+        n = self._pending
+        if n == 0:
+            return False
+        self._pending = 0
+        factor = -self.rate / ((1 << RATE_BITS) * n)
+        for l in range(self._lowest, len(self._records)):
+            if self.layers >> l & 1:
+                record = self._records[l]
+                record[3] = n
+                d = self._batch_d[l]
+                for k in range(n * record[1]):
+                    d[k] *= factor
+                fkernels.update(self.params, self._batch_x[l], d, record)
+        return True
+
+    def load(self, block: "array[int]", at: int = 0) -> None:
+        """Take a block of a wire image, an array('h'), as the parameters from number `at` on."""
+        w = self.params
+        for i in range(len(block)):
+            w[at + i] = block[i] / (1 << WIRE_BITS)
+
+    def store(self, block: "array[int]", at: int = 0) -> None:
+        """Fill `block`, an array('h'), with the wire image of the parameters from `at` on.
+
+        Halves are rounded up. Raises DataError for parameters that are no numbers any more.
+        """
+        image = Image(self.params)
+        for i in range(len(block)):
+            block[i] = image[at + i]
+
+    def _classify(self, label: int) -> float:
+        """The last layer's deltas for a class. Returns the cross-entropy."""
+        out = self.out
+        d = self._d[-1]
+        if not self._softmax or not 0 <= label < len(out):
+            raise DataError(f"no target {label} for {len(out)} outputs of this network")
+        top = max(out)
+        total = 0.0
+        for k in range(len(out)):
+            d[k] = power = exp(out[k] - top)
+            total += power
+        for k in range(len(out)):
+            d[k] /= total
+        d[label] -= 1.0
+        return log(total) - (out[label] - top)
+
+    def _regress(self, target: "Sequence[float]") -> float:
+        """The last layer's deltas for a vector. Returns the sum of squared errors."""
+        out = self.out
+        d = self._d[-1]
+        if self._softmax or len(target) != len(out):
+            raise DataError(f"a target of {len(target)} numbers for {len(out)} outputs")
+        loss = 0.0
+        for k in range(len(out)):
+            error = out[k] - target[k]
+            loss += error * error
+            d[k] = 2.0 * error
+        return loss
+
+
+class Image:
+    """The wire image of float parameters, made as it is read: image[i] is an int16.
+
+    Something to pass as `params` to an Update or a Rebase, which then need no second model in RAM.
+    """
+
+    def __init__(self, params: "array[float]") -> None:
+        self._params = params
+
+    def __len__(self) -> int:
+        return len(self._params)
+
+    def __getitem__(self, i: int) -> int:
+        value = self._params[i]
+        if value >= 8:
+            return 32767
+        if value <= -8:
+            return -32767
+        if value != value:
+            raise DataError("the weights diverged: lower the learning rate")
+        value = floor(value * 4096 + 0.5)
+        return min(value, 32767) if value > 0 else max(value, -32767)
+
+    def __setitem__(self, i: int, value: int) -> None:
+        self._params[i] = value / 4096
+
+
+def new_params(spec: "Spec") -> "array[float]":
+    """A zeroed buffer for the spec's parameters."""
+    return array("f", bytes(4 * spec.n_params))
+
+
+def _put(source: "array[float]", batch: "array[float]", slot: int) -> None:
+    at = slot * len(source)
+    for value in source:
+        batch[at] = value
+        at += 1
