@@ -19,6 +19,7 @@ from fedboard_host.links import Link, LinkError, Opener
 
 _READ_BYTES = 4096
 _LAST_WORDS = 2000
+_POSIX = os.name == "posix"
 
 
 class ProcessLink(Link):
@@ -123,7 +124,7 @@ class ProcessOpener(Opener):
         return cls(shlex.split(text))
 
     async def open(self) -> Link:
-        if os.name != "posix":
+        if not _POSIX:
             raise LinkError(
                 "boards as processes need a pseudo-terminal, which this system lacks: "
                 "use in-memory virtual boards"

@@ -87,8 +87,11 @@ class SerialLink(Link):
     def _shut(self) -> None:
         self._thread.join(2)
         self._writer.shutdown(wait=False, cancel_futures=True)
+        sock = getattr(self._port, "_socket", None)
         with contextlib.suppress(Exception):
             self._port.close()
+        if sock is not None:
+            sock.close()  # pyserial leaves it open if the far end was gone
 
     def _read_loop(self) -> None:
         port = self._port
