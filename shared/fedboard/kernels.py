@@ -5,7 +5,7 @@ functions. `layer` is the record that describes one layer to them, an array('i')
 
     0 N_IN  1 N_OUT  2 AT    W[j, i] = w[AT + j*N_IN + i]; b[j] = w[AT + N_OUT*N_IN + j]
     3 BIAS_INPUT             a bias is the weight of this constant input
-    4 LIMIT                  parameters stay in [-LIMIT, LIMIT]
+    4 LIMIT                  weights stay in [-LIMIT, LIMIT], biases in [-32767, 32767]
     5 BATCH  6 RATE          samples in a batch buffer; the shift or divisor of an update
 
 Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e, feedback b: array('h').
@@ -26,26 +26,28 @@ WEIGHT_BITS = 12  # fractional bits of a weight under rule "fedboard"
 
 
 def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[int]") -> None:
-    """acc[j] = sum_i x[i] W[j, i] + BIAS_INPUT b[j]."""
+    """acc[j] = sum_i x[i] W[j, i] + BIAS_INPUT b[j]; x has exactly N_IN elements."""
     n_in, n_out, at, bias_input = layer[0], layer[1], layer[2], layer[3]
     bias_at = at + n_in * n_out
     for j in range(n_out):
         total = bias_input * w[bias_at + j]
-        for i in range(n_in):
-            total += x[i] * w[at]
+        for value in x:
+            total += value * w[at]
             at += 1
         acc[j] = total
 
 
 def activate_relu(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 where a[j] > 0, else 0."""
+    """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 strictly between, else 0."""
     for j in range(layer[1]):
         value = acc[j] >> 12
-        if value > 0:
-            a[j] = 127 if value > 127 else value
+        if value <= 0:
+            a[j] = d[j] = 0
+        elif value < 127:
+            a[j] = value
             d[j] = 1
         else:
-            a[j] = 0
+            a[j] = 127
             d[j] = 0
 
 
@@ -112,55 +114,80 @@ def feedback_divide(e: "array[int]", b: "array[int]", d: "array[int]", layer: "a
 
 
 def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; clamped to +-LIMIT.
+    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; then clamped.
 
     x[s, i] = x[s*N_IN + i] and d[s, j] = d[s*N_OUT + j], s < BATCH; a bias has the x BIAS_INPUT.
     """
-    n_in, n_out, at, bias_input, limit, batch, rate = layer
+    n_in, n_out, at, limit, rate = layer[0], layer[1], layer[2], layer[4], layer[6]
     bias_at = at + n_in * n_out
     half = (1 << rate) >> 1
+    low = -limit
     for j in range(n_out):
+        if not _sum_row(x, d, j, layer):
+            at += n_in
+            continue
+        row = _row
         for i in range(n_in):
-            total = half
-            k = j
-            for _ in range(batch):
-                total += x[i] * d[k]
-                i += n_in
-                k += n_out
-            value = w[at] - (total >> rate)
-            w[at] = -limit if value < -limit else limit if value > limit else value
+            step = row[i] + half >> rate
+            if step:
+                value = w[at] - step
+                w[at] = low if value < low else limit if value > limit else value
             at += 1
-        total = half
-        k = j
-        for _ in range(batch):
-            total += bias_input * d[k]
-            k += n_out
-        value = w[bias_at + j] - (total >> rate)
-        w[bias_at + j] = -limit if value < -limit else limit if value > limit else value
+        value = w[bias_at + j] - (row[n_in] + half >> rate)
+        w[bias_at + j] = -32767 if value < -32767 else 32767 if value > 32767 else value
 
 
 def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
     """W[j, i] -= sum_s x[s, i] d[s, j] // RATE (the floor); all else as update_shift."""
-    n_in, n_out, at, bias_input, limit, batch, rate = layer
+    n_in, n_out, at, limit, rate = layer[0], layer[1], layer[2], layer[4], layer[6]
     bias_at = at + n_in * n_out
+    low = -limit
     for j in range(n_out):
+        if not _sum_row(x, d, j, layer):
+            at += n_in
+            continue
+        row = _row
         for i in range(n_in):
-            total = 0
-            k = j
-            for _ in range(batch):
-                total += x[i] * d[k]
-                i += n_in
-                k += n_out
-            value = w[at] - total // rate
-            w[at] = -limit if value < -limit else limit if value > limit else value
+            step = row[i] // rate
+            if step:
+                value = w[at] - step
+                w[at] = low if value < low else limit if value > limit else value
             at += 1
-        total = 0
-        k = j
-        for _ in range(batch):
-            total += bias_input * d[k]
-            k += n_out
-        value = w[bias_at + j] - total // rate
-        w[bias_at + j] = -limit if value < -limit else limit if value > limit else value
+        value = w[bias_at + j] - row[n_in] // rate
+        w[bias_at + j] = -32767 if value < -32767 else 32767 if value > 32767 else value
+
+
+_row = array("i")  # of _sum_row, as long as the widest layer so far
+
+
+def _sum_row(x: "array[int]", d: "array[int]", j: int, layer: "array[int]") -> bool:
+    """_row[i] = sum_s x[s, i] d[s, j], the bias's sum behind; False, undone, if all d are 0.
+
+    Sample by sample: most deltas of a trained network are 0, and cost nothing.
+    """
+    global _row
+    n_in, n_out, bias_input, batch = layer[0], layer[1], layer[3], layer[5]
+    if len(_row) <= n_in:
+        _row = array("i", bytes(4 * n_in + 4))
+    row = _row
+    found = False
+    for s in range(batch):
+        factor = d[j]
+        j += n_out
+        if factor:
+            k = s * n_in
+            if found:
+                for i in range(n_in):
+                    row[i] += x[k] * factor
+                    k += 1
+                row[n_in] += bias_input * factor
+            else:
+                found = True
+                for i in range(n_in):
+                    row[i] = x[k] * factor
+                    k += 1
+                row[n_in] = bias_input * factor
+    return found
 
 
 def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "array[int]") -> None:

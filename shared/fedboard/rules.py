@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     A = array[int]
 
 
+DEAD_ZONE = 8  # 1/16 in 7 fractional bits
+HIDDEN_SHIFT = 1
+
+
 class Tifed:
     """TIFeD's published arithmetic, bit for bit, with clamps before the stores of W, b and d.
 
@@ -36,6 +40,9 @@ class Tifed:
 
     def bias_input(self, l: int) -> int:
         return -1 if l else 1
+
+    def layer_rate(self, rate: int, hidden: bool) -> int:
+        return rate
 
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
         """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden))."""
@@ -73,11 +80,13 @@ class Tifed:
 
 
 class Fedboard:
-    """Our own rule, first form: ReLU, an integer softmax, errors that sum to zero, feedback of +-1.
+    """Our own rule, first form: clipped ReLU, integer softmax, errors of sum zero, feedback +-1.
 
     12 fractional bits in a weight, 7 in an input, an activation, a logit and an error. Softmax of
-    base 2: p_k ~ 2**((out_k - max) / 64), e_k = 128 p_k floored for the wrong classes; the right
-    one's is minus their sum, so that rounding lets no output drift. Rate: the shift of an update.
+    base 2: p_k ~ 2**((out_k - max) / 64). e_k = 128 p_k, floored, for the wrong classes; 0 below
+    DEAD_ZONE: what is known well costs no update; the right one's is minus their sum, so that no
+    output drifts. A hidden unit learns while its activation is strictly between 0 and 1.
+    Rate: the shift of an update, HIDDEN_SHIFT more for hidden layers: their feedback is strong.
     """
 
     default_rate = 8
@@ -88,6 +97,9 @@ class Fedboard:
 
     def bias_input(self, l: int) -> int:
         return 128  # 1.0
+
+    def layer_rate(self, rate: int, hidden: bool) -> int:
+        return rate + HIDDEN_SHIFT if hidden else rate
 
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
         """B uniform in {-1, 1}."""
@@ -115,12 +127,13 @@ class Fedboard:
             total += power
         wrong = 0
         for k in range(len(out)):
-            if k != label:
-                p = 128 * powers[k] // total
-                e[k] = d[k] = p
-                wrong += p
+            p = 128 * powers[k] // total
+            if p < DEAD_ZONE or k == label:
+                p = 0
+            e[k] = d[k] = p
+            wrong += p
         e[label] = d[label] = -wrong
-        return wrong
+        return 128 - 128 * powers[label] // total
 
     def spread(self, e: "A", b: "A", d: "A", layer: "A") -> None:
         kernels.feedback_gate(e, b, d, layer)
