@@ -5,7 +5,7 @@ functions. `layer` is the record that describes one layer to them, an array('i')
 
     0 N_IN  1 N_OUT  2 AT    W[j, i] = w[AT + j*N_IN + i]; b[j] = w[AT + N_OUT*N_IN + j]
     3 BIAS_INPUT             a bias is the weight of this constant input
-    4 LIMIT                  weights stay in [-LIMIT, LIMIT], biases in [-32767, 32767]
+    4 LIMIT                  parameters stay in [-LIMIT, LIMIT]
     5 BATCH  6 RATE          samples in a batch buffer; the shift or divisor of an update
 
 Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e, feedback b: array('h').
@@ -134,7 +134,7 @@ def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "arra
                 w[at] = low if value < low else limit if value > limit else value
             at += 1
         value = w[bias_at + j] - (row[n_in] + half >> rate)
-        w[bias_at + j] = -32767 if value < -32767 else 32767 if value > 32767 else value
+        w[bias_at + j] = low if value < low else limit if value > limit else value
 
 
 def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
@@ -154,7 +154,7 @@ def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "arr
                 w[at] = low if value < low else limit if value > limit else value
             at += 1
         value = w[bias_at + j] - row[n_in] // rate
-        w[bias_at + j] = -32767 if value < -32767 else 32767 if value > 32767 else value
+        w[bias_at + j] = low if value < low else limit if value > limit else value
 
 
 _row = array("i")  # of _sum_row, as long as the widest layer so far
