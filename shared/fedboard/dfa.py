@@ -123,11 +123,7 @@ class Network:
         out = self.out
         kernels.forward(x, self.params, out, records[last])
         rule.output(out, self._d[last], records[last])
-        best = 0
-        for k in range(1, len(out)):
-            if out[k] > out[best]:
-                best = k
-        return best
+        return kernels.argmax(out)
 
     def learn(self, x: "array[int]", label: int) -> bool:
         """Learn from one sample; True if the parameters changed, as it filled the batch.
@@ -173,12 +169,5 @@ class Network:
                 d = self._d[l]
                 if l < len(self._b):
                     self.rule.spread(self._e, self._b[l], d, records[l])
-                _put(self._a[l - 1] if l else x, self._batch_x[l], slot)
-                _put(d, self._batch_d[l], slot)
-
-
-def _put(source: "array[int]", batch: "array[int]", slot: int) -> None:
-    at = slot * len(source)
-    for value in source:
-        batch[at] = value
-        at += 1
+                kernels.put(self._a[l - 1] if l else x, self._batch_x[l], slot)
+                kernels.put(d, self._batch_d[l], slot)

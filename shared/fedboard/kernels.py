@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 LAYER_FIELDS = 7
 WEIGHT_BITS = 12  # fractional bits of a weight under rule "fedboard"
+DEAD_ZONE = 8  # an error below 1/16 counts as none
+# 4096 * 2**(-i / 16): an octave of the softmax's powers; the further ones are shifts of it.
+EXP2 = array(
+    "h",
+    (
+        4096, 3922, 3756, 3597, 3444, 3298, 3158, 3025,
+        2896, 2774, 2656, 2543, 2435, 2332, 2233, 2139,
+    ),
+)  # fmt: skip
 
 
 def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[int]") -> None:
@@ -35,6 +44,23 @@ def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[i
             total += value * w[at]
             at += 1
         acc[j] = total
+
+
+def put(source: "array[int]", batch: "array[int]", slot: int) -> None:
+    """batch[slot*n + i] = source[i], n = len(source): one sample into a batch buffer."""
+    at = slot * len(source)
+    for value in source:
+        batch[at] = value
+        at += 1
+
+
+def argmax(out: "array[int]") -> int:
+    """The index of the first largest."""
+    found = 0
+    for k in range(1, len(out)):
+        if out[k] > out[found]:
+            found = k
+    return found
 
 
 def activate_relu(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
@@ -81,6 +107,39 @@ def activate_tanh(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "a
         else:
             a[j] = 127
             d[j] = 128
+
+
+def output_shift(out: "array[int]") -> None:
+    """out[k] = out[k] >> WEIGHT_BITS: sums to logits."""
+    for k in range(len(out)):
+        out[k] >>= 12
+
+
+def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: int) -> int:
+    """e = d = errors of a softmax in base 2, in 7 fractional bits; returns 128 (1 - p[label]).
+
+    p[k] = 128 * 2**((out[k] - max) / 64) / sum, floored. e[k] = p[k] for the wrong classes, but 0
+    below DEAD_ZONE; e[label] is minus their sum.
+    """
+    n = len(out)
+    top = max(out)
+    total = 0
+    for k in range(n):
+        i = (top - out[k]) >> 2
+        power = EXP2[i & 15] >> (i >> 4) if i < 208 else 0
+        e[k] = power
+        total += power
+    loss = 128 - 128 * e[label] // total
+    e[label] = 0
+    wrong = 0
+    for k in range(n):
+        p = 128 * e[k] // total
+        if p < 8:
+            p = 0
+        e[k] = d[k] = p
+        wrong += p
+    e[label] = d[label] = -wrong
+    return loss
 
 
 def feedback_gate(e: "array[int]", b: "array[int]", d: "array[int]", layer: "array[int]") -> None:
@@ -210,8 +269,12 @@ def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "ar
 
 KERNELS = (
     "forward",
+    "put",
+    "argmax",
     "activate_relu",
     "activate_tanh",
+    "output_shift",
+    "errors_softmax",
     "feedback_gate",
     "feedback_divide",
     "update_shift",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     A = array[int]
 
 
-DEAD_ZONE = 8  # 1/16 in 7 fractional bits
 HIDDEN_SHIFT = 1
 
 
@@ -84,16 +83,13 @@ class Fedboard:
 
     12 fractional bits in a weight, 7 in an input, an activation, a logit and an error. Softmax of
     base 2: p_k ~ 2**((out_k - max) / 64). e_k = 128 p_k, floored, for the wrong classes; 0 below
-    DEAD_ZONE: what is known well costs no update; the right one's is minus their sum, so that no
+    1/16: what is known well costs no update; the right one's is minus their sum, so that no
     output drifts. A hidden unit learns while its activation is strictly between 0 and 1.
     Rate: the shift of an update, HIDDEN_SHIFT more for hidden layers: their feedback is strong.
     """
 
     default_rate = 8
     largest_rate = 28
-
-    def __init__(self, n_out: int) -> None:
-        self._powers = array("h", bytes(2 * n_out))
 
     def bias_input(self, l: int) -> int:
         return 128  # 1.0
@@ -112,28 +108,11 @@ class Fedboard:
         kernels.activate_relu(acc, a, d, layer)
 
     def output(self, out: "A", d: "A", layer: "A") -> None:
-        for k in range(len(out)):
-            out[k] >>= 12
+        kernels.output_shift(out)
 
     def errors(self, out: "A", label: int, e: "A", d: "A", layer: "A") -> int:
         """e = d = the softmax's error. Returns the loss: 128 (1 - p of the right class)."""
-        powers = self._powers
-        top = max(out)
-        total = 0
-        for k in range(len(out)):
-            i = (top - out[k]) >> 2
-            power = _EXP2[i & 15] >> (i >> 4) if i < 256 else 0
-            powers[k] = power
-            total += power
-        wrong = 0
-        for k in range(len(out)):
-            p = 128 * powers[k] // total
-            if p < DEAD_ZONE or k == label:
-                p = 0
-            e[k] = d[k] = p
-            wrong += p
-        e[label] = d[label] = -wrong
-        return 128 - 128 * powers[label] // total
+        return kernels.errors_softmax(out, e, d, label)
 
     def spread(self, e: "A", b: "A", d: "A", layer: "A") -> None:
         kernels.feedback_gate(e, b, d, layer)
@@ -142,13 +121,6 @@ class Fedboard:
         kernels.update_shift(w, x, d, layer)
 
 
-# 4096 * 2**(-i / 16): an octave of the softmax's powers; the further ones are shifts of it.
-_EXP2 = (
-    4096, 3922, 3756, 3597, 3444, 3298, 3158, 3025,
-    2896, 2774, 2656, 2543, 2435, 2332, 2233, 2139,
-)  # fmt: skip
-
-
 def make(spec: "Spec") -> "Tifed | Fedboard":
     """The rule that `spec` names (which Spec has checked)."""
-    return Tifed() if spec.rule == "tifed" else Fedboard(spec.sizes[-1])
+    return Tifed() if spec.rule == "tifed" else Fedboard()
