@@ -11,6 +11,8 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
+from fedboard.kernels import WEIGHT_BITS
+
 name = "numpy"
 
 Ints = NDArray[np.int64]
@@ -34,7 +36,7 @@ def put(source: array[int], batch: array[int], slot: int) -> None:
 
 def activate_relu(acc: array[int], a: array[int], d: array[int], layer: array[int]) -> None:
     n_out = layer[1]
-    value = np.frombuffer(acc, np.int32)[:n_out] >> 12
+    value = np.frombuffer(acc, np.int32)[:n_out] >> WEIGHT_BITS
     np.frombuffer(a, np.int8)[:n_out] = value.clip(0, 127)
     np.frombuffer(d, np.int16)[:n_out] = (value > 0) & (value < 127)
 
@@ -107,4 +109,4 @@ def _subtract(w: array[int], weights: Ints, biases: Ints, layer: array[int]) -> 
         (flat[at:bias_at], weights.reshape(-1)),
         (flat[bias_at : bias_at + n_out], biases),
     ):
-        view[:] = (view - step).clip(-limit, limit)
+        view[:] = np.where(step != 0, (view - step).clip(-limit, limit), view)

@@ -1,7 +1,7 @@
 """The integer inner loops in pure Python: what every faster backend must equal, bit for bit.
 
-Each takes at most four arguments, all of them buffers, so that inline assembler can offer the same
-functions. `layer` is the record that describes one layer to them, an array('i') of LAYER_FIELDS:
+Each takes at most four arguments, buffers or small integers, so that inline assembler can offer
+the same functions. `layer` is the record that describes a layer to them, an array('i'):
 
     0 N_IN  1 N_OUT  2 AT    W[j, i] = w[AT + j*N_IN + i]; b[j] = w[AT + N_OUT*N_IN + j]
     3 BIAS_INPUT             a bias is the weight of this constant input
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LAYER_FIELDS = 7
+LAYER_FIELDS = 7  # of a layer record
 WEIGHT_BITS = 12  # fractional bits of a weight under rule "fedboard"
 DEAD_ZONE = 8  # an error below 1/16 counts as none
 # 4096 * 2**(-i / 16): an octave of the softmax's powers; the further ones are shifts of it.
@@ -65,8 +65,9 @@ def argmax(out: "array[int]") -> int:
 
 def activate_relu(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
     """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 strictly between, else 0."""
+    bits = WEIGHT_BITS
     for j in range(layer[1]):
-        value = acc[j] >> 12
+        value = acc[j] >> bits
         if value <= 0:
             a[j] = d[j] = 0
         elif value < 127:
@@ -111,8 +112,9 @@ def activate_tanh(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "a
 
 def output_shift(out: "array[int]") -> None:
     """out[k] = out[k] >> WEIGHT_BITS: sums to logits."""
+    bits = WEIGHT_BITS
     for k in range(len(out)):
-        out[k] >>= 12
+        out[k] >>= bits
 
 
 def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: int) -> int:
@@ -122,11 +124,13 @@ def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: i
     below DEAD_ZONE; e[label] is minus their sum.
     """
     n = len(out)
+    least = DEAD_ZONE
+    powers = EXP2
     top = max(out)
     total = 0
     for k in range(n):
         i = (top - out[k]) >> 2
-        power = EXP2[i & 15] >> (i >> 4) if i < 208 else 0
+        power = powers[i & 15] >> (i >> 4) if i < 208 else 0
         e[k] = power
         total += power
     loss = 128 - 128 * e[label] // total
@@ -134,7 +138,7 @@ def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: i
     wrong = 0
     for k in range(n):
         p = 128 * e[k] // total
-        if p < 8:
+        if p < least:
             p = 0
         e[k] = d[k] = p
         wrong += p
@@ -173,7 +177,7 @@ def feedback_divide(e: "array[int]", b: "array[int]", d: "array[int]", layer: "a
 
 
 def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; then clamped.
+    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; changes are clamped.
 
     x[s, i] = x[s*N_IN + i] and d[s, j] = d[s*N_OUT + j], s < BATCH; a bias has the x BIAS_INPUT.
     """
@@ -192,8 +196,10 @@ def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "arra
                 value = w[at] - step
                 w[at] = low if value < low else limit if value > limit else value
             at += 1
-        value = w[bias_at + j] - (row[n_in] + half >> rate)
-        w[bias_at + j] = low if value < low else limit if value > limit else value
+        step = row[n_in] + half >> rate
+        if step:
+            value = w[bias_at + j] - step
+            w[bias_at + j] = low if value < low else limit if value > limit else value
 
 
 def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
@@ -212,8 +218,10 @@ def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "arr
                 value = w[at] - step
                 w[at] = low if value < low else limit if value > limit else value
             at += 1
-        value = w[bias_at + j] - row[n_in] // rate
-        w[bias_at + j] = low if value < low else limit if value > limit else value
+        step = row[n_in] // rate
+        if step:
+            value = w[bias_at + j] - step
+            w[bias_at + j] = low if value < low else limit if value > limit else value
 
 
 _row = array("i")  # of _sum_row, as long as the widest layer so far
