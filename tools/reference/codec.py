@@ -213,3 +213,29 @@ def bound_bits(n: int, k: int, bits: int) -> float:
     """What no code can beat for k of n random places with values of `bits` bits."""
     places = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return k * bits + places / math.log(2)
+
+
+def delta(sizes: tuple[int, ...], old: Ints, new: Ints) -> tuple[int, bytes, bytes]:
+    """(encoding, meta, data) of a new base: exact changes, or dense where that is no longer.
+
+    A layer's values have the largest shift that keeps them whole and the least bits that hold the
+    largest; the layer is dense where the longest stream of gaps would be longer.
+    """
+    parts = []
+    for layer, where in enumerate(layer_slices(sizes)):
+        change = new[where] - old[where]
+        indices = np.flatnonzero(change)
+        if not len(indices):
+            continue
+        shift = int(np.log2(np.gcd.reduce(change) & -np.gcd.reduce(change)))
+        change //= 2**shift
+        n = len(change)
+        bits = math.ceil(math.log2(int(np.abs(change).max()))) + 1
+        whole_bits = bits + bool(change.max() == 2 ** (bits - 1))
+        dense = n * whole_bits < sum(measure(n, len(indices), bits))
+        if dense:
+            indices, bits = np.arange(n), whole_bits
+        parts.append(Part(layer, n, bits, shift, dense, indices, change[indices]))
+    meta, data = encode(parts)
+    raw = new.astype("<i2").tobytes()
+    return (1, meta, data) if len(meta) + len(data) < len(raw) else (0, b"", raw)

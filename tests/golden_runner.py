@@ -1,0 +1,323 @@
+"""Computes the golden vectors with shared/fedboard, on whatever interpreter runs this file.
+
+    golden_runner.py VECTORS.txt [BACKEND]      prints the file again, each result computed anew
+
+A line is "op argument... = result...". What the ops and arguments mean is said in
+tests/vectors/README.md; tools/golden.py writes the files from an independent reference. So the
+output equals the file, byte for byte, if and only if this interpreter (with these kernels: BACKEND
+is a module for kernels.use) computes what the reference does. Any board can run it too.
+"""
+
+import sys
+from array import array
+from binascii import crc32, hexlify, unhexlify
+
+from fedboard import auth, checkpoint, dfa, kernels, model, prng, rebase, sparse, update, wire
+
+
+def numbers(text):
+    """rand:SEED:N:LOW:HIGH, fill:N:VALUE, or the numbers themselves, with commas; - is none."""
+    parts = text.split(":")
+    if parts[0] == "rand":
+        state, n, low, high = [int(part) for part in parts[1:]]
+        found = []
+        for _ in range(n):
+            state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+            found.append(low + (state >> 8) % (high - low + 1))
+        return found
+    if parts[0] == "fill":
+        return [int(parts[2])] * int(parts[1])
+    return [] if text == "-" else [int(part) for part in text.split(",")]
+
+
+def shown(values):
+    """Up to 16 numbers as they are, more as the CRC of their 32-bit words."""
+    if len(values) > 16:
+        return f"crc32:{crc32(bytes(array('i', values))) & 0xFFFFFFFF:08x}"
+    return ",".join([str(value) for value in values]) or "-"
+
+
+def raw(text):
+    if text == "-":
+        return b""
+    parts = text.split(":")
+    return bytes([int(parts[1])] * int(parts[2])) if parts[0] == "byte" else unhexlify(text)
+
+
+def hexed(data):
+    return hexlify(data).decode() or "-"
+
+
+def spec_of(sizes, rule, seed="1"):
+    return model.Spec([int(size) for size in sizes.split("-")], rule, int(seed))
+
+
+def based(spec, params):
+    base = model.MemoryBase()
+    base.begin(spec.pack())
+    base.write(params)
+    base.commit(1, spec.digest(params))
+    return base
+
+
+# prng
+
+
+def xorshift(seed, skip, n):
+    rng = prng.Xorshift(int(seed))
+    for _ in range(int(skip)):
+        rng.next()
+    words = []
+    for _ in range(int(n)):
+        rng.next()
+        words.append(f"{rng.hi:04x}{rng.lo:04x}")
+    return " ".join(words)
+
+
+def below(seed, n, count):
+    rng = prng.Xorshift(int(seed))
+    return shown([rng.below(int(n)) for _ in range(int(count))])
+
+
+def shuffle(seed, n):
+    items = array("i", range(int(n)))
+    prng.Xorshift(int(seed)).shuffle(items)
+    return shown(items)
+
+
+def mix(*parts):
+    seed = prng.mix(*[int(part) for part in parts])
+    return f"{seed >> 16:04x}{seed & 0xFFFF:04x}"
+
+
+def isqrt(n):
+    return str(prng.isqrt(int(n)))
+
+
+# kernels: RECORD is a layer's array('i'), its n_in first and its n_out second
+
+
+def forward(record, x, w):
+    layer = array("i", numbers(record))
+    acc = array("i", bytes(4 * layer[1]))
+    kernels.forward(array("b", numbers(x)), array("h", numbers(w)), acc, layer)
+    return shown(acc)
+
+
+def activate(kernel, record, acc):
+    layer = array("i", numbers(record))
+    a = array("b", bytes(layer[1]))
+    d = array("h", bytes(2 * layer[1]))
+    kernel(array("i", numbers(acc)), a, d, layer)
+    return shown(a) + " " + shown(d)
+
+
+def activate_relu(record, acc):
+    return activate(kernels.activate_relu, record, acc)
+
+
+def activate_tanh(record, acc):
+    return activate(kernels.activate_tanh, record, acc)
+
+
+def output_shift(out):
+    logits = array("i", numbers(out))
+    kernels.output_shift(logits)
+    return shown(logits)
+
+
+def errors_softmax(out, label):
+    logits = array("i", numbers(out))
+    e = array("h", bytes(2 * len(logits)))
+    d = array("h", bytes(2 * len(logits)))
+    loss = kernels.errors_softmax(logits, e, d, int(label))
+    return shown(e) + f" {loss}" if e == d else "e is not d"
+
+
+def feedback(kernel, record, e, b, d):
+    deltas = array("h", numbers(d))
+    kernel(array("h", numbers(e)), array("h", numbers(b)), deltas, array("i", numbers(record)))
+    return shown(deltas)
+
+
+def feedback_gate(record, e, b, d):
+    return feedback(kernels.feedback_gate, record, e, b, d)
+
+
+def feedback_divide(record, e, b, d):
+    return feedback(kernels.feedback_divide, record, e, b, d)
+
+
+def step(kernel, record, w, x, d):
+    params = array("h", numbers(w))
+    kernel(params, array("b", numbers(x)), array("h", numbers(d)), array("i", numbers(record)))
+    return shown(params)
+
+
+def update_shift(record, w, x, d):
+    return step(kernels.update_shift, record, w, x, d)
+
+
+def update_divide(record, w, x, d):
+    return step(kernels.update_divide, record, w, x, d)
+
+
+def histogram(block, a, b):
+    counts = array("i", bytes(1024))
+    kernels.histogram(
+        array("h", numbers(a)), array("h", numbers(b)), counts, array("i", numbers(block))
+    )
+    return shown(counts)
+
+
+# dfa
+
+
+def learn(sizes, rule, seed, begin, batch, layers, rate, n, every, x):
+    made = spec_of(sizes, rule, seed)
+    params = model.new_params(made)
+    if begin == "start":
+        model.init_params(made, params)
+    else:
+        params = array("h", numbers(begin))
+    net = dfa.Network(made, params, int(batch), int(layers), int(rate))
+    n = int(n)
+    inputs = array("b", numbers(x))
+    labels = numbers(f"rand:{n}:{n}:0:{made.sizes[-1] - 1}")
+    n_in = made.sizes[0]
+    seen = []
+    for i in range(n):
+        net.learn(inputs[i * n_in : (i + 1) * n_in], labels[i])
+        if (i + 1) % int(every) == 0:
+            seen.append(shown(params))
+    net.flush()
+    seen.append(shown(params))
+    return " ".join(seen) + f" {net.n_seen},{net.n_correct},{net.loss_sum} {shown(net.out)}"
+
+
+# model
+
+
+def spec(*arguments):
+    return hexed(spec_of(*arguments).pack())
+
+
+def limits(sizes, rule):
+    made = spec_of(sizes, rule)
+    return shown([made.limit(l) for l in range(made.n_layers)])
+
+
+def start(*arguments):
+    made = spec_of(*arguments)
+    params = model.new_params(made)
+    model.init_params(made, params)
+    return shown(params) + " " + hexed(made.digest(params))
+
+
+def saved(sizes, rule, seed, version, values):
+    made = spec_of(sizes, rule, seed)
+    params = array("h", numbers(values))
+    data = bytearray()
+    checkpoint.write_checkpoint(lambda block: data.extend(bytes(block)), made, int(version), params)
+    at = [0]
+
+    def read(n):
+        at[0] += n
+        return bytes(data[at[0] - n : at[0]])
+
+    same = checkpoint.read_checkpoint(read) == (made, int(version), params)
+    return hexed(data) if same else "cannot be read back"
+
+
+# sparse
+
+
+def rice(n, k):
+    return str(sparse.rice_parameter(int(n), int(k)))
+
+
+def changes(sizes, rule, new, old, layers, top_permille, bits):
+    made = spec_of(sizes, rule)
+    params = array("h", numbers(new))
+    base = based(made, array("h", numbers(old)))
+    sent = update.Update(made, params, base, int(layers), int(top_permille), int(bits))
+    sent.prepare()
+    meta = sent.meta()
+    stream = b"".join(sent.chunks(7))
+    found = []
+    for l, indices, values in update.parse_update(made, int(layers), meta, stream):
+        for i in range(len(indices)):
+            found += [l, indices[i], values[i]]
+    sent.settle()
+    return f"{hexed(meta)} {hexed(stream)} {shown(found)} {shown(params)}"
+
+
+def delta(sizes, rule, old, new, local):
+    made = spec_of(sizes, rule)
+    before = array("h", numbers(old))
+    after = array("h", numbers(new))
+    params = array("h", numbers(local))
+    encoding, meta, data = rebase.encode_delta(made, before, after)
+    base = based(made, before)
+    taken = rebase.Rebase(
+        made, params, base, encoding, meta, len(data), 2, made.digest(after), True
+    )
+    for at in range(0, len(data), 5):
+        taken.feed(data[at : at + 5])
+    taken.finish()
+    shortened = hexed(data) if encoding else "-"  # dense: the parameters as they are
+    return f"{encoding} {hexed(meta)} {shortened} {shown(params)}"
+
+
+# frames and keys
+
+
+def frame(kind, seq, ack, flags, counter, payload, key):
+    head = [int(part) for part in (kind, seq, ack, flags, counter)]
+    sign = None if key == "-" else auth.Signer(raw(key)).tag
+    data = wire.pack(head[0], head[1], head[2], head[3], head[4], raw(payload), sign)
+    found = wire.Decoder().feed(data)
+    got = wire.unpack(found[0])
+    again = [got.kind, got.seq, got.ack, got.flags & ~wire.KEYED, got.counter]
+    if len(found) != 1 or again != head or got.payload != raw(payload):
+        return "cannot be read back"
+    return hexed(data)
+
+
+def hmac(key, data):
+    return hexed(auth.hmac_sha256(raw(key), raw(data)))
+
+
+def session(key, node_nonce, hub_nonce, name, data):
+    node, hub = auth.signers(raw(key), raw(node_nonce), raw(hub_nonce), name)
+    return hexed(node.tag(raw(data))) + " " + hexed(hub.tag(raw(data)))
+
+
+OPS = {
+    "xorshift": xorshift, "below": below, "shuffle": shuffle, "mix": mix, "isqrt": isqrt,
+    "forward": forward, "activate_relu": activate_relu, "activate_tanh": activate_tanh,
+    "output_shift": output_shift, "errors_softmax": errors_softmax,
+    "feedback_gate": feedback_gate, "feedback_divide": feedback_divide,
+    "update_shift": update_shift, "update_divide": update_divide, "histogram": histogram,
+    "learn": learn,
+    "spec": spec, "limits": limits, "start": start, "checkpoint": saved,
+    "rice": rice, "changes": changes, "delta": delta,
+    "frame": frame, "hmac": hmac, "session": session,
+}  # fmt: skip
+
+
+def main(path, backend=None):
+    if backend:
+        __import__(backend)
+        kernels.use(sys.modules[backend])
+    with open(path) as file:
+        for line in file:
+            said, is_case, _ = line.rstrip("\n").partition(" = ")
+            if is_case:
+                words = said.split(" ")
+                said += " = " + OPS[words[0]](*words[1:])
+            print(said)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
