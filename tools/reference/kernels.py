@@ -29,7 +29,7 @@ def forward(layer: Sequence[int], x: Ints, w: Ints) -> Ints:
 
 def activate_relu(layer: Sequence[int], acc: Ints) -> tuple[Ints, Ints]:
     a = np.clip(acc[: layer[1]] // 4096, 0, 127)
-    return a, ((a > 0) & (a < 127)).astype(np.int64)
+    return a, np.where((a > 0) & (a < 127), 1, 0)
 
 
 def output_shift(out: Ints) -> Ints:
@@ -51,7 +51,8 @@ def feedback_gate(layer: Sequence[int], e: Ints, b: Ints, d: Ints) -> Ints:
 
 
 def feedback_divide(layer: Sequence[int], e: Ints, b: Ints, d: Ints) -> Ints:
-    return np.clip(b.reshape(layer[1], len(e)) @ e // d * layer[3], -32767, 32767)
+    spread: Ints = b.reshape(layer[1], len(e)) @ e // d * layer[3]
+    return np.clip(spread, -32767, 32767)
 
 
 def _update(layer: Sequence[int], w: Ints, x: Ints, d: Ints, divide: bool) -> Ints:
