@@ -10,7 +10,8 @@ the same functions. `layer` is the record that describes a layer to them, an arr
 
 Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e, feedback b: array('h').
 Sums acc: array('i'). Spec.limit and dfa's largest batch keep every sum within int32; callers see to
-that, kernels check nothing. Stores are clamped first. Loops allocate nothing.
+that, kernels check nothing. Stores are clamped first. Nothing is allocated: not even a tuple, as
+MicroPython would for `a, b, c, d = ...`.
 
 Callers write `from fedboard import kernels` and `kernels.forward(...)`, so that use() takes effect.
 """
@@ -36,8 +37,10 @@ EXP2 = array(
 
 def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[int]") -> None:
     """acc[j] = sum_i x[i] W[j, i] + BIAS_INPUT b[j]; x has exactly N_IN elements."""
-    n_in, n_out, at, bias_input = layer[0], layer[1], layer[2], layer[3]
-    bias_at = at + n_in * n_out
+    n_out = layer[1]
+    at = layer[2]
+    bias_input = layer[3]
+    bias_at = at + n_out * layer[0]
     for j in range(n_out):
         total = bias_input * w[bias_at + j]
         for value in x:
@@ -181,7 +184,11 @@ def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "arra
 
     x[s, i] = x[s*N_IN + i] and d[s, j] = d[s*N_OUT + j], s < BATCH; a bias has the x BIAS_INPUT.
     """
-    n_in, n_out, at, limit, rate = layer[0], layer[1], layer[2], layer[4], layer[6]
+    n_in = layer[0]
+    n_out = layer[1]
+    at = layer[2]
+    limit = layer[4]
+    rate = layer[6]
     bias_at = at + n_in * n_out
     half = (1 << rate) >> 1
     low = -limit
@@ -204,7 +211,11 @@ def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "arra
 
 def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
     """W[j, i] -= sum_s x[s, i] d[s, j] // RATE (the floor); all else as update_shift."""
-    n_in, n_out, at, limit, rate = layer[0], layer[1], layer[2], layer[4], layer[6]
+    n_in = layer[0]
+    n_out = layer[1]
+    at = layer[2]
+    limit = layer[4]
+    rate = layer[6]
     bias_at = at + n_in * n_out
     low = -limit
     for j in range(n_out):
@@ -233,12 +244,14 @@ def _sum_row(x: "array[int]", d: "array[int]", j: int, layer: "array[int]") -> b
     Sample by sample: most deltas of a trained network are 0, and cost nothing.
     """
     global _row
-    n_in, n_out, bias_input, batch = layer[0], layer[1], layer[3], layer[5]
+    n_in = layer[0]
+    n_out = layer[1]
+    bias_input = layer[3]
     if len(_row) <= n_in:
         _row = array("i", bytes(4 * n_in + 4))
     row = _row
     found = False
-    for s in range(batch):
+    for s in range(layer[5]):
         factor = d[j]
         j += n_out
         if factor:
@@ -263,8 +276,9 @@ def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "ar
     counts is an array('i') of 256, added to: with high < 0 the high bytes m >> 8 are counted; else
     the low bytes of those m whose high byte is `high`. So two passes find any threshold exactly.
     """
-    at, n, high = block
-    for i in range(n):
+    at = block[0]
+    high = block[2]
+    for i in range(block[1]):
         m = a[at] - b[i]
         at += 1
         if m < 0:
