@@ -134,18 +134,18 @@ def errors_softmax(out, label):
     return shown(e) + f" {loss}" if e == d else "e is not d"
 
 
-def feedback(kernel, record, e, b, d):
+def feedback(kernel, code, record, e, b, d):
     deltas = array("h", numbers(d))
-    kernel(array("h", numbers(e)), array("h", numbers(b)), deltas, array("i", numbers(record)))
+    kernel(array("h", numbers(e)), array(code, numbers(b)), deltas, array("i", numbers(record)))
     return shown(deltas)
 
 
 def feedback_gate(record, e, b, d):
-    return feedback(kernels.feedback_gate, record, e, b, d)
+    return feedback(kernels.feedback_gate, "b", record, e, b, d)
 
 
 def feedback_divide(record, e, b, d):
-    return feedback(kernels.feedback_divide, record, e, b, d)
+    return feedback(kernels.feedback_divide, "h", record, e, b, d)
 
 
 def step(kernel, record, w, x, d):

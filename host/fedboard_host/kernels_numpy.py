@@ -86,7 +86,7 @@ def histogram(a: array[int], b: array[int], counts: array[int], block: array[int
 
 def _spread(e: array[int], b: array[int], n_out: int) -> Ints:
     errors = np.frombuffer(e, np.int16)
-    feedback = np.frombuffer(b, np.int16).reshape(n_out, len(errors))
+    feedback = np.asarray(memoryview(b)).reshape(n_out, len(errors))  # int8 or int16
     spread: Ints = feedback.astype(np.int64) @ errors
     return spread
 

@@ -125,6 +125,13 @@ class Network:
         rule.output(out, self._d[last], records[last])
         return kernels.argmax(out)
 
+    def features(self, l: int) -> "array[int]":
+        """Hidden layer l's int8 activations after predict(): inputs for a head of its own.
+
+        The buffer is the network's and changes with the next sample. "tifed": they are negated.
+        """
+        return self._a[l]
+
     def learn(self, x: "array[int]", label: int) -> bool:
         """Learn from one sample; True if the parameters changed, as it filled the batch.
 

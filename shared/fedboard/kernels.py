@@ -8,10 +8,11 @@ the same functions. `layer` is the record that describes a layer to them, an arr
     4 LIMIT                  parameters stay in [-LIMIT, LIMIT]
     5 BATCH  6 RATE          samples in a batch buffer; the shift or divisor of an update
 
-Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e, feedback b: array('h').
-Sums acc: array('i'). Spec.limit and dfa's largest batch keep every sum within int32; callers see to
-that, kernels check nothing. Stores are clamped first. Nothing is allocated: not even a tuple, as
-MicroPython would for `a, b, c, d = ...`.
+Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e: array('h'). Sums acc:
+array('i'). Feedback matrices b: array('b') for feedback_gate, array('h') for feedback_divide.
+Spec.limit and dfa's largest batch keep every sum within int32; callers see to that, kernels check
+nothing. Stores are clamped first. Nothing is allocated: not even a tuple, as MicroPython would for
+`a, b, c, d = ...`.
 
 Callers write `from fedboard import kernels` and `kernels.forward(...)`, so that use() takes effect.
 """

@@ -44,7 +44,7 @@ class Tifed:
         return rate
 
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
-        """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden))."""
+        """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden)): array('h')."""
         r = isqrt(12 * 32767 // (n_out + n_hidden))
         b = array("h", bytes(2 * n_hidden * n_out))
         for i in range(len(b)):
@@ -98,8 +98,8 @@ class Fedboard:
         return rate + HIDDEN_SHIFT if hidden else rate
 
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
-        """B uniform in {-1, 1}."""
-        b = array("h", bytes(2 * n_hidden * n_out))
+        """B uniform in {-1, 1}: array('b')."""
+        b = array("b", bytes(n_hidden * n_out))
         for i in range(len(b)):
             b[i] = 2 * rng.below(2) - 1
         return b

@@ -1,0 +1,233 @@
+"""The kernels, pure and NumPy's, against the reference: random, extreme and worst cases."""
+
+import types
+from array import array
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fedboard import kernels
+from fedboard.dfa import LARGEST_BATCH
+from fedboard.model import Spec
+from fedboard_host import kernels_numpy
+from reference import kernels as reference
+
+INT16 = 32767
+LIMITS = [INT16, 21399, 100, 1]
+
+
+@pytest.fixture(params=["pure", "numpy"], autouse=True, scope="module")
+def backend(request):
+    kernels.use(kernels_numpy if request.param == "numpy" else None)
+    yield request.param
+    kernels.use(None)
+
+
+def ints(code, values):
+    return array(code, [int(v) for v in values])
+
+
+class Case:
+    """A layer's record and buffers of its sizes; `extreme` draws from the ends of the ranges."""
+
+    def __init__(self, seed, n_in, n_out, at, bias_input, limit, batch, rate, extreme):
+        self.rng = np.random.default_rng(seed)
+        self.extreme = extreme
+        self.layer = [n_in, n_out, at, bias_input, limit, batch, rate]
+        self.record = array("i", self.layer)
+        self.w = self.draw(at + (n_in + 1) * n_out + 3, limit)
+        self.x = self.draw(batch * n_in, 128, -128, 127)
+        self.d = self.draw(batch * n_out, INT16)
+
+    def draw(self, n, most, low=None, high=None):
+        low, high = -most if low is None else low, most if high is None else high
+        if self.extreme:
+            return self.rng.choice([low, low, high, high, 0, 1, -1], n).astype(np.int64)
+        drawn = self.rng.integers(low, high + 1, n)
+        return drawn * self.rng.integers(0, 2, n)  # half of them zero, as behind a ReLU
+
+
+@st.composite
+def cases(draw):
+    return Case(
+        seed=draw(st.integers(0, 2**32)),
+        n_in=draw(st.integers(1, 12)),
+        n_out=draw(st.integers(1, 9)),
+        at=draw(st.integers(0, 5)),
+        bias_input=draw(st.sampled_from([1, -1, 128])),
+        limit=draw(st.sampled_from(LIMITS)),
+        batch=draw(st.integers(1, 7)),
+        rate=draw(st.integers(1, 20)),
+        extreme=draw(st.booleans()),
+    )
+
+
+@given(cases())
+def test_forward(case):
+    n_in, n_out = case.layer[:2]
+    acc = array("i", bytes(4 * n_out))
+    x = case.x[:n_in]
+    kernels.forward(ints("b", x), ints("h", case.w), acc, case.record)
+    assert acc.tolist() == reference.forward(case.layer, x, case.w).tolist()
+
+
+@given(cases())
+def test_activate(case):
+    n_out = case.layer[1]
+    sums = case.rng.integers(-(2**31), 2**31, n_out) >> case.rng.integers(0, 31, n_out)
+    for kernel, formula in (
+        (kernels.activate_relu, reference.activate_relu),
+        (kernels.activate_tanh, reference.activate_tanh),
+    ):
+        if kernel is kernels.activate_tanh:
+            sums = np.maximum(sums, -(2**31) + 1)  # a limit's worth
+        a, d = array("b", bytes(n_out)), array("h", bytes(2 * n_out))
+        kernel(ints("i", sums), a, d, case.record)
+        values, slopes = formula(case.layer, sums)
+        assert (a.tolist(), d.tolist()) == (values.tolist(), slopes.tolist())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_every_piece_of_tanh(sign):
+    """All v from -140 to 140, the published values and slopes at the joints."""
+    n = 281
+    layer = [2, n, 0, sign, INT16, 1, 1]
+    sums = sign * 512 * np.arange(-140, 141) + (511 if sign > 0 else -511) * (np.arange(n) % 2)
+    a, d = array("b", bytes(n)), array("h", bytes(2 * n))
+    kernels.activate_tanh(ints("i", sums), a, d, ints("i", layer))
+    values, slopes = reference.activate_tanh(layer, sums)
+    assert (a.tolist(), d.tolist()) == (values.tolist(), slopes.tolist())
+    published = {128: (128, 128), 127: (119, 8), 75: (106, 8), 74: (106, 2), 32: (64, 2),
+                 31: (62, 1), 0: (0, 1), -31: (-62, 1), -32: (-64, 2), -74: (-106, 2),
+                 -75: (-107, 8), -127: (-120, 8), -128: (-127, 128)}  # fmt: skip
+    for v, (value, slope) in published.items():
+        assert (-a[v + 140], d[v + 140]) == (value, slope), v
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=12))
+def test_output_shift(sums):
+    out = array("i", sums)
+    kernels.output_shift(out)
+    assert out.tolist() == reference.output_shift(np.array(sums)).tolist()
+
+
+LOGITS = st.one_of(st.integers(-(2**19), 2**19 - 1), st.integers(-900, 900), st.integers(-70, 70))
+
+
+@given(st.lists(LOGITS, min_size=1, max_size=40), st.integers(0, 39))
+@example([0] * 200, 3)
+@example([5, -900], 1)
+def test_errors_softmax(logits, label):
+    label %= len(logits)
+    e, d = array("h", bytes(2 * len(logits))), array("h", bytes(2 * len(logits)))
+    loss = kernels.errors_softmax(ints("i", logits), e, d, label)
+    errors, expected_loss = reference.errors_softmax(np.array(logits), label)
+    assert (e.tolist(), loss) == (errors.tolist(), expected_loss)
+    assert e == d
+    assert sum(e) == 0
+    assert all(v == 0 or v >= kernels.DEAD_ZONE for k, v in enumerate(e) if k != label)
+    assert 0 <= loss <= 128
+
+
+@given(cases(), st.integers(1, 11))
+def test_feedback(case, n):
+    n_out = case.layer[1]
+    e = case.draw(n, 144)
+    slopes = case.rng.choice([1, 2, 8, 128], n_out)
+    gates = case.rng.integers(0, 2, n_out)
+    for kernel, formula, before, code, most in (
+        (kernels.feedback_gate, reference.feedback_gate, gates, "b", 127),
+        (kernels.feedback_divide, reference.feedback_divide, slopes, "h", 443),
+    ):
+        b = case.draw(n * n_out, most)
+        d = ints("h", before)
+        kernel(ints("h", e), ints(code, b), d, case.record)
+        assert d.tolist() == formula(case.layer, e, b, before).tolist()
+
+
+@given(cases())
+def test_updates(case):
+    for kernel, formula in (
+        (kernels.update_shift, reference.update_shift),
+        (kernels.update_divide, reference.update_divide),
+    ):
+        w = ints("h", case.w)
+        kernel(w, ints("b", case.x), ints("h", case.d), case.record)
+        assert w.tolist() == formula(case.layer, case.w, case.x, case.d).tolist()
+
+
+def test_put_and_argmax():
+    batch = array("h", bytes(12))
+    kernels.put(array("h", [1, -2, 3]), batch, 1)
+    assert batch.tolist() == [0, 0, 0, 1, -2, 3]
+    assert [kernels.argmax(array("i", v)) for v in ([7], [1, 3, 3], [-5, -6], [0, 0])] == [
+        0,
+        1,
+        0,
+        0,
+    ]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60), st.booleans())
+@settings(max_examples=40)
+def test_histogram(seed, n, extreme):
+    rng = np.random.default_rng(seed)
+    low, high = (-32768, 32768) if extreme else (-300, 300)
+    a, b = rng.integers(low, high, n + 4), rng.integers(low, high, n)
+    if extreme:
+        a[2], b[0] = 32767, -32768
+    highs = {-1} | set((np.abs(a[2 : 2 + n] - b) >> 8).tolist()[:5])
+    for high_byte in highs:
+        counts = array("i", [1] * 256)
+        block = [2, n, high_byte]
+        kernels.histogram(ints("h", a), ints("h", b), counts, ints("i", block))
+        assert (np.array(counts) - 1).tolist() == reference.histogram(block, a, b).tolist()
+
+
+@pytest.mark.parametrize("rule", ["tifed", "fedboard"])
+@pytest.mark.parametrize("n_in", [1, 64, 511, 512, 784, 4096])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_worst_sums_fit_int32(rule, n_in, sign):
+    """Every weight at its limit, every input at -128: array('i') would refuse more on CPython."""
+    spec = Spec((n_in, 1), rule)
+    limit = spec.limit(0)
+    bias_input = 128 if rule == "fedboard" else 1
+    layer = [n_in, 1, 0, bias_input, limit, 1, 1]
+    w = np.array([-sign * limit] * n_in + [sign * INT16])
+    x = np.full(n_in, -128)
+    acc = array("i", [0])
+    kernels.forward(ints("b", x), ints("h", w), acc, ints("i", layer))
+    assert acc[0] == int(reference.forward(layer, x, w)[0])
+    assert abs(acc[0]) < 2**31
+
+
+@pytest.mark.parametrize("bias_input", [1, -1, 128])
+@pytest.mark.parametrize("rate", [1, 8, 29])
+def test_the_worst_batch_fits_int32(bias_input, rate):
+    n = LARGEST_BATCH
+    layer = [2, 1, 0, bias_input, INT16, n, rate]
+    x, d, w = np.full(2 * n, -128), np.full(n, -INT16), np.zeros(3, np.int64)
+    assert n * 128 * INT16 + 2**29 < 2**31
+    for kernel, formula in (
+        (kernels.update_shift, reference.update_shift),
+        (kernels.update_divide, reference.update_divide),
+    ):
+        got = ints("h", w)
+        kernel(got, ints("b", x), ints("h", d), ints("i", layer))
+        assert got.tolist() == formula(layer, w, x, d).tolist()
+
+
+def test_use_installs_what_is_offered_and_returns(backend):
+    offered = types.SimpleNamespace(name="mine", argmax=lambda out: 42)
+    try:
+        kernels.use(offered)
+        assert kernels.backend == "mine"
+        assert kernels.argmax(array("i", [1, 2])) == 42
+        assert kernels.put.__module__ == "fedboard.kernels"  # what it lacks is pure
+        kernels.use(None)
+        assert kernels.backend == "pure"
+        assert kernels.argmax(array("i", [1, 2])) == 1
+    finally:
+        kernels.use(kernels_numpy if backend == "numpy" else None)
