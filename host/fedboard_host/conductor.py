@@ -69,7 +69,7 @@ class Conductor:
             self._merger.restore(now.state)
         else:
             self._merger.start(now.params)
-        self._intake = Intake(now.spec, self._merger, self.emit, self._set_state)
+        self._intake = Intake(now.spec, self._merger, self.emit, self._set_state, now.round)
         self._dispatch = Dispatch(now.spec, now.run, self._set_state)
         self._dispatch.history.add(now.version, now.params)
         self._starved_ms = _STARVED_MS

@@ -14,6 +14,9 @@ from fedboard_host.events import Event, UpdateReceived
 from fedboard_host.member import Member
 from fedboard_host.rounds import Round
 
+# Of a round that was dropped and will be begun anew: the board keeps the update and is asked again.
+_EARLY = "no round is open"
+
 
 class Intake:
     """One round at a time: open(round), then take() whatever comes, until close()."""
@@ -24,8 +27,10 @@ class Intake:
         merger: Merger,
         emit: Callable[[Event], None],
         set_state: Callable[[Member, str, str], None],
+        n_closed: int,
     ) -> None:
         self.n_bytes = 0  # of this round's updates
+        self.n_closed = n_closed  # the last round that was merged
         self._spec = spec
         self._merger = merger
         self._emit = emit
@@ -40,7 +45,9 @@ class Intake:
 
     def close(self) -> None:
         """No more updates: the round is merged."""
+        assert self._round is not None
         self._last = self._round
+        self.n_closed = self._round.number
         self._round = None
 
     def drop(self) -> None:
@@ -65,7 +72,7 @@ class Intake:
                 round_.fail(name, reason)  # it would send the same again
             else:
                 reason = self._judge(member, begin)  # time has passed
-        if reason == rounds.DUPLICATE:
+        if reason in (rounds.DUPLICATE, _EARLY):
             return
         if reason:
             refuse(member, begin.round, reason)
@@ -87,5 +94,5 @@ class Intake:
         if last is not None and begin.round == last.number and last.accepted.get(name) == uid:
             return rounds.DUPLICATE  # it will hear that it was accepted
         if self._round is None:
-            return f"round {begin.round} is closed"
+            return _EARLY if begin.round > self.n_closed else f"round {begin.round} is closed"
         return self._round.check(name, uid, begin)
