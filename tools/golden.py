@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from reference import codec, frames, kernels, network, prng
+from reference import codec, frames, kernels, learning, prng
 
 Ints = npt.NDArray[np.int64]
 VECTORS = Path(__file__).resolve().parent.parent / "tests" / "vectors"
@@ -196,7 +196,7 @@ def _updates(name: str, rate: int) -> Iterator[str]:
         yield f"{name} {record} {w} {x} {d} = {shown(result)}"
 
 
-# Learning: sizes rule seed start batch layers rate samples every x
+# Learning: sizes rule seed start batch layers rate samples every (a multiple of batch) x
 
 
 def learning_cases() -> Iterator[str]:
@@ -219,20 +219,24 @@ def learning_cases() -> Iterator[str]:
         ("200-50-10", "fedboard", "start", 20, 3, 8, 80, 20, "rand:59:16000:0:127"),
         ("4-3", "fedboard", "start", 7, 1, 5, 100, 35, "rand:60:400:-128:127"),
     ):  # fmt: skip
-        shape = sizes_of(sizes)
-        params = network.start(shape, rule, 5) if start == "start" else numbers(start)
-        net = network.Network(shape, rule, 5, params, batch, layers, rate)
-        inputs = numbers(x).reshape(n, shape[0])
-        labels = numbers(f"rand:{n}:{n}:0:{shape[-1] - 1}")
+        net = learning.Net(sizes_of(sizes), rule, seed=5)
+        if start != "start":
+            net.load(numbers(start))
+        inputs = numbers(x).reshape(n, net.sizes[0])
+        labels = numbers(f"rand:{n}:{n}:0:{net.sizes[-1] - 1}")
+        trained = [l for l in range(net.last + 1) if layers >> l & 1]
         results = []
-        for i in range(n):
-            net.learn(inputs[i], int(labels[i]))
-            if (i + 1) % every == 0:
-                results.append(shown(net.params()))
-        net.flush()
+        n_correct = loss = 0
+        for at in range(0, n, batch):
+            these = slice(at, min(at + batch, n))
+            logits = net.logits(inputs[these])
+            n_correct += int((logits.argmax(1) == labels[these]).sum())
+            loss += sum(learning.losses(rule, logits, labels[these]))
+            net.step(inputs[these], labels[these], trained, rate)
+            if these.stop % every == 0:
+                results.append(shown(net.flat()))
         said = f"learn {sizes} {rule} 5 {start} {batch} {layers} {rate} {n} {every} {x}"
-        counters = f"{net.n_seen},{net.n_correct},{net.loss}"
-        results += [shown(net.params()), counters, shown(net.out)]
+        results += [shown(net.flat()), f"{n},{n_correct},{loss}", shown(logits[-1])]
         yield f"{said} = {' '.join(results)}"
 
 
@@ -247,7 +251,7 @@ def model_cases() -> Iterator[str]:
     ):  # fmt: skip
         shape = sizes_of(sizes)
         spec = codec.spec_bytes(shape, rule, seed)
-        params = network.start(shape, rule, seed)
+        params = learning.Net(shape, rule, seed).flat()
         limits = [codec.limits(shape, rule)[part.start] for part in codec.layer_slices(shape)]
         yield f"spec {sizes} {rule} {seed} = {hexed(spec)}"
         yield f"limits {sizes} {rule} = {shown(limits)}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from reference.network import pieces, softmax_errors
+from reference import learning
 
 Ints = npt.NDArray[np.int64]
 
@@ -37,12 +37,14 @@ def output_shift(out: Ints) -> Ints:
 
 
 def errors_softmax(out: Ints, label: int) -> tuple[Ints, int]:
-    return softmax_errors(out, label)
+    truth = np.arange(len(out)) == label
+    loss = learning.losses("fedboard", out[None], np.array([label]))[0]
+    return learning.softmax_errors(out[None], truth[None])[0], loss
 
 
 def activate_tanh(layer: Sequence[int], acc: Ints) -> tuple[Ints, Ints]:
     """The negated values; a bias input of -1 says that the sums are negated too."""
-    values, slopes = pieces(acc[: layer[1]] * layer[3] // (256 * layer[0]))
+    values, slopes = learning.tanh_pieces(acc[: layer[1]] * layer[3] // (256 * layer[0]))
     return -values, slopes
 
 
