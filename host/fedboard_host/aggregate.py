@@ -45,10 +45,7 @@ class Merger(ABC):
 
     def add(self, update: Update, weight: int) -> None:
         """Take one board's changes, as update.parse_update() returns them."""
-        if not 0 < weight <= MAX_WEIGHT:
-            raise StateError(f"an update's weight is 1 to {MAX_WEIGHT}, not {weight}")
-        if max(self._totals) + weight > MAX_TOTAL:
-            raise StateError("too many updates for one round: the sums could overflow")
+        self._check_weight(weight)
         for l, indices, values in update:
             at = self.spec.at(l)
             acc = self._acc[at : at + self.spec.n_layer_params(l)]
@@ -56,6 +53,27 @@ class Merger(ABC):
             acc[where] += np.asarray(values, dtype=np.int64) * weight
             self._totals[l] += weight
         self.n_updates += 1
+
+    def add_sums(self, layers: int, sums: Ints, weights: Sequence[int]) -> None:
+        """Take many boards' changes at once: sums (n_params,) of weight * change, of these layers.
+
+        For simulators; the model that follows is the same as after as many add()s.
+        """
+        for weight in weights:
+            self._check_weight(weight)
+            for l in range(self.spec.n_layers):
+                self._totals[l] += weight * (layers >> l & 1)
+        for l in range(self.spec.n_layers):
+            if layers >> l & 1:
+                at, end = self.spec.at(l), self.spec.at(l + 1)
+                self._acc[at:end] += sums[at:end]
+        self.n_updates += len(weights)
+
+    def _check_weight(self, weight: int) -> None:
+        if not 0 < weight <= MAX_WEIGHT:
+            raise StateError(f"an update's weight is 1 to {MAX_WEIGHT}, not {weight}")
+        if max(self._totals) + weight > MAX_TOTAL:
+            raise StateError("too many updates for one round: the sums could overflow")
 
     def drop(self) -> None:
         """Forget this round's updates."""
