@@ -280,3 +280,32 @@ def test_bytes_of_closed_links_stay_counted(tmp_path):
         assert result.bytes_up >= sum(c.bytes_up for c in fleet.of(RoundClosed)[1:])
 
     in_fleet(tmp_path, body)
+
+
+def test_a_board_on_a_cable_that_said_goodbye_is_knocked_at_again(tmp_path):
+    async def body(fleet):
+        await fleet.run(1)
+        board = fleet.boards[0]
+        board.board.node.send(messages.Bye(reason="stopped"))
+        board._wake.set()
+        assert (await fleet.until(BoardLeft)).reason == "stopped"
+        await fleet.until(BoardJoined, 2)
+        assert not fleet.of(Note, level="warning")
+        return await fleet.run(2)
+
+    assert in_fleet(tmp_path, body).round == 2
+
+
+def test_what_keeps_a_board_out_is_told_once(tmp_path):
+    async def body(fleet):
+        fleet.add(VirtualBoard("evil", blobs(1, 20), key=bytes(32), clock=fleet.clock))
+        fleet.add(VirtualBoard("open", blobs(1, 20), clock=fleet.clock))
+        fleet.add(VirtualBoard("b0", blobs(1, 20), uid=b"2", key=KEY, clock=fleet.clock))
+        await fleet.run(1)
+        await asyncio.sleep(fleet.clock.seconds(25_000))
+        notes = [note.text[:20] for note in fleet.of(Note)]
+        assert sorted(notes) == [
+            "board evil says hell", "board open has no ke", "two boards are calle",
+        ]  # fmt: skip
+
+    in_fleet(tmp_path, body, key=KEY)

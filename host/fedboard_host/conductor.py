@@ -242,7 +242,9 @@ class Conductor:
 
     def _on_error(self, member: Member, error: messages.Error) -> None:
         name = member.info.name
-        self.emit(Note("warning", f"{name}: {error.text}", name))
+        if member.last_error != error.text:  # it says so in each round
+            member.last_error = error.text
+            self.emit(Note("warning", f"{name}: {error.text}", name))
         round_ = self.round
         if round_ is None or error.round != round_.number:
             return

@@ -42,6 +42,7 @@ class Member:
         self.sent_digest = b""
         self.n_broken = 0  # transfers of this round's model that failed
         self.last_accepted = ("", 0)  # uid, round: told again when it returns
+        self.last_error = ""
         self._seen_ms = 0
 
     @property

@@ -27,6 +27,7 @@ _TICK_MS = 500
 _KEY_HINT_MS = 3000  # after HELLO without STATUS: it is not a delay, it is the key
 _FIRST_RETRY_MS = 250
 _MAX_RETRY_MS = 30_000
+_MAX_TOLD = 200  # different complaints about boards that are not in: strangers could make up more
 
 
 class Handler(Protocol):
@@ -59,6 +60,7 @@ class Roster:
         self._dead_ms = dead_ms
         self._handshake_ms = handshake_ms
         self._connections: dict[Connection, int] = {}  # and when it came up
+        self._told: set[str] = set()
         self._greeted: dict[Connection, int] = {}  # since when it says hello and no more
         self._past_up = 0  # bytes of closed connections
         self._past_down = 0
@@ -142,7 +144,7 @@ class Roster:
         elif isinstance(event, Left):
             self._leave(connection, event.reason or "said goodbye")
         elif isinstance(event, Denied):
-            self.on_note("warning", event.reason)
+            self._complain("warning", event.reason)
         else:
             member = self.members.get(connection.board)
             if member is not None and member.connection is connection:
@@ -150,6 +152,12 @@ class Roster:
 
     def on_note(self, level: str, text: str, board: str = "") -> None:
         self._handler.emit(Note(level, text, board))
+
+    def _complain(self, level: str, text: str, board: str = "") -> None:
+        """Such boards try again and again: say it once, until a board joins."""
+        if text not in self._told and len(self._told) < _MAX_TOLD:
+            self._told.add(text)
+            self.on_note(level, text, board)
 
     def _join(self, connection: Connection, joined: Joined) -> None:
         info = info_of(joined)
@@ -169,7 +177,9 @@ class Roster:
                 "info", f"{info.name} is another board now ({info.uid}, it was {member.info.uid})",
                 info.name,
             )  # fmt: skip
+        self._told = {text for text in self._told if f" {info.name} " not in f" {text} "}
         connection.board = info.name
+        self._greeted.pop(connection, None)
         member.join(connection, info)
         self._handler.emit(
             BoardJoined(
@@ -184,7 +194,7 @@ class Roster:
         connection.hub.send(messages.Bye(reason=f"another board is called {name}: rename one"))
         connection.barred = True
         where = member.connection.link.name if member.connection else "?"
-        self.on_note(
+        self._complain(
             "error",
             f"two boards are called {name}: {member.info.uid} on {where} stays, {uid} on "
             f"{connection.link.name} is turned away. Give one another name in its fedboard.json",
@@ -215,19 +225,22 @@ class Roster:
                         self._tasks.spawn(connection.close())
                 elif connection.link.is_network and now_ms - since_ms > self._handshake_ms:
                     self._tasks.spawn(connection.close())
-                elif hub.hello is not None:
-                    self._hint(connection, hub.hello.name, now_ms)
+                elif hub.hello is not None and not connection.barred:
+                    self._wait_for(connection, hub.hello.name, now_ms)
 
-    def _hint(self, connection: Connection, name: str, now_ms: int) -> None:
-        since_ms = self._greeted.setdefault(connection, now_ms)
-        if 0 <= since_ms < now_ms - _KEY_HINT_MS:
-            self._greeted[connection] = now_ms + (1 << 40)  # once is enough
-            self.on_note(
+    def _wait_for(self, connection: Connection, name: str, now_ms: int) -> None:
+        """A board on a cable that said hello, or goodbye, and no more."""
+        waiting_ms = now_ms - self._greeted.setdefault(connection, now_ms)
+        if waiting_ms > _KEY_HINT_MS and not connection.board:
+            self._complain(
                 "warning",
-                f"{name} on {connection.link.name} says hello and no more: its key differs from "
-                "this host's. Deploy it again",
+                f"board {name} says hello and no more: its key differs from this host's. "
+                "Deploy it again",
                 name,
             )
+        if waiting_ms > self._handshake_ms:
+            del self._greeted[connection]
+            connection.hub.open(now_ms)  # knock anew: it may have been reset meanwhile
 
     @property
     def bytes_up(self) -> int:

@@ -6,7 +6,6 @@ A board on WiFi vanishes without a word: dead connections are found by the sessi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from fedboard_host.links import Link, LinkError, Opener
 
 _READ_BYTES = 4096
+_LINGER_S = 1.0  # for the last words to go out
 _MAX_UNWRITTEN = 1 << 14  # bytes that may wait in this process for a slow board
 
 
@@ -47,12 +47,14 @@ class TcpLink(Link):
             await self.close()
 
     async def close(self) -> None:
-        if not self._writer.is_closing():
-            self._writer.close()
-        if self._writer.transport.get_write_buffer_size():
+        self._writer.close()
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
             self._writer.transport.abort()  # what a stuck board does not take must not keep us
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        except OSError:
+            pass
 
 
 class TcpListener:
