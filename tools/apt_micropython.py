@@ -62,15 +62,8 @@ def fetch(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as folder:
         work = Path(folder)
-        folders = "state/lists/partial", "cache/archives/partial", "sources", "log", "made/root"
-        for name in folders:
-            (work / name).mkdir(parents=True)
-        (work / "state" / "status").touch()  # nothing is installed: all dependencies are fetched
-        (work / "sources" / "suite.sources").write_text("\n\n".join(stanzas) + "\n")
-        config = work / "apt.conf"
-        config.write_text(CONFIG.format(work=work))
-        apt = ["apt-get", "-c", str(config), "-q"]
-        get_micropython.run_client([*apt, "update"])
+        (work / "made" / "root").mkdir(parents=True)
+        apt = private_apt(work, stanzas)
         get_micropython.run_client([*apt, "install", "--yes", "--download-only", "micropython"])
         root = work / "made" / "root"
         for package in sorted((work / "cache" / "archives").glob("*.deb")):
@@ -81,8 +74,24 @@ def fetch(target: Path) -> None:
         get_micropython.settle(work / "made", target)
 
 
-def sources(etc: Path, codename: str, suite: str) -> list[str]:
-    """The deb822 stanzas of `etc` that serve the system's release, turned to `suite`."""
+def private_apt(work: Path, stanzas: list[str]) -> list[str]:
+    """The apt-get command whose state is all in `work`, its lists of packages fetched."""
+    for name in ("state/lists/partial", "cache/archives/partial", "sources", "log"):
+        (work / name).mkdir(parents=True)
+    (work / "state" / "status").touch()  # nothing is installed: all dependencies are fetched
+    (work / "sources" / "suite.sources").write_text("\n\n".join(stanzas) + "\n")
+    config = work / "apt.conf"
+    config.write_text(CONFIG.format(work=work))
+    apt = ["apt-get", "-c", str(config), "-q"]
+    get_micropython.run_client([*apt, "update"])
+    return apt
+
+
+def sources(etc: Path, codename: str, suite: str, types: str = "deb") -> list[str]:
+    """The deb822 stanzas of `etc` that serve the system's release, turned to `suite`.
+
+    `suite` may be several, and types "deb deb-src" gives the packages' sources, too.
+    """
     stanzas = []
     for path in sorted(etc.glob("sources.list.d/*.sources")):
         text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
@@ -100,7 +109,8 @@ def sources(etc: Path, codename: str, suite: str) -> list[str]:
             and stanza.get("enabled", "yes").lower() not in ("no", "false")
         )
         if serves:
-            stanza |= {"types": "deb", "suites": suite, "targets": "Packages"}
+            targets = "Packages Sources" if "deb-src" in types else "Packages"
+            stanza |= {"types": types, "suites": suite, "targets": targets}
             text = "\n".join(f"{name}: {value}" for name, value in stanza.items())
             if text not in result:
                 result.append(text)

@@ -5,6 +5,7 @@
     python3 tools/dev.py lint            only the checks that read: mirror, ruff, mypy
     python3 tools/dev.py sync            write device/fedboard from shared/fedboard
     python3 tools/dev.py micropython     fetch MicroPythons to test with; print where they are
+    python3 tools/dev.py pico [...]      an emulated Pico, for mpremote and fedboard to talk to
     python3 tools/dev.py setup           only make .venv
 
 The first run makes .venv beside pyproject.toml and installs fedboard there, editable, with what it
@@ -167,6 +168,7 @@ def test(arguments: "list[str]") -> int:
     failed = lint()
     say("MicroPython interpreters ...")
     run("tools/get_micropython.py")  # those that are missing are told at the end, or fail CI
+    run("tools/start_pico.py", "--build")
     for name in failed:
         say(name + " FAILED, see above")
     say("pytest ...")
@@ -182,12 +184,19 @@ def demo(arguments: "list[str]") -> int:
     return run("-m", "fedboard_host", "demo", *arguments, folder=Path.cwd())
 
 
+def pico(arguments: "list[str]") -> int:
+    setup("test")
+    return run(str(ROOT / "tools" / "start_pico.py"), *arguments, folder=Path.cwd())
+
+
 def main(arguments: "list[str]") -> int:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if command == "demo":
         return demo(rest)
     if command == "test":
         return test(rest)
+    if command == "pico":
+        return pico(rest)
     if command not in ("lint", "sync", "micropython", "setup") or rest:
         print(__doc__.strip())
         return 0 if command in ("", "-h", "--help", "help") else 2
