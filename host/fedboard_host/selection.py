@@ -46,60 +46,59 @@ def dense_bytes(spec: Spec, layers: int = 0) -> int:
 
 
 def _select(changes: Ints, sent: Ints, top_permille: int, bits: int) -> Ints:
-    """One layer: fills `sent`, returns the bits of its stream, by lane."""
-    n = changes.shape[1]
+    """One layer: fills `sent`, zeros before, returns the bits of its stream, by lane."""
+    lanes, n = changes.shape
     n_top = (n * top_permille + 999) // 1000
-    m = np.abs(changes).astype(np.int32)
-    shift = _shifts(m.max(axis=1), bits)[:, None]
+    m = np.abs(changes).astype(np.uint16)
+    shift = _shifts(m.max(axis=1).astype(np.int64), bits)
     half = 1 << shift >> 1
     # What rounds to zero is not worth an entry.
-    m[m < (np.maximum(1, half) if bits > 1 else 1)] = 0
-    least = np.partition(m.astype(np.uint16), n - n_top, axis=1)[:, n - n_top, None]
-    # Exactly n_top: of those equal to the least the first; of zeros none.
-    chosen = m > least
-    ties = (m == least) & (least > 0)
-    room = n_top - chosen.sum(axis=1)
-    crowded = ties.sum(axis=1) > room
-    if crowded.any():
-        ties[crowded] &= ties[crowded].cumsum(axis=1) <= room[crowded, None]
-    chosen |= ties
-    ks = chosen.sum(axis=1)
-    coded = np.clip((m + half) >> shift, 1, 1 << bits - 1)
-    coded *= chosen
-    n_bits: Ints = ks * bits + _gap_bits(chosen, ks)
+    worth = np.maximum(1, half) if bits > 1 else np.ones(lanes, np.int64)
+    least = np.partition(m, n - n_top, axis=1)[:, n - n_top]
+    bound = np.maximum(least, worth).astype(np.uint16)
+    chosen = m >= bound[:, None]
+    ks = np.count_nonzero(chosen, axis=1).astype(np.int64)
+    for lane in np.flatnonzero(ks > n_top).tolist():  # of those equal to the least only the first
+        ties = np.flatnonzero(m[lane] == least[lane])
+        chosen[lane, ties[n_top - int(ks[lane]) :]] = False
+    ks = np.minimum(ks, n_top)
+    row, at = np.nonzero(chosen)
+    value = changes[row, at]
+    coded = np.minimum((np.abs(value) + half[row]) >> shift[row], 1 << bits - 1)
+    sent[row, at] = np.sign(value) * (np.maximum(coded, 1) << shift[row])
+    n_bits: Ints = ks * bits + _gap_bits(n, ks, at)
     if n_top == n and bits > 1:
-        dense = np.array([n * bits <= _most_bits(n, int(k), bits) for k in ks])
-        all_coded = np.clip((np.abs(changes) + half) >> shift, 0, (1 << bits - 1) - 1)
-        coded = np.where(dense[:, None], all_coded, coded)
-        n_bits[dense] = n * bits
-    sent[:] = np.where(changes < 0, -coded, coded) << shift
+        for lane in range(lanes):
+            part = sparse.Part(0, 0, n, int(ks[lane]), bits)
+            if n * bits <= part.n_bits() + part.n_gap_bits():  # then dense
+                s = int(shift[lane])
+                coded = np.minimum(
+                    (m[lane].astype(np.int64) + half[lane]) >> s, (1 << bits - 1) - 1
+                )
+                sent[lane] = np.sign(changes[lane]) * (coded << s)
+                n_bits[lane] = n * bits
     return n_bits
 
 
-def _shifts(largest: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
+def _shifts(largest: Ints, bits: int) -> Ints:
     """update.Update's scale of each lane's values; it sees only the high byte of large changes."""
     largest = np.where(largest > 255, largest | 255, largest)
-    shift = np.zeros(len(largest), np.int32)
+    shift = np.zeros(len(largest), np.int64)
     for s in range(16 - bits):
         shift += largest > 1 << bits - 1 + s
     return np.maximum(shift - 1, 0) if bits == 1 else shift
 
 
-def _most_bits(n: int, k: int, bits: int) -> int:
-    part = sparse.Part(0, 0, n, k, bits)
-    return part.n_bits() + part.n_gap_bits()
-
-
-def _gap_bits(chosen: NDArray[np.bool_], ks: Ints) -> Ints:
-    """The bits of the gaps alone."""
-    n = chosen.shape[1]
-    n_bits = np.zeros(len(chosen), np.int64)
-    for k in np.unique(ks):
-        if not 0 < k < n:
-            continue
-        mine = np.flatnonzero(ks == k)
-        at = np.nonzero(chosen[mine])[1].reshape(len(mine), k)
-        gaps = np.diff(at, axis=1, prepend=-1) - 1
-        r = sparse.rice_parameter(n, int(k))
-        n_bits[mine] = (gaps >> r).sum(axis=1) + k * (1 + r)
+def _gap_bits(n: int, ks: Ints, at: NDArray[np.intp]) -> Ints:
+    """The bits of the gaps alone; at: the places in the lanes, one lane after the other."""
+    n_bits = np.zeros(len(ks), np.int64)
+    ends = np.cumsum(ks)
+    gaps = np.diff(at, prepend=-1) - 1
+    first = (ends - ks)[ks > 0]
+    gaps[first] = at[first]
+    for lane, k in enumerate(ks.tolist()):
+        if 0 < k < n:
+            r = sparse.rice_parameter(n, k)
+            mine = gaps[ends[lane] - k : ends[lane]]
+            n_bits[lane] = int((mine >> r).sum()) + k * (1 + r)
     return n_bits

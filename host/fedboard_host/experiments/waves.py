@@ -27,16 +27,20 @@ _AT = np.linspace(-5, 5, GRID)
 
 
 class Stream:
-    """Endless tasks for several seeds at once; next() gives one task each."""
+    """Endless tasks for several seeds at once; next() gives one task each.
 
-    def __init__(self, seeds: Sequence[int], role: int = TRAIN) -> None:
+    mixed: every sample is of a task of its own, as for a network that is trained jointly.
+    """
+
+    def __init__(self, seeds: Sequence[int], role: int = TRAIN, mixed: bool = False) -> None:
         self._rngs = [np.random.default_rng((role, seed)) for seed in seeds]
+        self._n = GRID if mixed else 1
 
     def next(self) -> tuple[Floats, Floats]:
         """x, y: (seeds, GRID, 1)."""
         x = np.stack([rng.permutation(_AT) for rng in self._rngs])
-        wave = np.stack([_draw(rng, 1)[:, 0] for rng in self._rngs])
-        y = wave[:, :1] * np.sin(x + wave[:, 1:])
+        amplitude, phase = np.stack([_draw(rng, self._n) for rng in self._rngs], 1)
+        y = amplitude * np.sin(x + phase)
         return x[:, :, None].astype(np.float32), y[:, :, None].astype(np.float32)
 
 
