@@ -18,7 +18,7 @@ from fedboard import DataError, StateError, auth, prng
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
 MAX_LAYERS = 6
@@ -130,15 +130,24 @@ def unpack_spec(data: bytes) -> Spec:
     return Spec(sizes, _RULES[data[1]], int.from_bytes(data[3:7], "little"))
 
 
+class _Zeros:
+    """So many zeros to an array() that asks for their number first, and holds nothing itself."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> "Iterator[int]":
+        for _ in range(self._n):
+            yield 0
+
+
 def new_params(spec: Spec) -> "array[int]":
     """A zeroed buffer for the spec's parameters."""
-    params = array("h")
-    zeros = array("h", bytes(2 * BLOCK))
-    # Not from bytes of its length: a board has no room for that, not even for a moment.
-    while len(params) + BLOCK <= spec.n_params:
-        params.extend(zeros)
-    params.extend(array("h", bytes(2 * (spec.n_params - len(params)))))
-    return params
+    # Neither from bytes nor by extend(): a board has no room for a copy, not even for a moment.
+    return array("h", _Zeros(spec.n_params))
 
 
 def init_params(spec: Spec, params: "array[int]") -> None:

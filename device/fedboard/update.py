@@ -68,7 +68,7 @@ class Update:
         self.parts = []
         self._least = []
         self._n_least = []
-        counts = array("i", bytes(1024))
+        counts = array("i", range(256))  # no second buffer, as bytes(1024) would be
         for l in range(spec.n_layers):
             if self._layers >> l & 1:
                 n = spec.n_layer_params(l)
