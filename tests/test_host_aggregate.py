@@ -168,8 +168,16 @@ def test_sparse_down_holds_the_rest_back_and_catches_up():
     assert merger.params() == merger.result()
 
 
+def test_gain_stretches_the_mean():
+    merger = MeanMerger(SPEC, gain=3)
+    merger.start(array("h", bytes(2 * N)))
+    merger.add(*one(10))
+    merger.add([(0, array("i"), array("i"))], 1)
+    assert merger.merge()[0] == 15
+
+
 def test_sums_cannot_overflow():
-    merger = MeanMerger(SPEC)
+    merger = MeanMerger(SPEC, gain=aggregate.MAX_GAIN)
     merger.start(array("h", [32767] * N))
     merger._totals = [aggregate.MAX_TOTAL - aggregate.MAX_WEIGHT] * 2
     merger._acc[:] = 65535 * merger._totals[0]

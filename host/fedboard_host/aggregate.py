@@ -24,7 +24,8 @@ Ints = NDArray[np.int64]
 Update = Sequence[tuple[int, "array[int]", "array[int]"]]  # (layer, indices in it, changes)
 
 MAX_WEIGHT = 1 << 24  # of one update
-MAX_TOTAL = 1 << 36  # of a round: times a change (17 bits) and the master's 8 it stays in int64
+MAX_TOTAL = 1 << 33  # of a round: times a change (17 bits), the master's 8 and the gain: int64
+MAX_GAIN = 8
 MASTER_BITS = 8  # fractional bits that the host keeps of each parameter
 AVERAGE_BITS = 16  # and of the running average
 
@@ -129,14 +130,22 @@ class MeanMerger(Merger):
 
     average_shift > 0: result() is a running average with the factor 2**-average_shift. Its first
     rounds are a plain mean, so that it does not start cold.
+    gain: the master moves by the mean change times this; more than 1 makes up for the entries that
+    few boards sent, and for the mean of differing boards being a short step.
     down_permille < 1000: boards get only each layer's largest changes, in values of down_bits; the
     master holds the rest back for a later round.
     """
 
     def __init__(
-        self, spec: Spec, average_shift: int = 0, down_permille: int = 1000, down_bits: int = 16
+        self,
+        spec: Spec,
+        average_shift: int = 0,
+        down_permille: int = 1000,
+        down_bits: int = 16,
+        gain: int = 1,
     ) -> None:
         super().__init__(spec)
+        self.gain = gain
         self.average_shift = average_shift
         self._down = down_permille, down_bits
         self._sent: array[int] = array("h")  # what boards have, if that is not the master
@@ -174,7 +183,7 @@ class MeanMerger(Merger):
         self._n_merges = int(state["n_merges"][0]) if "n_merges" in state else 0
 
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
-        change = ((acc << MASTER_BITS) * 2 + total) // (2 * total)  # rounded, halves up
+        change = ((acc * self.gain << MASTER_BITS) * 2 + total) // (2 * total)  # rounded, halves up
         limit = self._limits[at:end] << MASTER_BITS
         self._master[at:end] = np.clip(self._master[at:end] + change, -limit, limit)
 

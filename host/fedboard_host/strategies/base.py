@@ -62,6 +62,10 @@ class Strategy(ABC):
     def merger(self, spec: Spec) -> Merger:
         """A fresh merger for this model."""
 
+    def alone(self) -> Strategy:
+        """The same for training in one place, where there is nothing to average."""
+        return self
+
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Raise DataError unless low <= value <= high."""

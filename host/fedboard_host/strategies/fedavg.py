@@ -7,11 +7,11 @@ What a board does not send stays with it as residual and counts in its next upda
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedboard import DataError
 from fedboard.model import Spec
-from fedboard_host.aggregate import MeanMerger, Merger
+from fedboard_host.aggregate import MAX_GAIN, MeanMerger, Merger
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range
 
 
@@ -28,6 +28,7 @@ class FedAvg(Strategy):
     carry: bool = True  # keep what was not sent as residual
     down_percent: float = 100.0  # of each layer's changes, the largest to send to boards
     down_bits: int = 16
+    gain: int = 1  # the model moves by the mean change times this
     average_shift: int = 0  # evaluate and store a running average of factor 2**-this; 0: none
 
     def __post_init__(self) -> None:
@@ -36,6 +37,7 @@ class FedAvg(Strategy):
         check_range("rate", self.rate, 0, 65535)
         check_range("bits", self.bits, 1, 16)
         check_range("n_max", self.n_max, 0, 1 << 20)
+        check_range("gain", self.gain, 1, MAX_GAIN)
         check_range("average_shift", self.average_shift, 0, 8)
         if not isinstance(self.carry, bool):
             raise DataError(f"carry = {self.carry}: use true or false")
@@ -53,7 +55,10 @@ class FedAvg(Strategy):
 
     def merger(self, spec: Spec) -> Merger:
         down = permille("down_percent", self.down_percent)
-        return MeanMerger(spec, self.average_shift, down, self.down_bits)
+        return MeanMerger(spec, self.average_shift, down, self.down_bits, self.gain)
+
+    def alone(self) -> FedAvg:
+        return replace(self, gain=1)  # one change is no mean that falls short
 
 
 def permille(name: str, percent: float) -> int:
