@@ -62,9 +62,9 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def show(value: float, half: float = math.nan) -> str:
-    """A figure with as many digits as its interval deserves."""
+    """A figure with as many digits as its interval deserves; inf is what was not reached."""
     if not math.isfinite(value):
-        return "diverged"
+        return "never"
     digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     if math.isfinite(half) and 0 < half < 0.01:
         digits = 4
@@ -73,25 +73,30 @@ def show(value: float, half: float = math.nan) -> str:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Markdown lines: a line for each variant and metric, in the rows' order."""
+    """Markdown lines, one for each metric and variant, in the order in which rows bring them."""
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.variant, row.metric), []).append(row)
-    cells = [["variant", "metric", "published", "ours", "difference", "seeds", "kB up", "rounds"]]
-    for (variant, metric), group in groups.items():
+    for metric in dict.fromkeys(row.metric for row in rows):
+        for row in rows:
+            if row.metric == metric:
+                groups.setdefault((metric, row.variant), []).append(row)
+    cells = [
+        ["metric", "variant", "published", "ours", "difference", "seeds", "kB up", "kB down",
+         "rounds"]
+    ]  # fmt: skip
+    for (metric, variant), group in groups.items():
         mean, half = interval([row.ours for row in group])
         published = group[0].published
-        sent = [row.bytes_up for row in group if row.bytes_up is not None]
         rounds = [row.rounds for row in group if row.rounds is not None]
         cells.append(
             [
-                variant,
                 metric,
+                variant,
                 "–" if published is None else show(published),
                 show(mean, half),
                 "–" if published is None else f"{mean - published:+.3f}",
-                str(len(group)),
-                f"{sum(sent) / len(sent) / 1000:,.0f}" if sent else "–",
+                "–" if group[0].seed is None else str(len(group)),
+                _kilobytes([row.bytes_up for row in group]),
+                _kilobytes([row.bytes_down for row in group]),
                 f"{max(rounds):,}" if rounds else "–",
             ]
         )
@@ -103,10 +108,23 @@ def table(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _kilobytes(sent: Sequence[int | None]) -> str:
+    known = [n for n in sent if n is not None]
+    return f"{sum(known) / len(known) / 1000:,.0f}" if known else "–"
+
+
 def finish(
-    name: str, rows: Sequence[Row], out_dir: Path, as_json: bool, file: TextIO | None = None
+    name: str,
+    rows: Sequence[Row],
+    out_dir: Path,
+    as_json: bool,
+    headlines: Sequence[str] = ("",),
+    file: TextIO | None = None,
 ) -> None:
-    """Write NAME.csv and NAME.jsonl; print the table, or with as_json an object a line."""
+    """Write NAME.csv and NAME.jsonl with all rows; print the table, or as_json an object a line.
+
+    headlines: how the metrics begin that the table shows.
+    """
     out_dir.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -115,7 +133,8 @@ def finish(
     write_whole(out_dir / f"{name}.csv", text.getvalue().encode())
     lines = [json.dumps(_finite(asdict(row))) for row in rows]
     write_whole(out_dir / f"{name}.jsonl", "".join(line + "\n" for line in lines).encode())
-    for line in lines if as_json else table(rows):
+    shown = [row for row in rows if row.metric.startswith(tuple(headlines))]
+    for line in lines if as_json else table(shown):
         print(line, file=file or sys.stdout)
 
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,6 +65,10 @@ METHODS = (
 SCRATCH = "random start"
 _SCRATCH_RATE = 0.01
 
+_HEADLINES = (
+    "query MSE, 10 shots, 8 steps", "query MSE, 10 shots, 32 steps", "query MSE, 10 shots streamed",
+    "rounds to", "inner loop", "ms a sample",
+)  # fmt: skip
 _STREAM_RATES = (0.0025, 0.005, 0.01, 0.014)
 _GRIDS = {
     "TinyReptile": [
@@ -132,7 +136,7 @@ def run(
                     rows.append(_row(name, seed, metric, value, up, rounds, took))
     rows += _targets(curves, numbers, rounds)
     rows += _costs()
-    common.finish(NAME, rows, out_dir, as_json)
+    common.finish(NAME, rows, out_dir, as_json, _HEADLINES)
     common.draw(
         out_dir / f"{NAME}.png", lambda figure: _paint(figure, errors, curves, rounds), 13, 4.6
     )
@@ -173,7 +177,7 @@ def _train(
     quick: bool,
 ) -> Federation:
     """All rounds of some methods; `curves` gets (round, error of each seed) on the way."""
-    every = max(1, rounds // 40)
+    every = max(1, rounds // (4 if quick else 40))
     tasks = waves.NewTasks(20 if quick else 100, 10, waves.CURVE)
 
     def watch(federation: Federation) -> None:
@@ -246,7 +250,7 @@ def _paint(
 ) -> None:
     left, middle, right = figure.subplots(1, 3)
     for i, name in enumerate([m.name for m in METHODS] + [SCRATCH]):
-        style = {
+        style: dict[str, Any] = {
             "color": common.COLOURS[i], "linestyle": common.DASHES[i],
             "marker": common.MARKERS[i], "markersize": 4,
         }  # fmt: skip

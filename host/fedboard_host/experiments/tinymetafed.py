@@ -1,0 +1,223 @@
+"""TinyMetaFed on sine waves: query error against bytes, beside TinyReptile.
+
+Ten boards take turns, a new task at every visit (`waves`, 1-64-64-1). TinyReptile sends the whole
+network both ways. TinyMetaFed in our own reading: of each layer only the Top-P% largest changes
+travel, in both directions, quantised; and the last layer is local: no machine sends it, it starts
+at zero for every task and is learned from the task's stream. (What the published one did exactly
+is not known to us; only its abstract was at hand.)
+
+Settings come from choose(): the least error on VALIDATION tasks, other seeds, over its grid.
+    python -c "from fedboard_host.experiments import tinymetafed; tinymetafed.choose()"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedboard.model import Spec
+from fedboard_host.experiments import common, waves
+from fedboard_host.experiments.common import Row
+from fedboard_host.metalearn import Federation, Setting, learn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAME = "tinymetafed"
+SIZES = (1, 64, 64, 1)
+ROUNDS = 10_000
+N_BOARDS = 10
+PERCENTS = (5, 10, 20, 50, 100)
+BITS = 6  # of a value, either way
+STEPS = (8, 32)
+TUNE_RATE = 0.02  # of fine-tuning by full batches of the shots
+SHARED_RATE = 0.01
+LOCAL_RATE = 0.012
+
+TINY = Setting("TinyReptile", rate=SHARED_RATE)
+METAFED = Setting(
+    "TinyMetaFed", rate=LOCAL_RATE, local=True,
+    up_permille=200, up_bits=BITS, down_permille=100, down_bits=BITS,
+)  # fmt: skip
+
+
+def sweep() -> list[Setting]:
+    """P in both directions, with a shared and with a local last layer."""
+    found = []
+    for local in (False, True):
+        for p in PERCENTS:
+            name = f"P = {p} %, {'local' if local else 'shared'} last layer"
+            found.append(_sparse(name, 10 * p, local))
+    return found
+
+
+def variations() -> list[Setting]:
+    """What else was tried, at P = 10 %: what becomes of the rest, when the local layer learns."""
+    found = []
+    for local in (False, True):
+        kind = "local" if local else "shared"
+        base = _sparse("", 100, local)
+        for residual, decay, text in (
+            ("inside", 1.0, "kept inside the board's weights"),
+            ("beside", 1.0, "kept beside them"),
+            ("beside", 0.5, "kept beside them, halved each task"),
+        ):
+            name = f"P = 10 %, {kind} last layer, rest {text}"
+            found.append(replace(base, name=name, residual=residual, decay=decay))
+    for n in (5, 10, 25):
+        name = f"P = 10 %, local last layer, first {n} samples for it alone"
+        found.append(replace(_sparse(name, 100, True), n_local=n))
+    return found
+
+
+def _sparse(name: str, permille: int, local: bool) -> Setting:
+    return Setting(
+        name, rate=LOCAL_RATE if local else SHARED_RATE, local=local,
+        up_permille=permille, up_bits=BITS, down_permille=permille, down_bits=BITS,
+    )  # fmt: skip
+
+
+def run(
+    quick: bool = False,
+    seeds: int = 5,
+    out_dir: Path = Path("results"),
+    as_json: bool = False,
+    rounds: int = 0,
+) -> list[Row]:
+    """The experiment; see the module and experiments/__init__. rounds 0: ROUNDS."""
+    rounds = rounds or (160 if quick else ROUNDS)
+    numbers = list(range(1, (min(seeds, 2) if quick else seeds) + 1))
+    tasks = waves.NewTasks(40 if quick else 600, 10, waves.TEST)
+    clock = common.Clock(NAME)
+    rows: list[Row] = []
+    for n in sorted({max(1, rounds // k) for k in ((16, 1) if quick else (16, 8, 4, 2, 1))}):
+        rows += _study([TINY, METAFED], numbers, n, tasks, clock)
+    ratio = _bytes(rows, METAFED.name, rounds) / _bytes(rows, TINY.name, rounds)
+    same = replace(TINY, name="TinyReptile, in rounds for TinyMetaFed's bytes")
+    rows += _study([same], numbers, max(1, round(rounds * ratio)), tasks, clock)
+    rows += _study(sweep()[::4] if quick else sweep(), numbers, rounds, tasks, clock)
+    rows += _study(variations()[::4] if quick else variations(), numbers, rounds, tasks, clock)
+    common.finish(NAME, rows, out_dir, as_json, ("query MSE, 10 shots, 32 steps",))
+    common.draw(out_dir / f"{NAME}.png", lambda figure: _paint(figure, rows, rounds), 12, 5)
+    return rows
+
+
+def choose(seeds: Sequence[int] = (101, 102, 103), rounds: int = ROUNDS) -> None:
+    """Print the validation errors of a grid; the settings above are the least ones.
+
+    METAFED: the fewest bytes within a few percent of the least error.
+    """
+    settings = [replace(TINY, name=f"TinyReptile, rate {r}", rate=r) for r in (0.0075, 0.01, 0.012)]
+    for rate in (0.01, 0.012, 0.014):
+        for local in (False, True):
+            for up, down, bits in ((50, 50, 6), (100, 100, 6), (200, 100, 6), (500, 100, 4)):
+                name = (
+                    f"{'local' if local else 'shared'}, rate {rate}, up {up}, down {down}, {bits}"
+                )
+                setting = replace(METAFED, name=name, rate=rate, local=local)
+                setting = replace(setting, up_permille=up, up_bits=bits, down_permille=down)
+                settings.append(setting)
+    tasks = waves.NewTasks(200, 10, waves.VALIDATION)
+    for at in range(0, len(settings), 9):
+        some = settings[at : at + 9]
+        federation = _learn(some, seeds, rounds, common.Clock(NAME))
+        for i, setting in enumerate(some):
+            values = [
+                tasks.errors(Spec(SIZES), image, (32,), TUNE_RATE)[0] for image in federation.phi(i)
+            ]
+            up, down = (int(n.mean()) for n in federation.n_bytes(i))
+            error = common.show(*common.interval(values))
+            print(f"{setting.name}: {error}, {(up + down) / 1e6:.2f} MB", flush=True)
+
+
+def _learn(
+    settings: Sequence[Setting], seeds: Sequence[int], rounds: int, clock: common.Clock
+) -> Federation:
+    def watch(federation: Federation) -> None:
+        clock.tell(f"{len(settings)} settings", federation.round, rounds)
+
+    return learn(Spec(SIZES), settings, seeds, waves.Stream(seeds), rounds, N_BOARDS, watch)
+
+
+def _study(
+    settings: Sequence[Setting],
+    seeds: Sequence[int],
+    rounds: int,
+    tasks: waves.NewTasks,
+    clock: common.Clock,
+) -> list[Row]:
+    """The rows of some settings, after all rounds."""
+    start = clock.seconds
+    federation = _learn(settings, seeds, rounds, clock)
+    each_s = (clock.seconds - start) / (len(settings) * len(seeds))
+    rows = []
+    for i, setting in enumerate(settings):
+        up, down = federation.n_bytes(i)
+        errors = [tasks.errors(Spec(SIZES), im, STEPS, TUNE_RATE) for im in federation.phi(i)]
+        for j, step in enumerate(STEPS):
+            metric = f"query MSE, 10 shots, {step} steps, {rounds:,} rounds"
+            for k, seed in enumerate(seeds):
+                row = Row(NAME, setting.name, seed, metric, None, errors[k][j], int(up[k]), rounds)
+                rows.append(replace(row, seconds=each_s, bytes_down=int(down[k])))
+    return rows
+
+
+def _bytes(rows: Sequence[Row], variant: str, rounds: int) -> float:
+    """All bytes, both ways, of a variant."""
+    sent = [
+        row.bytes_up + row.bytes_down
+        for row in rows
+        if row.variant == variant and row.rounds == rounds
+        and row.bytes_up is not None and row.bytes_down is not None
+    ]  # fmt: skip
+    return sum(sent) / len(sent)
+
+
+def _paint(figure: Figure, rows: Sequence[Row], rounds: int) -> None:
+    chosen = [row for row in rows if "32 steps" in row.metric]
+
+    def point(variant: str, n: int) -> tuple[float, float, float]:
+        """MB, mean error, half its interval."""
+        mean, half = common.interval(
+            [r.ours for r in chosen if r.variant == variant and r.rounds == n]
+        )
+        return _bytes(chosen, variant, n) / 1e6, mean, half
+
+    left, right = figure.subplots(1, 2, sharey=True)
+    for k, name in enumerate((TINY.name, METAFED.name)):
+        budgets = sorted({r.rounds for r in chosen if r.variant == name and r.rounds})
+        points = np.array([point(name, n) for n in budgets])
+        left.errorbar(
+            points[:, 0], points[:, 1], points[:, 2], label=name, color=common.COLOURS[k],
+            linestyle=common.DASHES[k], marker=common.MARKERS[k], markersize=5, capsize=3,
+        )  # fmt: skip
+        for n, (x, y, _) in zip(budgets, points, strict=True):
+            left.annotate(f"{n:,}", (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    for k, kind in enumerate(("shared", "local")):
+        names = [s.name for s in sweep() if f"{kind} last" in s.name]
+        names = [name for name in names if any(r.variant == name for r in chosen)]
+        points = np.array([point(name, rounds) for name in names])
+        right.errorbar(
+            points[:, 0], points[:, 1], points[:, 2], label=f"{kind} last layer",
+            color=common.COLOURS[2 + k], linestyle=common.DASHES[k], marker=common.MARKERS[2 + k],
+            markersize=5, capsize=3,
+        )  # fmt: skip
+        for name, (x, y, _) in zip(names, points, strict=True):
+            text = name.partition(",")[0].removeprefix("P = ")
+            right.annotate(text, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    _, reached, _ = point(TINY.name, rounds)
+    right.axhline(reached, color=common.COLOURS[0], linestyle=":", label="TinyReptile, all bytes")
+    left.set_title("numbers: rounds")
+    right.set_title(f"Top-P% both ways, {rounds:,} rounds")
+    left.set_ylabel("query MSE, 10 shots, 32 steps")
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("MB, both ways, all rounds")
+        axes.grid(True, which="both", alpha=0.25)
+        axes.legend()
+    figure.suptitle("Sine waves: error against bytes")
