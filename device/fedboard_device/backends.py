@@ -1,0 +1,30 @@
+"""Picks the fastest kernels that this board can run and that are right on it.
+
+Each backend is a file of its own, since its import may already be a syntax error elsewhere. One
+that imports is tried against the pure kernels before it is used; pure Python is always there.
+"""
+
+from fedboard import kernels, selftest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMES = ("viper",)  # the fastest first
+
+
+def choose(say: "Callable[[str], None]") -> str:
+    """Install the first backend that passes its self-test; its name is kernels.backend."""
+    for name in NAMES:
+        try:
+            module = __import__("fedboard_device.kernels_" + name)
+            offered = getattr(module, "kernels_" + name)
+        except Exception:  # no emitter, no such decorator, no such module: not for this board
+            continue
+        wrong = selftest.failing(offered)
+        if not wrong:
+            kernels.use(offered)
+            return name
+        say(f"kernels '{name}' fail in {wrong} on this board and are not used: please report it")
+    kernels.use(None)
+    return "pure"
