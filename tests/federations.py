@@ -125,6 +125,15 @@ class Fleet:
                     return found[n - 1]
                 await asyncio.sleep(0.002)
 
+    async def until_training(self, board: VirtualBoard, round_no: int = 1) -> None:
+        """Right in the middle of it: the host hears of that only now and then."""
+        async with asyncio.timeout(30):
+            while True:
+                task, learner = board.board.task, board.board.learner
+                if task and task.round == round_no and 0 < learner.done < learner.total:
+                    return
+                await asyncio.sleep(0)
+
     def of(self, kind: type, **fields: Any) -> list[Any]:
         return [
             each

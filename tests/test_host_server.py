@@ -81,7 +81,7 @@ def test_bad_cables_give_the_same_model_bit_for_bit(tmp_path, name):
     assert bad.params == clean.params
     assert bad.model == clean.model
     assert bad.params != list(new_params(spec))
-    assert all(board.board.node.channel.n_bad for board in fleet.boards)
+    assert sum(board.board.node.channel.n_bad for board in fleet.boards) > 0
     assert not fleet.of(UpdateReceived, accepted=False)
 
 
@@ -120,8 +120,10 @@ def test_a_board_vanishes_and_returns_in_the_same_round(tmp_path, name, moment):
         async with Fleet(tmp_path / "cut", **options) as fleet:
             running = asyncio.create_task(fleet.run(3))
             for round_no in (1, 2):
-                state = "training" if moment == "sending" else moment
-                await fleet.until(BoardState, board="b1", state=state, round=round_no)
+                if moment == "receiving":
+                    await fleet.until(BoardState, board="b1", state=moment, round=round_no)
+                else:
+                    await fleet.until_training(fleet.boards[1], round_no)
                 if moment == "sending":
                     while not fleet.boards[1].board.node.transferring:
                         await asyncio.sleep(0)
@@ -143,7 +145,10 @@ def test_a_board_is_reset_and_does_its_part_again(tmp_path, moment):
     async def body():
         async with Fleet(tmp_path / "cut", n_samples=400) as fleet:
             running = asyncio.create_task(fleet.run(3))
-            await fleet.until(BoardState, board="b2", state=moment, round=1)
+            if moment == "training":
+                await fleet.until_training(fleet.boards[2])
+            else:
+                await fleet.until(BoardState, board="b2", state=moment, round=1)
             fleet.boards[2].reset()
             return await running
 
@@ -237,7 +242,7 @@ def test_a_boards_newer_link_wins(tmp_path):
     async def body():
         async with Fleet(tmp_path, 2, n_samples=400) as fleet:
             running = asyncio.create_task(fleet.run(2))
-            await fleet.until(BoardState, board="b0", state="training")
+            await fleet.until_training(fleet.boards[0])
             board = fleet.boards[0]
             stale = board._end
             board._end = None  # the old cable stays open, and silent
