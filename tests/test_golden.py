@@ -41,6 +41,14 @@ def test_every_interpreter_agrees(area, board_runtime):
     assert printed == vectors(area)
 
 
+def test_viper_kernels_agree(area, micropython):
+    printed = interpreters.run(
+        interpreters.runtime("micropython"), RUNNER, VECTORS / f"{area}.txt",
+        "fedboard_device.kernels_viper", paths=(interpreters.SHARED, interpreters.DEVICE),
+    )  # fmt: skip
+    assert printed == vectors(area)
+
+
 def test_numpy_kernels_agree(area):
     printed = io.StringIO()
     try:
