@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5
 WRITE_TIMEOUT_MS = 5000
 WIFI_TIMEOUT_MS = 20000
-READ_BYTES = 512
+READ_BYTES = 256
 _WAIT = (errno.EAGAIN, 10035)  # nothing there yet; the latter is Windows'
 
 

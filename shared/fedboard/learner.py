@@ -13,7 +13,7 @@ from array import array
 
 from fedboard import DataError, StateError, messages, prng, update
 from fedboard.dfa import Network
-from fedboard.model import BLOCK, Spec, new_params, unpack_spec
+from fedboard.model import BLOCK, Spec, new_block, new_params, unpack_spec
 from fedboard.order import Order
 from fedboard.rebase import Rebase
 
@@ -112,11 +112,11 @@ class Learner:
         """parameters = base, where the base is of this shape."""
         spec = self._network().spec
         if self.base.version and self.base.spec_bytes == spec.pack():
-            block = array("h", bytes(2 * BLOCK))
+            block = new_block(BLOCK)
             for at in range(0, spec.n_params, BLOCK):
                 n = min(BLOCK, spec.n_params - at)
                 if n < BLOCK:
-                    block = array("h", bytes(2 * n))
+                    block = new_block(n)
                 self.base.read(at, block)
                 for i in range(n):
                     self.params[at + i] = block[i]

@@ -144,6 +144,11 @@ class _Zeros:
             yield 0
 
 
+def new_block(n: int) -> "array[int]":
+    """An array('h') of n <= 32768 numbers, whatever they are: to be filled."""
+    return array("h", range(n))  # bytes(2 * n) would take the memory twice, if for a moment
+
+
 def new_params(spec: Spec) -> "array[int]":
     """A zeroed buffer for the spec's parameters."""
     # Neither from bytes nor by extend(): a board has no room for a copy, not even for a moment.
