@@ -10,9 +10,9 @@ import random
 
 import pytest
 
-from federations import EXACT, SPARSE, Fleet
 from fedboard_host.events import RoundClosed
 from fedboard_host.links.memory import Faults
+from federations import EXACT, SPARSE, Fleet
 
 CABLE = Faults(seed=7, loss=0.05, corrupt=0.01, duplicate=0.01)
 KEY = bytes(range(32))
