@@ -5,10 +5,7 @@ samples. Its parameters lie in `lanes`, float32 (boards, n_params) that hold int
 (n_in + 1, n_out), the weights transposed and the biases as the last row, which a constant input
 multiplies. pack() and unpack() turn them into the order of model.Spec and back.
 
-Products run through BLAS, and are exact: of a sum of integers, every partial sum in any order is
-an integer too, and below 2**24 float32 holds all of those, below 2**53 float64 does. An update
-sum is bounded by 128 sum |d| and runs in float32 if that stays below; a forward sum by |w| |x|
-(Cauchy and Schwarz, for every subset of the terms), or else by int32, and runs in float64.
+A block's boards share the cost of NumPy's calls. How the products stay exact: see fleet_layer.
 """
 
 from __future__ import annotations
@@ -19,20 +16,19 @@ from numpy.typing import NDArray
 from fedboard import StateError
 from fedboard.model import Spec
 from fedboard_host import fleet_rules
+from fedboard_host.fleet_layer import Floats, Layer
 from fedboard_host.fleet_rules import Classes, Reals, Step
 
-Floats = NDArray[np.float32]
 Words = NDArray[np.int16]
 Features = NDArray[np.int8]
 
-_EXACT = float(1 << 24)
 _BLOCK_PARAMS = 1 << 17  # of a block of boards: about what a core's cache holds
-_PATIENCE = 16  # steps in float64 before float32 is tried again
+_LEAST_BLOCK = 8
 
 
 def boards_in_a_block(spec: Spec) -> int:
     """How many boards one Fleet best has."""
-    return max(1, _BLOCK_PARAMS // spec.n_params)
+    return max(_LEAST_BLOCK, _BLOCK_PARAMS // spec.n_params)
 
 
 class Fleet:
@@ -44,7 +40,10 @@ class Fleet:
         self.rule = fleet_rules.make(spec, clamped)
         self.lanes: Floats = np.zeros((boards, spec.n_params), np.float32)
         self._feedback = self.rule.feedback()
-        self._layers = [_Layer(spec, l, self, clamped) for l in range(spec.n_layers)]
+        self._layers = [
+            Layer(spec, l, self.lanes, self.rule.bias_input(l), clamped)
+            for l in range(spec.n_layers)
+        ]
         self._order = _lane_order(spec)
 
     def load(self, lanes: NDArray[np.generic]) -> None:
@@ -96,7 +95,7 @@ class Fleet:
             self._learn(x[:, at:end], y[:, at:end], mask, steps, live)
 
     def predict(self, x: Features) -> Classes:
-        """Classes (boards, samples) for x (boards or 1, samples, n_in); the first of equals."""
+        """Classes (boards, samples) for x (boards, samples, n_in); the first of equals."""
         found: Classes = self._forward(x)[0].argmax(axis=2)
         return found
 
@@ -125,102 +124,6 @@ class Fleet:
             if mask >> l & 1:
                 deltas = d if l == last else self.rule.spread(e, self._feedback[l], slopes[l])
                 self._layers[l].update(deltas, steps[l])
-
-
-class _Layer:
-    """One layer of all boards. `w` views the lanes: (boards, n_in + 1, n_out), biases last."""
-
-    def __init__(self, spec: Spec, l: int, fleet: Fleet, clamped: bool) -> None:
-        n_in, n_out = spec.shape(l)
-        self._n_in = n_in
-        self._bias_input = fleet.rule.bias_input(l)
-        lanes = fleet.lanes[:, spec.at(l) : spec.at(l + 1)]
-        self.w: Floats = lanes.reshape(fleet.boards, n_in + 1, n_out)
-        self._limit = spec.limit(l) if clamped else 0
-        self._sums: Floats = np.empty_like(self.w)
-        self._x: Floats = np.empty((0, 0, 0), np.float32)  # the batch, a row of ones behind
-        self._rows = 0
-        self._largest_x = 0.0  # its largest row's norm, squared
-        self._wide: Reals | None = None  # w in float64, if that is up to date
-        self._wait = 0  # steps until float32 is tried again
-        self._peak = float("inf")  # no |w| is above
-
-    def touched(self) -> None:
-        self._wide = None
-        self._wait = 0
-        self._peak = float("inf")
-
-    def forward(self, source: NDArray[np.generic]) -> Reals:
-        """The sums (boards, samples, n_out) for inputs (boards or 1, samples, n_in), remembered."""
-        shape = source.shape[0], source.shape[1] + 1, self._n_in + 1
-        if self._x.shape != shape:
-            self._x = np.ones(shape, np.float32)
-            self._x[:, :-1, -1] = self._bias_input
-            self._rows = source.shape[1]
-        x = self._x[:, :-1]
-        x[:, :, :-1] = source
-        if self._is_narrow(x):
-            return (x @ self.w).astype(np.float64)
-        if self._wide is None:
-            self._wide = self.w.astype(np.float64)
-        return x.astype(np.float64) @ self._wide
-
-    def _is_narrow(self, x: Floats) -> bool:
-        """float32 is exact for x @ w."""
-        if self._wait:
-            self._wait -= 1
-            return False
-        largest_x = float(np.einsum("bsi,bsi->bs", x, x).max())
-        largest_w = float(np.einsum("bij,bij->bj", self.w, self.w).max())
-        narrow = 1.01 * largest_x * largest_w < _EXACT * _EXACT  # these two sums are rounded
-        if not narrow:
-            self._wait = _PATIENCE
-        return narrow
-
-    def update(self, d: Reals, step: Step) -> None:
-        """w -= the batch's sums of x d, as `step` divides and rounds them; then clamped."""
-        reach = 128 * float(np.abs(d).sum(axis=1).max())
-        if reach == 0:
-            return
-        change = reach * step.scale / step.divisor + 1
-        exact = (reach + step.half / step.scale < _EXACT) and change < _EXACT
-        if exact:
-            self._subtract(self._batch_sums(d, step, np.float32), step)
-        else:
-            wide = self.w - self._floored(self._batch_sums(d, step, np.float64), step)
-            if self._limit:
-                np.clip(wide, -self._limit, self._limit, out=wide)
-            self.w[:] = wide
-        self._wide = None
-        self._clamp(change)
-
-    def _batch_sums(self, d: Reals, step: Step, dtype: type) -> NDArray[np.floating]:
-        x = self._x if step.half else self._x[:, :-1]
-        deltas: NDArray[np.floating] = np.empty((d.shape[0], x.shape[1], d.shape[2]), dtype)
-        np.multiply(d, step.scale, out=deltas[:, : d.shape[1]], casting="same_kind")
-        deltas[:, d.shape[1] :] = step.half  # meets the row of ones, so half is added to each sum
-        columns = x.astype(dtype, copy=False).transpose(0, 2, 1)
-        sums: NDArray[np.floating]
-        sums = np.matmul(columns, deltas, out=self._sums if dtype is np.float32 else None)
-        return sums
-
-    def _floored(self, sums: NDArray[np.floating], step: Step) -> NDArray[np.floating]:
-        if step.divisor > 1:
-            sums /= step.divisor
-        np.floor(sums, out=sums)
-        return sums
-
-    def _subtract(self, sums: NDArray[np.floating], step: Step) -> None:
-        self.w -= self._floored(sums, step)
-
-    def _clamp(self, change: float) -> None:
-        """Clamp if a weight may have left the limits: it is known how far the last step went."""
-        if not self._limit:
-            return
-        self._peak += change
-        if self._peak > self._limit:
-            np.clip(self.w, -self._limit, self._limit, out=self.w)
-            self._peak = float(max(self.w.max(), -self.w.min()))
 
 
 def _lane_order(spec: Spec) -> NDArray[np.intp]:

@@ -76,7 +76,11 @@ class FleetFederation:
         start = new_params(spec)
         init_params(spec, start)
         self.merger.start(start)
-        self._model = self.params
+        self._codec = Fleet(spec, 1)
+        self._fleets = {1: self._codec}
+        self._set_model()
+        self._exact = np.zeros(spec.n_params)
+        self._exact_weights: list[int] = []
         self._limits = np.repeat(
             [spec.limit(l) for l in range(spec.n_layers)],
             [spec.n_layer_params(l) for l in range(spec.n_layers)],
@@ -85,7 +89,6 @@ class FleetFederation:
         self._own: Words | None = None
         self._version = np.zeros(self.n_boards, np.int64)
         self._bases: dict[int, Ints] = {}
-        self._fleets: dict[int, Fleet] = {}
 
     @property
     def params(self) -> Ints:
@@ -118,26 +121,27 @@ class FleetFederation:
                 counts, n_bytes = self._learn(np.array(members[at : at + block]), work)
                 n_samples += counts
                 bytes_up += n_bytes
+            self._add_exact(work)
         self.merger.merge()
-        self._model = self.params
+        self._set_model()
         return RoundReport(self.number, len(chosen), n_samples, bytes_up)
+
+    def _set_model(self) -> None:
+        self._model = self.params
+        self._lanes = self._codec.pack(self._model).astype(np.float32)
 
     def _learn(self, members: NDArray[np.intp], work: Work) -> tuple[int, int]:
         """One block's part of a round: (samples learned, bytes sent)."""
-        fleet = self._fleets.setdefault(len(members), Fleet(self.spec, len(members)))
-        if work.carry:
-            fleet.load(fleet.pack(self._moved(members)))
-        else:
-            fleet.load(fleet.pack(self._model))
+        fleet = self._fleets.get(len(members))
+        if fleet is None:
+            fleet = self._fleets[len(members)] = Fleet(self.spec, len(members))
+        fleet.load(fleet.pack(self._moved(members)) if work.carry else self._lanes)
         x, y, lengths = self._drawn(members, work)
         fleet.learn(x, y, work.batch, work.layers, work.rate, lengths)
         weights = [self.merger.weight(int(n)) for n in lengths]
         exact = work.top_permille == 1000 and work.bits == 16
-        if exact and not work.carry and not self._count_exact:
-            sums = self._sums(fleet, weights)
-            if sums is not None:
-                self.merger.add_sums(work.layers, sums, weights)
-                return int(lengths.sum()), len(members) * dense_bytes(self.spec, work.layers)
+        if exact and not work.carry and not self._count_exact and self._sum(fleet, weights):
+            return int(lengths.sum()), len(members) * dense_bytes(self.spec, work.layers)
         params = fleet.unpack(fleet.lanes).astype(np.int64)
         changes = params - self._model
         sent, n_bytes = select(self.spec, changes, work.top_permille, work.bits, work.layers)
@@ -147,16 +151,24 @@ class FleetFederation:
             self._own[members] = np.clip(params - sent, -self._limits, self._limits)
         return int(lengths.sum()), int(n_bytes.sum())
 
-    def _sums(self, fleet: Fleet, weights: Sequence[int]) -> Ints | None:
-        """The sum of weight * change, if no change is too large to be sent exactly."""
-        model = fleet.pack(self._model).astype(np.float32)
-        total = np.zeros(self.spec.n_params)  # exact: aggregate.MAX_TOTAL keeps it below 2**53
-        for lane, weight in zip(fleet.lanes, weights, strict=True):
-            change = lane - model
-            if max(change.max(), -change.min()) > _LARGEST_CHANGE:
-                return None
-            total += change if weight == 1 else change * float(weight)
-        return fleet.unpack(total).astype(np.int64)
+    def _sum(self, fleet: Fleet, weights: Sequence[int]) -> bool:
+        """Sum weight * change for _add_exact(); False if a change may not fit its 16 bits."""
+        changes = fleet.lanes - self._lanes
+        if max(changes.max(), -changes.min()) > _LARGEST_CHANGE:
+            return False
+        for change, weight in zip(changes, weights, strict=True):
+            # Exact: aggregate.MAX_TOTAL keeps the sums below 2**53.
+            self._exact += change if weight == 1 else change * float(weight)
+        self._exact_weights += weights
+        return True
+
+    def _add_exact(self, work: Work) -> None:
+        """Give the merger what _sum() summed."""
+        if self._exact_weights:
+            sums = self._codec.unpack(self._exact).astype(np.int64)
+            self.merger.add_sums(work.layers, sums, self._exact_weights)
+            self._exact[:] = 0
+            self._exact_weights = []
 
     def _moved(self, members: NDArray[np.intp]) -> Ints:
         """The boards' parameters on this round's model: see rebase.Rebase."""

@@ -45,6 +45,7 @@ class FleetRule:
         self.spec = spec
         self._largest_delta = LARGEST_DELTA if clamped else 1 << 40
         self._rule = rules.make(spec)
+        self._onehot = np.eye(spec.sizes[-1])
 
     @property
     def default_rate(self) -> int:
@@ -87,17 +88,15 @@ class TifedFleet(FleetRule):
         return Step(1, divisor, 0)
 
     def activate(self, acc: Reals, l: int) -> Sloped:
-        v = np.floor(acc * (1 / 256) / self.spec.sizes[l])
-        i = (np.clip(v, -128, 128) + 128).astype(np.intp)
-        return _TANH[i], _INVERSE_SLOPE[i]
+        v = np.floor(acc / (256 * self.spec.sizes[l]))
+        i = np.clip(v, -128, 128, out=v).astype(np.intp)  # from -128: tables are made to be so read
+        return _TANH.take(i, mode="wrap"), _INVERSE_SLOPE.take(i, mode="wrap")
 
     def output(self, acc: Reals) -> Sloped:
         return self.activate(acc, self.spec.n_layers - 1)
 
     def errors(self, out: Reals, labels: Classes, slope: Reals) -> Sloped:
-        e = out.copy()
-        right = labels[:, :, None]
-        np.put_along_axis(e, right, np.take_along_axis(e, right, 2) - 16, 2)
+        e = out - 16 * self._onehot[labels]
         return e, np.floor(e / slope)
 
     def spread(self, e: Reals, feedback: Reals, slope: Reals) -> Reals:
@@ -125,10 +124,9 @@ class FedboardFleet(FleetRule):
         below = np.floor((out.max(axis=2, keepdims=True) - out) * 0.25)
         powers = _POWERS[np.minimum(below, len(_POWERS) - 1).astype(np.intp)]
         e = np.floor(128 * powers / powers.sum(axis=2, keepdims=True))
-        right = labels[:, :, None]
-        e[e < kernels.DEAD_ZONE] = 0
-        np.put_along_axis(e, right, 0, 2)
-        np.put_along_axis(e, right, -e.sum(axis=2, keepdims=True), 2)
+        right = self._onehot[labels]
+        e *= (e >= kernels.DEAD_ZONE) * (1 - right)
+        e -= e.sum(axis=2, keepdims=True) * right
         return e, e
 
     def spread(self, e: Reals, feedback: Reals, slope: Reals) -> Reals:
@@ -142,8 +140,8 @@ def make(spec: Spec, clamped: bool = True) -> FleetRule:
 
 
 def _tanh() -> tuple[Reals, Reals]:
-    """kernels.activate_tanh of v = -128..128, and its inverse slopes."""
-    v = np.arange(-128, 129)
+    """kernels.activate_tanh of v = -128..128, and its inverse slopes; negative v from the end."""
+    v = np.concatenate([np.arange(129), np.arange(-128, 0)])
     pieces = [v >= 128, v >= 75, v >= 32, v >= -31, v >= -74, v >= -127]
     value = np.select(pieces, [128, v // 4 + 88, v + 32, 2 * v, v - 32, v // 4 - 88], -127)
     slope = np.select(pieces, [128, 8, 2, 1, 2, 8], 128)

@@ -1,0 +1,157 @@
+"""One layer of a Fleet's boards: its products through BLAS in floating point, exact all the same.
+
+Of a sum of integers every partial sum, in any order, is an integer too; below 2**24 float32 holds
+all of those, below 2**53 float64 does. So the faster float32 is taken wherever a bound says so:
+
+    update    |sum x d| <= 128 sum |d|
+    forward   |sum w x| <= |w| |x| (Cauchy and Schwarz; of any subset of the terms): cut into
+              pieces of the inputs until each piece is below, the pieces are added in int32
+
+What stays above is computed in float64: int32, which the network's limits keep to, fits it easily.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedboard.model import Spec
+from fedboard_host.fleet_rules import Reals, Step
+
+Floats = NDArray[np.float32]
+
+_EXACT = float(1 << 24)
+_MOST_PIECES = 32
+_LEAST_PIECE = 16  # inputs
+_PATIENCE = 16  # steps in float64 before float32 is tried again
+_LARGE = 1 << 14  # parameters of a layer, from which on boards are done one by one: see `_turns`
+
+
+class Layer:
+    """`w` views the fleet's lanes: (boards, n_in + 1, n_out) float32, the biases as the last row."""
+
+    def __init__(
+        self, spec: Spec, l: int, lanes: Floats, bias_input: int, clamped: bool = True
+    ) -> None:
+        n_in, n_out = spec.shape(l)
+        boards = len(lanes)
+        self._n_in = n_in
+        self._bias_input = bias_input
+        self.w: Floats = lanes[:, spec.at(l) : spec.at(l + 1)].reshape(boards, n_in + 1, n_out)
+        self._limit = spec.limit(l) if clamped else 0
+        # Buffers of one board stay in the cache; small layers save calls by going all at once.
+        large = self.w[0].size >= _LARGE
+        self._turns = [slice(b, b + 1) for b in range(boards)] if large else [slice(boards)]
+        self._sums: Floats = np.empty_like(self.w[self._turns[0]])
+        self._x: Floats = np.empty((0, 0, 0), np.float32)  # the batch; below it a row of ones
+        self._pieces = 1  # that a forward product is cut into, to be exact in float32
+        self._wide: Reals = np.empty((0, 0, 0))  # w in float64, if it is needed
+        self.touched()
+
+    def touched(self) -> None:
+        """Somebody else wrote into the lanes."""
+        self._is_wide = False  # _wide is up to date
+        self._wait = 0  # steps until float32 is tried again
+        self._peak = float("inf")  # no |w| is above
+
+    def forward(self, source: NDArray[np.generic]) -> Reals:
+        """The sums (boards, samples, n_out) for inputs (boards, samples, n_in), remembered."""
+        shape = source.shape[0], source.shape[1] + 1, self._n_in + 1
+        if self._x.shape != shape:
+            self._x = np.ones(shape, np.float32)
+            self._x[:, :-1, -1] = self._bias_input
+        x = self._x[:, :-1]
+        x[:, :, :-1] = source
+        out = np.empty((*x.shape[:2], self.w.shape[2]))
+        if self._is_narrow(x):
+            for turn in self._turns:
+                self._narrow(x[turn], self.w[turn], out[turn])
+            return out
+        if not self._is_wide:
+            if not len(self._wide):
+                self._wide = np.empty(self.w.shape)  # kept: new memory is slow
+            self._wide[:] = self.w
+            self._is_wide = True
+        for turn in self._turns:
+            np.matmul(x[turn].astype(np.float64), self._wide[turn], out=out[turn])
+        return out
+
+    def _is_narrow(self, x: Floats) -> bool:
+        """Cut into `_pieces`, float32 is exact for x @ w."""
+        while not self._wait:
+            if all(_is_exact(*factors) for factors in self._cut(x, self.w)):
+                return True
+            if 2 * self._pieces <= min(_MOST_PIECES, self._n_in // _LEAST_PIECE):
+                self._pieces *= 2
+            else:
+                self._wait = _PATIENCE
+        self._wait -= 1
+        return False
+
+    def _cut(self, x: Floats, w: Floats) -> list[tuple[Floats, Floats]]:
+        """Factors (boards, pieces, samples, k), (boards, pieces, k, n_out) whose products add up."""
+        n = self._pieces
+        if n == 1:
+            return [(x[:, None], w[:, None])]
+        k = self._n_in // n
+        end = n * k
+        x_pieces = x[:, :, :end].reshape(*x.shape[:2], n, k).transpose(0, 2, 1, 3)
+        w_pieces = w[:, :end].reshape(len(w), n, k, -1)
+        return [(x_pieces, w_pieces), (x[:, None, :, end:], w[:, None, end:])]
+
+    def _narrow(self, x: Floats, w: Floats, out: Reals) -> None:
+        pieces, *rest = [x_piece @ w_piece for x_piece, w_piece in self._cut(x, w)]
+        if not rest:
+            out[:] = pieces[:, 0]
+            return
+        # NumPy adds int32 four times as fast as it adds float32 to float64.
+        kind = np.int32 if self._limit else np.int64
+        np.add(pieces.astype(kind).sum(axis=1, dtype=kind), rest[0][:, 0], out=out)
+
+    def update(self, d: Reals, step: Step) -> None:
+        """w -= the batch's sums of x d, as `step` divides and rounds them; then clamped."""
+        reach = 128 * float(np.abs(d).sum(axis=1).max())
+        if reach == 0:
+            return
+        change = reach * step.scale / step.divisor + 1
+        narrow = reach + step.half / step.scale < _EXACT and change < _EXACT
+        x = self._x if step.half else self._x[:, :-1]
+        deltas = np.empty((len(d), x.shape[1], d.shape[2]), np.float32 if narrow else np.float64)
+        np.multiply(d, step.scale, out=deltas[:, : d.shape[1]], casting="same_kind")
+        deltas[:, d.shape[1] :] = step.half  # meets the row of ones, so half is added to each sum
+        for turn in self._turns:
+            columns = x[turn].transpose(0, 2, 1)
+            if narrow:
+                sums = np.matmul(columns, deltas[turn], out=self._sums)
+                self.w[turn] -= _floored(sums, step)
+            else:
+                wide = self.w[turn] - _floored(columns.astype(np.float64) @ deltas[turn], step)
+                if self._limit:
+                    np.clip(wide, -self._limit, self._limit, out=wide)
+                self.w[turn] = wide
+        self._is_wide = False
+        self._clamp(change)
+
+    def _clamp(self, change: float) -> None:
+        """Clamp if a weight may have left the limits: it is known how far the last step went."""
+        if not self._limit:
+            return
+        self._peak += change
+        if self._peak > self._limit:
+            np.clip(self.w, -self._limit, self._limit, out=self.w)
+            self._peak = float(max(self.w.max(), -self.w.min()))
+
+
+def _is_exact(x: Floats, w: Floats) -> bool:
+    """float32 is exact for x @ w."""
+    largest_x = float(np.einsum("bpsk,bpsk->bps", x, x).max())
+    largest_w = float(np.einsum("bpkj,bpkj->bpj", w, w).max())
+    return 1.01 * largest_x * largest_w < _EXACT * _EXACT  # both sums are rounded a little
+
+
+def _floored(sums: NDArray[np.floating], step: Step) -> NDArray[np.floating]:
+    """In place."""
+    if step.divisor > 1:
+        sums /= step.divisor
+    np.floor(sums, out=sums)
+    return sums
