@@ -351,6 +351,10 @@ def test_settings_in_one_federation_do_not_meet():
     assert (up == rounds * dense_bytes(spec)).all()
     assert (up == down).all()
     assert (both.n_bytes(1)[1] < down / 2).all()
+    wild = metalearn.learn(
+        spec, [settings[0], Setting("e", rate=1e6)], seeds, waves.Stream(seeds), rounds, 3
+    )
+    assert (wild.phi(0) == both.phi(0)).all()
     for wrong in ([Setting(batch=1), Setting(batch=10)], [Setting(residual="later")]):
         with pytest.raises(DataError):
             metalearn.Federation(spec, wrong, seeds, 1)

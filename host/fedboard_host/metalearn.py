@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from fedboard import DataError
+from fedboard.mlp import WIRE_BITS
 from fedboard.model import Spec
 from fedboard.reptile import ALPHA_BITS
 from fedboard_host.fleet_float import FloatFleet, Floats, Ints, start_images
@@ -116,7 +117,11 @@ class Federation:
             self._down(s, at, base, phi)
             start[at] = base[at] + residual[at] if s.residual == "inside" else base[at]
         self._fleet.load(start)
-        self._learn(x, y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._learn(x, y)
+        lost = ~np.isfinite(self._fleet.params).all(axis=1)
+        if lost.any():  # a board that diverged says so, and has no update
+            self._fleet.params[lost] = start[lost] / (1 << WIRE_BITS)
         change = self._fleet.store() - base
         for s, at in zip(self.settings, self._lanes, strict=True):
             self._up(s, at, change, residual)

@@ -12,7 +12,8 @@ Roles keep the streams apart: settings are chosen on VALIDATION tasks, figures c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,27 +70,26 @@ class NewTasks:
         steps: Sequence[int],
         rate: float,
         batch: bool = True,
-        prepare: Callable[[FloatFleet, NewTasks], None] | None = None,
     ) -> list[float]:
-        """Query MSE after so many steps (rising) from the initialization `image`, tasks' mean.
+        """Query MSE, the tasks' mean, after so many steps (rising) from the initialization `image`.
 
         batch: a step takes all shots at once; else one shot after the other, as a board does that
-        stores nothing. prepare(fleet, tasks): what comes before the steps, e.g. local layers.
+        stores nothing. inf: diverged.
         """
         n, shots, _ = self.x.shape
         fleet = FloatFleet(spec, n)
         fleet.load(image)
-        if prepare is not None:
-            prepare(fleet, self)
         rates = fleet.rates(rate)
         found = []
         done = 0
-        for wanted in steps:
-            while done < wanted:
-                if batch:
-                    fleet.learn(self.x, self.y, rates)
-                else:
-                    fleet.learn(self.x[:, done % shots], self.y[:, done % shots], rates)
-                done += 1
-            found.append(float(np.mean((fleet.predict(self.query_x) - self.query_y) ** 2)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for wanted in steps:
+                while done < wanted:
+                    if batch:
+                        fleet.learn(self.x, self.y, rates)
+                    else:
+                        fleet.learn(self.x[:, done % shots], self.y[:, done % shots], rates)
+                    done += 1
+                error = float(np.mean((fleet.predict(self.query_x) - self.query_y) ** 2))
+                found.append(error if math.isfinite(error) else math.inf)
         return found
