@@ -3,7 +3,8 @@
 
 Bit-identical to fedboard.kernels, whose functions and layer records these are. Pointers read
 unsigned, but for 32 bits on 32-bit machines: `(v ^ sign) - sign` extends the sign on all. Literals
-stay below 2**30. The decorator is a syntax error on CircuitPython: import under try only.
+stay below 2**30, and 1 << 31 is made in two steps, as a folded one is no native integer there. The
+decorator is a syntax error on CircuitPython: import under try only.
 """
 
 from array import array
@@ -21,7 +22,8 @@ def forward(x, w, acc, layer):
     pw = ptr16(w)
     pa = ptr32(acc)
     pl = ptr32(layer)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     n_in = pl[0]
     n_out = pl[1]
     at = pl[2]
@@ -50,7 +52,8 @@ def forward(x, w, acc, layer):
 @micropython.viper
 def argmax(out) -> int:
     po = ptr32(out)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     n = int(len(out))
     found = 0
     best = (po[0] ^ sign) - sign
@@ -70,7 +73,8 @@ def activate_relu(acc, a, d, layer):
     pa = ptr8(a)
     pd = ptr16(d)
     pl = ptr32(layer)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     n = pl[1]
     j = 0
     while j < n:
@@ -90,7 +94,8 @@ def activate_relu(acc, a, d, layer):
 @micropython.viper
 def output_shift(out):
     po = ptr32(out)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     n = int(len(out))
     k = 0
     while k < n:
@@ -104,7 +109,8 @@ def _errors(out, e, d, label: int, powers) -> int:
     pe = ptr16(e)
     pd = ptr16(d)
     pp = ptr16(powers)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     n = int(len(e))
     top = (po[0] ^ sign) - sign
     k = 1
@@ -182,7 +188,8 @@ def _sum_row(x, d, j: int, layer, row) -> int:
     pd = ptr16(d)
     pl = ptr32(layer)
     pr = ptr32(row)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     n_in = pl[0]
     n_out = pl[1]
     bias_input = (pl[3] ^ sign) - sign
@@ -218,7 +225,8 @@ def _apply(w, row, j: int, layer, divide: int):
     pw = ptr16(w)
     pr = ptr32(row)
     pl = ptr32(layer)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     n_in = pl[0]
     limit = pl[4]
     low = 0 - limit
@@ -271,7 +279,8 @@ def histogram(a, b, counts, block):
     pb = ptr16(b)
     pc = ptr32(counts)
     where = ptr32(block)
-    sign = 1 << 31
+    sign = 1
+    sign = sign << 31
     at = where[0]
     n = where[1]
     high = (where[2] ^ sign) - sign

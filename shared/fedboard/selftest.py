@@ -28,7 +28,9 @@ def failing(offered: "Any") -> str:
             mine = _arguments(name, turn)
             its = _arguments(name, turn)
             try:
-                same = kernels.PURE[name](*mine) == kernel(*its)
+                expected = kernels.PURE[name](*mine)
+                got = kernel(*its)
+                same = expected is None or expected == got  # assembler always returns something
             except Exception:
                 return name
             for i in range(len(mine)):
