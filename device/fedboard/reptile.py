@@ -17,6 +17,7 @@ from array import array
 from fedboard import DataError, StateError
 from fedboard.model import BLOCK
 from fedboard.order import Order
+from fedboard.prng import mix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ ALPHA_BITS = 12  # fractional bits of a step's size, where a ratio is asked for
 def stream(net: "Any", samples: "Any", x: "Any", n: int, seed: int) -> "Iterator[None]":
     """Learn n samples, pass after pass in an order of the seed's. A batch left over is applied."""
     n_samples = len(samples)
-    order = Order(n_samples, seed)
+    order = Order(n_samples, mix(seed, 0))
     for i in range(n):
         if i and i % n_samples == 0:
-            order = Order(n_samples, seed + i // n_samples)
+            order = Order(n_samples, mix(seed, i // n_samples))
         net.learn(x, samples.read(order.next(), x))
         yield
     net.flush()
