@@ -22,6 +22,7 @@ import pytest
 
 import interpreters
 from fedboard import samples
+from fedboard_host.events import BoardJoined, BoardLeft, BoardState
 from fedboard_host.links.process import ProcessOpener
 from fedboard_host.rounds import Policy
 from federations import EXACT, SPARSE, SPEC, Fleet, blobs
@@ -77,6 +78,30 @@ def test_boards_as_processes_on_terminals_give_the_same_model(tmp_path, runtime,
             return (await fleet.run(4)).params
 
     assert asyncio.run(body()) == expected(tmp_path / "virtual", SPARSE, 3, 4, 40)
+
+
+def test_a_board_that_dies_is_started_again_and_redoes_its_part(tmp_path):
+    """Its flash survives: the base model, and the samples."""
+
+    async def body():
+        policy = Policy(2, quorum=2)
+        async with Fleet(tmp_path / "run", 0, policy=policy, speed=1) as fleet:
+            for i in range(2):
+                config = board_folder(tmp_path / "flash", i, 1000)
+                fleet.federation.add_opener(
+                    ProcessOpener([sys.executable, str(MAIN), "--config", str(config)])
+                )
+            running = asyncio.create_task(fleet.run(4))
+            for round_no in (1, 3):
+                await fleet.until(BoardState, board="b1", round=round_no, state="receiving")
+                await asyncio.sleep(0.03)
+                fleet.federation._roster.members["b1"].connection.link.process.kill()
+            result = await running
+            assert len(fleet.of(BoardJoined, board="b1")) == 3
+            assert len(fleet.of(BoardLeft, board="b1")) == 2
+            return result.params
+
+    assert asyncio.run(body()) == expected(tmp_path / "virtual", EXACT, 2, 4, 1000)
 
 
 def free_port() -> int:
