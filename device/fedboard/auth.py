@@ -54,7 +54,7 @@ class Signer:
         self._inner = bytes([b ^ 0x36 for b in key])
         self._outer = bytes([b ^ 0x5C for b in key])
 
-    def tag(self, data: bytes) -> bytes:
+    def tag(self, data: "bytes | memoryview") -> bytes:
         inner = sha256()
         inner.update(self._inner)
         inner.update(data)

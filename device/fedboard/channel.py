@@ -28,6 +28,7 @@ class Channel:
         self.decoder = wire.Decoder()
         self.text = b""  # the last bytes that were no frame: a traceback, a prompt
         self.window = 1
+        self.burst = 255  # frames that one outgoing() gives at most: a board has no room for many
         self.n_bad = 0  # damaged frames, or text
         self.n_refused = 0  # wrong or missing tag, replayed counter
         self.n_repeated = 0  # transmissions again
@@ -143,7 +144,9 @@ class Channel:
                 self._n_sent = 0
                 self._timeout_ms = min(2 * self._timeout_ms, MAX_TIMEOUT_MS)
                 self.n_repeated += 1
-            while self._n_sent < min(self.window, len(self._queue)):
+            left = self.burst
+            while left and self._n_sent < min(self.window, len(self._queue)):
+                left -= 1
                 if self._n_sent == 0:
                     self._sent_ms = now_ms
                 kind, payload = self._queue[self._n_sent]

@@ -14,6 +14,7 @@ and LARGEST_BATCH those of an update. What f, g and the update are is the rule's
 from array import array
 
 from fedboard import DataError, StateError, kernels, rules
+from fedboard.model import zeros
 from fedboard.prng import Xorshift, mix
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ class Network:
 
     spec: model.Spec; params: its array('h'), read and changed in place. The rest: see configure().
     To read: `out`, array('i') of the last sample's logits; `n_seen`, `n_correct` (predicted right
-    before it was learned) and `loss_sum` (in the rule's units) of the samples learned.
+    before it was learned) and `loss_sum` (in the rule's unit) of the samples that it learned.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Network:
         n_out = spec.sizes[n]
         self.out = array("i", bytes(4 * n_out))
         self._e = array("h", bytes(2 * n_out))
-        # per layer: its record, sums, activations, deltas of a sample, feedback
+        # for each layer: its record, a sample's activations and deltas, the feedback matrix
         self._records: list[array[int]] = []
         self._a: list[array[int]] = []
         self._d: list[array[int]] = []
@@ -64,7 +65,11 @@ class Network:
                 rng = Xorshift(mix(spec.seed, _FEEDBACK, l))
                 self._b.append(self.rule.feedback(rng, units, n_out))
         self._acc = array("i", bytes(4 * widest))
-        self._pending = 0
+        self._pending = 0  # samples of the present batch, and those of them with an error
+        self._stored = 0
+        self._batch_x: list[array[int]] = []
+        self._batch_d: list[array[int]] = []
+        self.batch = self.layers = 0
         self.reset_counters()
         self.configure(batch, layers, rate)
 
@@ -83,17 +88,29 @@ class Network:
             raise DataError(f"no layers {layers:#b} in a network of {n}: use bits 0 to {n - 1}")
         if not 0 <= rate <= self.rule.largest_rate:
             raise DataError(f"the rate is 1 to {self.rule.largest_rate}, not {rate}")
-        self.batch = batch
-        self.layers = layers or (1 << n) - 1
+        layers = layers or (1 << n) - 1
         self.rate = rate or self.rule.default_rate
-        self._batch_x: list[array[int]] = []
-        self._batch_d: list[array[int]] = []
+        for l in range(n):
+            self._records[l][6] = self.rule.layer_rate(self.rate, l < n - 1)
+        if (batch, layers) == (self.batch, self.layers):
+            return
+        self.batch = batch
+        self.layers = layers
+        self._batch_x.clear()  # free the old ones first
+        self._batch_d.clear()
         for l in range(n):
             n_in, n_out = self.spec.shape(l)
-            slots = batch if self.layers >> l & 1 else 0
-            self._batch_x.append(array("b", bytes(slots * n_in)))
-            self._batch_d.append(array("h", bytes(2 * slots * n_out)))
-            self._records[l][6] = self.rate
+            slots = batch if layers >> l & 1 else 0
+            self._batch_x.append(zeros("b", slots * n_in))
+            self._batch_d.append(zeros("h", slots * n_out))
+
+    def release(self) -> None:
+        """Free the batch's buffers, the largest after the parameters; configure() before learn()."""
+        if self._pending:
+            raise StateError("samples wait for their step: flush() before release()")
+        self.batch = 0
+        self._batch_x.clear()
+        self._batch_d.clear()
 
     def reset_counters(self) -> None:
         self.n_seen = 0
@@ -106,6 +123,8 @@ class Network:
         last = len(records) - 1
         acc = self._acc
         rule = self.rule
+        if len(x) != records[0][0]:
+            raise DataError(f"{len(x)} features for a network of {records[0][0]} inputs")
         for l in range(last):
             kernels.forward(x, self.params, acc, records[l])
             rule.activate(acc, self._a[l], self._d[l], records[l])
@@ -113,41 +132,42 @@ class Network:
         out = self.out
         kernels.forward(x, self.params, out, records[last])
         rule.output(out, self._d[last], records[last])
-        best = 0
-        for k in range(1, len(out)):
-            if out[k] > out[best]:
-                best = k
-        return best
+        return kernels.argmax(out)
+
+    def features(self, l: int) -> "array[int]":
+        """Hidden layer l's int8 activations after predict(): inputs for a head of its own.
+
+        The buffer is the network's and changes with the next sample. "tifed": they are negated.
+        """
+        return self._a[l]
 
     def learn(self, x: "array[int]", label: int) -> bool:
-        """Learn from one sample; True if it filled the batch, and so the parameters changed."""
+        """Learn from one sample; True if the parameters changed, as it filled the batch.
+
+        A sample without any error counts in the batch, but needs no room and no work there.
+        """
         e = self._e
         if not 0 <= label < len(e):
             raise DataError(f"no class {label} in a network of {len(e)} outputs")
         self.n_seen += 1
         self.n_correct += self.predict(x) == label
-        records = self._records
-        last = len(records) - 1
-        self.loss_sum += self.rule.errors(self.out, label, e, self._d[last], records[last])
-        slot = self._pending
-        for l in range(last + 1):
-            if self.layers >> l & 1:
-                d = self._d[l]
-                if l < last:
-                    self.rule.spread(e, self._b[l], d, records[l])
-                _put(x if l == 0 else self._a[l - 1], self._batch_x[l], slot)
-                _put(d, self._batch_d[l], slot)
-        self._pending = slot + 1
-        if self._pending < self.batch:
-            return False
-        return self.flush()
+        self.loss_sum += self.loss(label)
+        self._pending += 1
+        if any(e):
+            self._store(x)
+        return self._pending == self.batch and self.flush()
+
+    def loss(self, label: int) -> int:
+        """The loss, in the rule's unit, of the sample that predict() saw last. Ask once."""
+        last = len(self._records) - 1
+        return self.rule.errors(self.out, label, self._e, self._d[last], self._records[last])
 
     def flush(self) -> bool:
         """Apply the step of a batch that is not full; False if there is nothing to apply."""
-        n = self._pending
+        n = self._stored
+        self._pending = self._stored = 0
         if n == 0:
             return False
-        self._pending = 0
         for l in range(len(self._records)):
             if self.layers >> l & 1:
                 record = self._records[l]
@@ -155,9 +175,15 @@ class Network:
                 self.rule.update(self.params, self._batch_x[l], self._batch_d[l], record)
         return True
 
-
-def _put(source: "array[int]", batch: "array[int]", slot: int) -> None:
-    at = slot * len(source)
-    for value in source:
-        batch[at] = value
-        at += 1
+    def _store(self, x: "array[int]") -> None:
+        """Put the inputs and the deltas of the layers that are trained into the batch."""
+        records = self._records
+        slot = self._stored
+        self._stored = slot + 1
+        for l in range(len(records)):
+            if self.layers >> l & 1:
+                d = self._d[l]
+                if l < len(self._b):
+                    self.rule.spread(self._e, self._b[l], d, records[l])
+                kernels.put(self._a[l - 1] if l else x, self._batch_x[l], slot)
+                kernels.put(d, self._batch_d[l], slot)

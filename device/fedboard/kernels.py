@@ -1,16 +1,18 @@
 """The integer inner loops in pure Python: what every faster backend must equal, bit for bit.
 
-Each takes at most four arguments, all of them buffers, so that inline assembler can offer the same
-functions. `layer` is the record that describes one layer to them, an array('i') of LAYER_FIELDS:
+Each takes at most four arguments, buffers or small integers, so that inline assembler can offer
+the same functions. `layer` is the record that describes a layer to them, an array('i'):
 
     0 N_IN  1 N_OUT  2 AT    W[j, i] = w[AT + j*N_IN + i]; b[j] = w[AT + N_OUT*N_IN + j]
     3 BIAS_INPUT             a bias is the weight of this constant input
     4 LIMIT                  parameters stay in [-LIMIT, LIMIT]
     5 BATCH  6 RATE          samples in a batch buffer; the shift or divisor of an update
 
-Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e, feedback b: array('h').
-Sums acc: array('i'). Spec.limit and dfa's largest batch keep every sum within int32; callers see to
-that, kernels check nothing. Stores are clamped first. Loops allocate nothing.
+Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e: array('h'). Sums acc:
+array('i'). Feedback matrices b: array('b') for feedback_gate, array('h') for feedback_divide.
+Spec.limit and dfa's largest batch keep every sum within int32; callers see to that, kernels check
+nothing. Stores are clamped first. Nothing is allocated: not even a tuple, as MicroPython would for
+`a, b, c, d = ...`.
 
 Callers write `from fedboard import kernels` and `kernels.forward(...)`, so that use() takes effect.
 """
@@ -21,29 +23,57 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LAYER_FIELDS = 7
+LAYER_FIELDS = 7  # of a layer record
 WEIGHT_BITS = 12  # fractional bits of a weight under rule "fedboard"
+DEAD_ZONE = 8  # an error below 1/16 counts as none
+# 4096 * 2**(-i / 16): an octave of the softmax's powers; the further ones are shifts of it.
+EXP2 = array(
+    "h",
+    (
+        4096, 3922, 3756, 3597, 3444, 3298, 3158, 3025,
+        2896, 2774, 2656, 2543, 2435, 2332, 2233, 2139,
+    ),
+)  # fmt: skip
 
 
 def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[int]") -> None:
-    """acc[j] = sum_i x[i] W[j, i] + BIAS_INPUT b[j]."""
-    n_in, n_out, at, bias_input = layer[0], layer[1], layer[2], layer[3]
-    bias_at = at + n_in * n_out
+    """acc[j] = sum_i x[i] W[j, i] + BIAS_INPUT b[j]; x has exactly N_IN elements."""
+    n_out = layer[1]
+    at = layer[2]
+    bias_input = layer[3]
+    bias_at = at + n_out * layer[0]
     for j in range(n_out):
         total = bias_input * w[bias_at + j]
-        for i in range(n_in):
-            total += x[i] * w[at]
+        for value in x:
+            total += value * w[at]
             at += 1
         acc[j] = total
 
 
+def put(source: "array[int]", batch: "array[int]", slot: int) -> None:
+    """batch[slot*n + i] = source[i], n = len(source): one sample into a batch buffer."""
+    at = slot * len(source)
+    for value in source:
+        batch[at] = value
+        at += 1
+
+
+def argmax(out: "array[int]") -> int:
+    """The index of the first largest."""
+    found = 0
+    for k in range(1, len(out)):
+        if out[k] > out[found]:
+            found = k
+    return found
+
+
 def activate_relu(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
     """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 strictly between, else 0."""
+    bits = WEIGHT_BITS
     for j in range(layer[1]):
-        value = acc[j] >> 12
+        value = acc[j] >> bits
         if value <= 0:
-            a[j] = 0
-            d[j] = 0
+            a[j] = d[j] = 0
         elif value < 127:
             a[j] = value
             d[j] = 1
@@ -84,6 +114,42 @@ def activate_tanh(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "a
             d[j] = 128
 
 
+def output_shift(out: "array[int]") -> None:
+    """out[k] = out[k] >> WEIGHT_BITS: sums to logits."""
+    bits = WEIGHT_BITS
+    for k in range(len(out)):
+        out[k] >>= bits
+
+
+def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: int) -> int:
+    """e = d = errors of a softmax in base 2, in 7 fractional bits; returns 128 (1 - p[label]).
+
+    p[k] = 128 * 2**((out[k] - max) / 64) / sum, floored. e[k] = p[k] for the wrong classes, but 0
+    below DEAD_ZONE; e[label] is minus their sum.
+    """
+    n = len(out)
+    least = DEAD_ZONE
+    powers = EXP2
+    top = max(out)
+    total = 0
+    for k in range(n):
+        i = (top - out[k]) >> 2
+        power = powers[i & 15] >> (i >> 4) if i < 208 else 0
+        e[k] = power
+        total += power
+    loss = 128 - 128 * e[label] // total
+    e[label] = 0
+    wrong = 0
+    for k in range(n):
+        p = 128 * e[k] // total
+        if p < least:
+            p = 0
+        e[k] = d[k] = p
+        wrong += p
+    e[label] = d[label] = -wrong
+    return loss
+
+
 def feedback_gate(e: "array[int]", b: "array[int]", d: "array[int]", layer: "array[int]") -> None:
     """d[j] = sum_k B[j, k] e[k] where d[j] is not 0, clamped to int16.
 
@@ -115,55 +181,94 @@ def feedback_divide(e: "array[int]", b: "array[int]", d: "array[int]", layer: "a
 
 
 def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; clamped to +-LIMIT.
+    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; changes are clamped.
 
     x[s, i] = x[s*N_IN + i] and d[s, j] = d[s*N_OUT + j], s < BATCH; a bias has the x BIAS_INPUT.
     """
-    n_in, n_out, at, bias_input, limit, batch, rate = layer
+    n_in = layer[0]
+    n_out = layer[1]
+    at = layer[2]
+    limit = layer[4]
+    rate = layer[6]
     bias_at = at + n_in * n_out
     half = (1 << rate) >> 1
+    low = -limit
     for j in range(n_out):
+        if not _sum_row(x, d, j, layer):
+            at += n_in
+            continue
+        row = _row
         for i in range(n_in):
-            total = half
-            k = j
-            for _ in range(batch):
-                total += x[i] * d[k]
-                i += n_in
-                k += n_out
-            value = w[at] - (total >> rate)
-            w[at] = -limit if value < -limit else limit if value > limit else value
+            step = row[i] + half >> rate
+            if step:
+                value = w[at] - step
+                w[at] = low if value < low else limit if value > limit else value
             at += 1
-        total = half
-        k = j
-        for _ in range(batch):
-            total += bias_input * d[k]
-            k += n_out
-        value = w[bias_at + j] - (total >> rate)
-        w[bias_at + j] = -limit if value < -limit else limit if value > limit else value
+        step = row[n_in] + half >> rate
+        if step:
+            value = w[bias_at + j] - step
+            w[bias_at + j] = low if value < low else limit if value > limit else value
 
 
 def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
     """W[j, i] -= sum_s x[s, i] d[s, j] // RATE (the floor); all else as update_shift."""
-    n_in, n_out, at, bias_input, limit, batch, rate = layer
+    n_in = layer[0]
+    n_out = layer[1]
+    at = layer[2]
+    limit = layer[4]
+    rate = layer[6]
     bias_at = at + n_in * n_out
+    low = -limit
     for j in range(n_out):
+        if not _sum_row(x, d, j, layer):
+            at += n_in
+            continue
+        row = _row
         for i in range(n_in):
-            total = 0
-            k = j
-            for _ in range(batch):
-                total += x[i] * d[k]
-                i += n_in
-                k += n_out
-            value = w[at] - total // rate
-            w[at] = -limit if value < -limit else limit if value > limit else value
+            step = row[i] // rate
+            if step:
+                value = w[at] - step
+                w[at] = low if value < low else limit if value > limit else value
             at += 1
-        total = 0
-        k = j
-        for _ in range(batch):
-            total += bias_input * d[k]
-            k += n_out
-        value = w[bias_at + j] - total // rate
-        w[bias_at + j] = -limit if value < -limit else limit if value > limit else value
+        step = row[n_in] // rate
+        if step:
+            value = w[bias_at + j] - step
+            w[bias_at + j] = low if value < low else limit if value > limit else value
+
+
+_row = array("i")  # of _sum_row, as long as the widest layer so far
+
+
+def _sum_row(x: "array[int]", d: "array[int]", j: int, layer: "array[int]") -> bool:
+    """_row[i] = sum_s x[s, i] d[s, j], the bias's sum behind; False, undone, if all d are 0.
+
+    Sample by sample: most deltas of a trained network are 0, and cost nothing.
+    """
+    global _row
+    n_in = layer[0]
+    n_out = layer[1]
+    bias_input = layer[3]
+    if len(_row) <= n_in:
+        _row = array("i", bytes(4 * n_in + 4))
+    row = _row
+    found = False
+    for s in range(layer[5]):
+        factor = d[j]
+        j += n_out
+        if factor:
+            k = s * n_in
+            if found:
+                for i in range(n_in):
+                    row[i] += x[k] * factor
+                    k += 1
+                row[n_in] += bias_input * factor
+            else:
+                found = True
+                for i in range(n_in):
+                    row[i] = x[k] * factor
+                    k += 1
+                row[n_in] = bias_input * factor
+    return found
 
 
 def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "array[int]") -> None:
@@ -172,8 +277,9 @@ def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "ar
     counts is an array('i') of 256, added to: with high < 0 the high bytes m >> 8 are counted; else
     the low bytes of those m whose high byte is `high`. So two passes find any threshold exactly.
     """
-    at, n, high = block
-    for i in range(n):
+    at = block[0]
+    high = block[2]
+    for i in range(block[1]):
         m = a[at] - b[i]
         at += 1
         if m < 0:
@@ -186,15 +292,19 @@ def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "ar
 
 KERNELS = (
     "forward",
+    "put",
+    "argmax",
     "activate_relu",
     "activate_tanh",
+    "output_shift",
+    "errors_softmax",
     "feedback_gate",
     "feedback_divide",
     "update_shift",
     "update_divide",
     "histogram",
 )
-_PURE = {name: globals()[name] for name in KERNELS}
+PURE = {name: globals()[name] for name in KERNELS}
 backend = "pure"
 
 
@@ -205,5 +315,5 @@ def use(offered: "Any") -> None:
     """
     names = globals()
     for name in KERNELS:
-        names[name] = getattr(offered, name, _PURE[name])
+        names[name] = getattr(offered, name, PURE[name])
     names["backend"] = "pure" if offered is None else offered.name

@@ -13,7 +13,7 @@ from array import array
 
 from fedboard import DataError, StateError, messages, prng, update
 from fedboard.dfa import Network
-from fedboard.model import BLOCK, Spec, new_params, unpack_spec
+from fedboard.model import BLOCK, Spec, new_block, new_params, unpack_spec
 from fedboard.order import Order
 from fedboard.rebase import Rebase
 
@@ -71,6 +71,7 @@ class Learner:
         if task.op == messages.TRAIN:
             update.check(spec, task.layers, task.top_permille, task.bits)
             net.configure(task.batch, task.layers, task.rate)
+            net.release()  # they fit: now the model's transfer may have the room
         elif task.op != messages.EVALUATE:
             raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
 
@@ -112,11 +113,11 @@ class Learner:
         """parameters = base, where the base is of this shape."""
         spec = self._network().spec
         if self.base.version and self.base.spec_bytes == spec.pack():
-            block = array("h", bytes(2 * BLOCK))
+            block = new_block(BLOCK)
             for at in range(0, spec.n_params, BLOCK):
                 n = min(BLOCK, spec.n_params - at)
                 if n < BLOCK:
-                    block = array("h", bytes(2 * n))
+                    block = new_block(n)
                 self.base.read(at, block)
                 for i in range(n):
                     self.params[at + i] = block[i]
@@ -125,6 +126,7 @@ class Learner:
         """The present task is overtaken: what it has learned stays, as residual."""
         if self.net is not None:
             self.net.flush()
+            self.net.release()
         self.update = None
 
     def train(self, task: messages.Task) -> "Iterator[None]":
@@ -132,6 +134,7 @@ class Learner:
         net = self._network()
         if not task.flags & messages.CARRY:
             self.reload()
+        net.configure(task.batch, task.layers, task.rate)
         net.reset_counters()
         samples = self.samples
         x = self._x
@@ -147,6 +150,7 @@ class Learner:
                 self.done += 1
                 yield
         net.flush()
+        net.release()
         ready = update.Update(
             net.spec, self.params, self.base, net.layers, task.top_permille, task.bits
         )

@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_WINDOW = 4  # frames that a board keeps for repeats: 0.8 kB
+MAX_WINDOW = 2  # frames that a board keeps for repeats: 0.4 kB
 
 
 class Identity:

@@ -17,7 +17,7 @@ clamped to the layers' limits.
 from array import array
 
 from fedboard import WireError, sparse
-from fedboard.model import BLOCK, DIGEST_BYTES
+from fedboard.model import BLOCK, DIGEST_BYTES, new_block
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ class Rebase:
         self._exact = n_bytes > 0
         self._hash = spec.start_digest()
         self._at = 0  # parameters staged
-        self._odd = b""  # DENSE: the bytes of an unfinished block
+        self._odd = b""  # DENSE: half a parameter
         self._decoder = sparse.Decoder(parts) if encoding == SPARSE else None
-        self._block = array("h", bytes(2 * BLOCK))  # SPARSE: from `_at` on, changes applied
+        self._block = new_block(BLOCK if encoding == SPARSE else 0)  # from `_at` on, changed
         if encoding == SPARSE:
             self._read_block()
         base.begin(spec.pack())
@@ -88,12 +88,12 @@ class Rebase:
         if self._left < 0:
             self._fail("more bytes than its head announced")
         if self._decoder is None:
-            data = self._odd + chunk
-            at = 0
-            while len(data) - at >= 2 * BLOCK:
-                self._stage(array("h", data[at : at + 2 * BLOCK]))
-                at += 2 * BLOCK
-            self._odd = data[at:]
+            if self._odd or len(chunk) & 1:
+                chunk = self._odd + chunk
+                n = len(chunk) & ~1
+                self._odd = chunk[n:]
+                chunk = chunk[:n]
+            self._stage(array("h", chunk))
             return
         try:
             self._decoder.feed(chunk)
@@ -108,10 +108,8 @@ class Rebase:
         if self._exact and self._left:
             self._fail(f"{self._left} bytes are missing")
         if self._decoder is None:
-            if self._at * 2 + len(self._odd) != 2 * spec.n_params:
+            if self._odd or self._at != spec.n_params:
                 self._fail("its length is not the model's")
-            if self._odd:
-                self._stage(array("h", self._odd))
         else:
             try:
                 self._decoder.finish()
@@ -149,7 +147,7 @@ class Rebase:
     def _read_block(self) -> None:
         n = min(BLOCK, self._spec.n_params - self._at)
         if n < len(self._block):
-            self._block = array("h", bytes(2 * n))
+            self._block = new_block(n)
         if n:
             self._base.read(self._at, self._block)
 
@@ -158,8 +156,8 @@ class Rebase:
         spec = self._spec
         params = self._params
         base = self._base
-        new = array("h", bytes(2 * BLOCK))
-        old = array("h", bytes(2 * BLOCK))
+        new = new_block(BLOCK)
+        old = new_block(BLOCK)
         for l in range(spec.n_layers):
             limit = spec.limit(l)
             at = spec.at(l)
@@ -167,8 +165,8 @@ class Rebase:
             while at < end:
                 n = min(BLOCK, end - at)
                 if n != len(new):
-                    new = array("h", bytes(2 * n))
-                    old = array("h", bytes(2 * n))
+                    new = new_block(n)
+                    old = new_block(n)
                 base.read_staged(at, new)
                 if self._carry:
                     base.read(at, old)

@@ -13,6 +13,7 @@ Types as in `kernels`; `layer` is its record of the layer in question.
 from array import array
 
 from fedboard import kernels
+from fedboard.model import zeros
 from fedboard.prng import isqrt
 
 TYPE_CHECKING = False
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from fedboard.prng import Xorshift
 
     A = array[int]
+
+
+HIDDEN_SHIFT = 1
 
 
 class Tifed:
@@ -37,10 +41,13 @@ class Tifed:
     def bias_input(self, l: int) -> int:
         return -1 if l else 1
 
+    def layer_rate(self, rate: int, hidden: bool) -> int:
+        return rate
+
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
-        """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden))."""
+        """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden)): array('h')."""
         r = isqrt(12 * 32767 // (n_out + n_hidden))
-        b = array("h", bytes(2 * n_hidden * n_out))
+        b = zeros("h", n_hidden * n_out)
         for i in range(len(b)):
             b[i] = rng.below(2 * r) - r
         return b
@@ -73,25 +80,27 @@ class Tifed:
 
 
 class Fedboard:
-    """Our own rule, first form: ReLU, an integer softmax, errors that sum to zero, feedback of +-1.
+    """Our own rule, first form: clipped ReLU, integer softmax, errors of sum zero, feedback +-1.
 
     12 fractional bits in a weight, 7 in an input, an activation, a logit and an error. Softmax of
-    base 2: p_k ~ 2**((out_k - max) / 64), e_k = 128 p_k floored for the wrong classes; the right
-    one's is minus their sum, so that rounding lets no output drift. Rate: the shift of an update.
+    base 2: p_k ~ 2**((out_k - max) / 64). e_k = 128 p_k, floored, for the wrong classes; 0 below
+    1/16: what is known well costs no update; the right one's is minus their sum, so that no
+    output drifts. A hidden unit learns while its activation is strictly between 0 and 1.
+    Rate: the shift of an update, HIDDEN_SHIFT more for hidden layers: their feedback is strong.
     """
 
     default_rate = 8
     largest_rate = 28
 
-    def __init__(self, n_out: int) -> None:
-        self._powers = array("h", bytes(2 * n_out))
-
     def bias_input(self, l: int) -> int:
         return 128  # 1.0
 
+    def layer_rate(self, rate: int, hidden: bool) -> int:
+        return rate + HIDDEN_SHIFT if hidden else rate
+
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
-        """B uniform in {-1, 1}."""
-        b = array("h", bytes(2 * n_hidden * n_out))
+        """B uniform in {-1, 1}: array('b')."""
+        b = zeros("b", n_hidden * n_out)
         for i in range(len(b)):
             b[i] = 2 * rng.below(2) - 1
         return b
@@ -100,27 +109,11 @@ class Fedboard:
         kernels.activate_relu(acc, a, d, layer)
 
     def output(self, out: "A", d: "A", layer: "A") -> None:
-        for k in range(len(out)):
-            out[k] >>= 12
+        kernels.output_shift(out)
 
     def errors(self, out: "A", label: int, e: "A", d: "A", layer: "A") -> int:
         """e = d = the softmax's error. Returns the loss: 128 (1 - p of the right class)."""
-        powers = self._powers
-        top = max(out)
-        total = 0
-        for k in range(len(out)):
-            i = (top - out[k]) >> 2
-            power = _EXP2[i & 15] >> (i >> 4) if i < 256 else 0
-            powers[k] = power
-            total += power
-        wrong = 0
-        for k in range(len(out)):
-            if k != label:
-                p = 128 * powers[k] // total
-                e[k] = d[k] = p
-                wrong += p
-        e[label] = d[label] = -wrong
-        return wrong
+        return kernels.errors_softmax(out, e, d, label)
 
     def spread(self, e: "A", b: "A", d: "A", layer: "A") -> None:
         kernels.feedback_gate(e, b, d, layer)
@@ -129,13 +122,6 @@ class Fedboard:
         kernels.update_shift(w, x, d, layer)
 
 
-# 4096 * 2**(-i / 16): an octave of the softmax's powers; the further ones are shifts of it.
-_EXP2 = (
-    4096, 3922, 3756, 3597, 3444, 3298, 3158, 3025,
-    2896, 2774, 2656, 2543, 2435, 2332, 2233, 2139,
-)  # fmt: skip
-
-
 def make(spec: "Spec") -> "Tifed | Fedboard":
     """The rule that `spec` names (which Spec has checked)."""
-    return Tifed() if spec.rule == "tifed" else Fedboard(spec.sizes[-1])
+    return Tifed() if spec.rule == "tifed" else Fedboard()

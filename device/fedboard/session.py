@@ -71,12 +71,12 @@ class Peer:
         crc = 0
         for piece in pieces:
             crc = crc32(piece, crc)
-            at = 0
-            while at < len(piece):
-                n = wire.fit(piece[at:], 4)
-                yield messages.Chunk(offset=offset, data=piece[at : at + n]).pack()
+            while piece:
+                n = wire.fit(piece, 4)
+                part = piece if n == len(piece) else piece[:n]
+                yield messages.Chunk(offset=offset, data=part).pack()
                 offset += n
-                at += n
+                piece = piece[n:]
         # Sent last and by itself: the generator's end is the transfer's end.
         self.send(messages.End(n_bytes=offset, crc=crc & 0xFFFFFFFF))
 

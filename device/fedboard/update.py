@@ -17,7 +17,7 @@ from array import array
 from binascii import crc32
 
 from fedboard import DataError, StateError, WireError, kernels, sparse
-from fedboard.model import BLOCK, MemoryBase
+from fedboard.model import BLOCK, MemoryBase, new_block
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Update:
         self.parts = []
         self._least = []
         self._n_least = []
-        counts = array("i", range(256))  # no second buffer, as bytes(1024) would be
+        counts = array("i", range(256))  # zeroed by _count(); see model.new_block()
         for l in range(spec.n_layers):
             if self._layers >> l & 1:
                 n = spec.n_layer_params(l)
@@ -155,12 +155,12 @@ class Update:
         """The histogram of a part's magnitudes: see kernels.histogram."""
         for i in range(256):
             counts[i] = 0
-        block = array("h", bytes(2 * BLOCK))
+        block = new_block(BLOCK)
         where = array("i", (0, 0, high))
         end = part.at + part.n
         for at in range(part.at, end, BLOCK):
             if end - at < BLOCK:
-                block = array("h", bytes(2 * (end - at)))
+                block = new_block(end - at)
             self._base.read(at, block)
             where[0] = at
             where[1] = len(block)
@@ -180,7 +180,7 @@ class Update:
             if part.dense:
                 top -= 1
                 least_code = 0
-            block = array("h", bytes(2 * BLOCK))
+            block = new_block(BLOCK)
             at = part.at
             end = at + part.n
             while left:
@@ -188,7 +188,7 @@ class Update:
                 if n <= 0:
                     raise StateError("the parameters changed during an upload: settle() first")
                 if n < BLOCK:
-                    block = array("h", bytes(2 * n))
+                    block = new_block(n)
                 self._base.read(at, block)
                 for i in range(n):
                     change = params[at + i] - block[i]

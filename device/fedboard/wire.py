@@ -61,10 +61,9 @@ def fit(data: bytes, n_head: int = 0) -> int:
     n = min(len(data), MAX_PAYLOAD - n_head)
     budget = _BUDGET - 2 * n_head
     while n:
-        part = data[:n]
         size = n
         for raw, _ in _ESCAPES:
-            size += part.count(raw)
+            size += data.count(raw, 0, n)
         if size <= budget:
             break
         n -= max(1, (size - budget) // 2)
@@ -72,20 +71,29 @@ def fit(data: bytes, n_head: int = 0) -> int:
 
 
 class Frame:
-    """One received frame. `signed` is what the tag covers."""
+    """One received frame, cut up only on demand: a board has no room for copies."""
 
-    def __init__(
-        self, kind: int, seq: int, ack: int, flags: int, counter: int, payload: bytes, tag: bytes,
-        signed: bytes,
-    ) -> None:
-        self.kind = kind
-        self.seq = seq
-        self.ack = ack
-        self.flags = flags
-        self.counter = counter
-        self.payload = payload
-        self.tag = tag  # b"" when the frame has none
-        self.signed = signed
+    def __init__(self, body: bytes, end: int) -> None:
+        """end: of the payload; behind it is the tag, if any."""
+        self.kind, self.seq, self.ack, self.flags, self.counter, _ = struct.unpack(
+            _HEADER, body[:_HEADER_BYTES]
+        )
+        self._body = body
+        self._end = end
+
+    @property
+    def payload(self) -> bytes:
+        return self._body[_HEADER_BYTES : self._end]
+
+    @property
+    def tag(self) -> bytes:
+        """b"" when the frame has none."""
+        return self._body[self._end : -4]
+
+    @property
+    def signed(self) -> memoryview:
+        """What the tag covers."""
+        return memoryview(self._body)[: self._end]
 
 
 def pack(
@@ -121,16 +129,14 @@ def unpack(stuffed: bytes) -> Frame:
         raise WireError(f"frame of {n} bytes is too short: cut, or text")
     if n > _HEADER_BYTES + MAX_PAYLOAD + TAG_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too long")
-    if crc32(body[:-4]) & 0xFFFFFFFF != struct.unpack("<I", body[-4:])[0]:
+    if crc32(memoryview(body)[:-4]) & 0xFFFFFFFF != struct.unpack("<I", body[-4:])[0]:
         raise WireError("frame with a wrong checksum: damaged on the way, or text")
-    kind, seq, ack, flags, counter, length = struct.unpack(_HEADER, body[:_HEADER_BYTES])
-    end = _HEADER_BYTES + length
+    flags = body[3]
+    end = _HEADER_BYTES + (body[8] | body[9] << 8)
     n_tag = TAG_BYTES if flags & KEYED else 0
     if flags > KEYED | FROM_HUB or end + n_tag + 4 != n:
         raise WireError("frame whose length or flags do not fit its size")
-    return Frame(
-        kind, seq, ack, flags, counter, body[_HEADER_BYTES:end], body[end:-4], body[:end]
-    )
+    return Frame(body, end)
 
 
 class Decoder:

@@ -1,0 +1,89 @@
+"""Does a kernel backend do what the pure kernels do? Asked at every start, before it is trusted.
+
+Each kernel runs on the same inputs, ordinary and extreme, as its pure reference; every buffer must
+come out equal. A few milliseconds where native code runs, and it frees what it took.
+"""
+
+from array import array
+
+from fedboard import kernels
+from fedboard.prng import Xorshift
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_N_IN = 13  # no multiple of an unrolled loop's step
+_N_OUT = 5
+_BATCH = 3
+
+
+def failing(offered: "Any") -> str:
+    """The name of the first kernel of `offered` that differs or raises; "" if all are right."""
+    for name in kernels.KERNELS:
+        kernel = getattr(offered, name, None)
+        if kernel is None:
+            continue
+        for turn in range(4):
+            mine = _arguments(name, turn)
+            its = _arguments(name, turn)
+            try:
+                expected = kernels.PURE[name](*mine)
+                got = kernel(*its)
+                same = expected is None or expected == got  # assembler always returns something
+            except Exception:
+                return name
+            for i in range(len(mine)):
+                same = same and mine[i] == its[i]
+            if not same:
+                return name
+    return ""
+
+
+def _arguments(name: str, turn: int) -> "list[Any]":
+    """Inputs for one kernel; turn 1 is the smallest, 2 the largest values, 0 and 3 are random."""
+    rng = Xorshift(turn + 1)
+
+    def fill(code: str, n: int, bound: int) -> "array[int]":
+        values = array(code, bytes((1 if code == "b" else 2 if code == "h" else 4) * n))
+        for i in range(n):
+            value = rng.below(16384) * (2 * bound + 1) // 16384 - bound
+            values[i] = -bound if turn == 1 else bound if turn == 2 else value
+        return values
+
+    at = 4
+    record = array("i", (_N_IN, _N_OUT, at, -1 if turn == 3 else 128, 20000, _BATCH, 5 + turn))
+    n_params = at + (_N_IN + 1) * _N_OUT
+    if name == "forward":
+        x = fill("b", _N_IN, 127)
+        return [x, fill("h", n_params, 20000), fill("i", _N_OUT, 9), record]
+    if name == "put":
+        return [fill("h", 6, 32767), fill("h", 18, 100), 2]
+    if name == "argmax":
+        return [fill("i", 7, 1 << 29)]
+    if name in ("activate_relu", "activate_tanh"):
+        sums = fill("i", _N_OUT, 1 << 20)
+        if turn == 0:
+            sums[0] = -4097
+            sums[1] = 127 << 12
+            sums[2] = (127 << 12) - 1
+        return [sums, fill("b", _N_OUT, 1), fill("h", _N_OUT, 1), record]
+    if name == "output_shift":
+        return [fill("i", 7, 1 << 29)]
+    if name == "errors_softmax":
+        return [fill("i", 10, 300), fill("h", 10, 1), fill("h", 10, 1), turn]
+    if name in ("feedback_gate", "feedback_divide"):
+        b = fill("b" if name == "feedback_gate" else "h", 3 * _N_OUT, 127)
+        d = fill("h", _N_OUT, 100)
+        for j in range(_N_OUT):
+            d[j] = (d[j] | 1) if j or name == "feedback_divide" else 0
+        return [fill("h", 3, 32767), b, d, record]
+    if name in ("update_shift", "update_divide"):
+        x = fill("b", _BATCH * _N_IN, 127)
+        d = fill("h", _BATCH * _N_OUT, 32767)
+        for s in range(_BATCH):
+            d[s * _N_OUT + 1] = 0
+        return [fill("h", n_params, 20000), x, d, record]
+    a = fill("h", 30, 32767)
+    b = fill("h", 20, 16000)
+    return [a, b, fill("i", 256, 3), array("i", (5, 20, (-1, 63, 191, 20)[turn]))]
