@@ -18,8 +18,9 @@ from fedboard.order import Order
 from fedboard.rebase import encode_delta
 from fedboard_host import strategies
 from fedboard_host.dataset import Set
-from fedboard_host.fleet import Fleet
+from fedboard_host.fleet import Fleet, FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation, in_order
+from fedboard_host.judge import Judge
 from federations import N_CLASSES, N_IN, blobs
 from federations import Fleet as RealFleet
 
@@ -170,6 +171,16 @@ def test_federations_are_equal(rule, name, parameters, n_select):
         assert fleet.params.tolist() == boards.merger.params().tolist()
         assert fleet.result.tolist() == boards.merger.result().tolist()
     assert bytes_up == boards.bytes_up
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_judges_are_equal(rule):
+    spec = Spec((6, 8, 4), rule, 5)
+    own = samples(700, 6, 4, 2)
+    params = start(spec)
+    for i in range(len(params)):
+        params[i] += i * 37 % 1001 - 500
+    assert FleetJudge(spec, own)(np.asarray(params)) == Judge(spec, own)(params)[0]
 
 
 def test_exact_updates_without_counting_are_equal():

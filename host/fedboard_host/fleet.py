@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fedboard import StateError
 from fedboard.model import Spec
 from fedboard_host import fleet_rules
+from fedboard_host.dataset import Set
 from fedboard_host.fleet_layer import Floats, Layer
 from fedboard_host.fleet_rules import Classes, Reals, Step
 
@@ -24,6 +25,7 @@ Features = NDArray[np.int8]
 
 _BLOCK_PARAMS = 1 << 17  # of a block of boards: about what a core's cache holds
 _LEAST_BLOCK = 8
+_JUDGED = 500  # samples at a time
 
 
 def boards_in_a_block(spec: Spec) -> int:
@@ -124,6 +126,22 @@ class Fleet:
             if mask >> l & 1:
                 deltas = d if l == last else self.rule.spread(e, self._feedback[l], slopes[l])
                 self._layers[l].update(deltas, steps[l])
+
+
+class FleetJudge:
+    """judge(params) -> the share of these samples that a model classifies right."""
+
+    def __init__(self, spec: Spec, samples: Set, clamped: bool = True) -> None:
+        self._fleet = Fleet(spec, 1, clamped)
+        self._samples = samples
+
+    def __call__(self, params: NDArray[np.generic]) -> float:
+        self._fleet.load(self._fleet.pack(params))
+        n_correct = 0
+        for at in range(0, len(self._samples), _JUDGED):
+            found = self._fleet.predict(self._samples.x[None, at : at + _JUDGED])[0]
+            n_correct += int((found == self._samples.y[at : at + _JUDGED]).sum())
+        return n_correct / len(self._samples)
 
 
 def _lane_order(spec: Spec) -> NDArray[np.intp]:

@@ -28,7 +28,7 @@ _LARGE = 1 << 14  # parameters of a layer, from which on boards are done one by 
 
 
 class Layer:
-    """`w` views the fleet's lanes: (boards, n_in + 1, n_out) float32, the biases as the last row."""
+    """`w` views the fleet's lanes: float32 (boards, n_in + 1, n_out), the last row are the biases."""
 
     def __init__(
         self, spec: Spec, l: int, lanes: Floats, bias_input: int, clamped: bool = True
@@ -45,6 +45,8 @@ class Layer:
         self._sums: Floats = np.empty_like(self.w[self._turns[0]])
         self._x: Floats = np.empty((0, 0, 0), np.float32)  # the batch; below it a row of ones
         self._pieces = 1  # that a forward product is cut into, to be exact in float32
+        self._products: Floats = np.empty(0, np.float32)  # of the pieces
+        self._integers = np.empty(0, np.int32 if clamped else np.int64)  # the same
         self._wide: Reals = np.empty((0, 0, 0))  # w in float64, if it is needed
         self.touched()
 
@@ -89,7 +91,7 @@ class Layer:
         return False
 
     def _cut(self, x: Floats, w: Floats) -> list[tuple[Floats, Floats]]:
-        """Factors (boards, pieces, samples, k), (boards, pieces, k, n_out) whose products add up."""
+        """Factors (boards, pieces, samples, k), (boards, pieces, k, n_out) of products to add."""
         n = self._pieces
         if n == 1:
             return [(x[:, None], w[:, None])]
@@ -100,13 +102,19 @@ class Layer:
         return [(x_pieces, w_pieces), (x[:, None, :, end:], w[:, None, end:])]
 
     def _narrow(self, x: Floats, w: Floats, out: Reals) -> None:
-        pieces, *rest = [x_piece @ w_piece for x_piece, w_piece in self._cut(x, w)]
+        (x_pieces, w_pieces), *rest = self._cut(x, w)
+        shape = *x_pieces.shape[:3], w.shape[2]
+        if self._products.shape != shape:
+            self._products = np.empty(shape, np.float32)
+            self._integers = np.empty(shape, self._integers.dtype)
+        np.matmul(x_pieces, w_pieces, out=self._products)
         if not rest:
-            out[:] = pieces[:, 0]
+            out[:] = self._products[:, 0]
             return
-        # NumPy adds int32 four times as fast as it adds float32 to float64.
-        kind = np.int32 if self._limit else np.int64
-        np.add(pieces.astype(kind).sum(axis=1, dtype=kind), rest[0][:, 0], out=out)
+        # NumPy adds integers four times as fast as it adds float32 to float64.
+        np.copyto(self._integers, self._products, casting="unsafe")
+        sums = self._integers.sum(axis=1, dtype=self._integers.dtype)
+        np.add(sums, (rest[0][0] @ rest[0][1])[:, 0], out=out)
 
     def update(self, d: Reals, step: Step) -> None:
         """w -= the batch's sums of x d, as `step` divides and rounds them; then clamped."""

@@ -11,9 +11,11 @@ Between rounds `rows` may be set anew: a board's store of samples is a ring that
 
 from __future__ import annotations
 
+import os
 from array import array
 from binascii import crc32
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +46,24 @@ class RoundReport:
     bytes_up: int
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What a block of boards adds to a round; sums (n_params,) of weight * change."""
+
+    layers: int
+    sums: Ints
+    weights: list[int]
+    n_samples: int
+    bytes_up: int
+
+
 class FleetFederation:
-    """count_exact: exact updates count as the codec codes them (slower), else as dense int16."""
+    """See the module. names: of the boards, which their order of samples follows from.
+
+    count_exact: exact updates count as the codec codes them (slower), else as dense int16.
+    threads: that learn at once, 0: one a core. They change nothing but the time it takes; NumPy's
+    own should be off then (OPENBLAS_NUM_THREADS=1), as these products are too small for them.
+    """
 
     def __init__(
         self,
@@ -58,6 +76,7 @@ class FleetFederation:
         n_select: int = 0,
         names: Sequence[str] = (),
         count_exact: bool = False,
+        threads: int = 0,
     ) -> None:
         if samples.n_in != spec.sizes[0]:
             raise DataError(f"samples of {samples.n_in} features for {spec.sizes[0]} inputs")
@@ -72,15 +91,6 @@ class FleetFederation:
         self._count_exact = count_exact
         self._names = list(names) or [f"board{b:05d}" for b in range(self.n_boards)]
         self._index = {name: b for b, name in enumerate(self._names)}
-        self.merger = strategy.merger(spec)
-        start = new_params(spec)
-        init_params(spec, start)
-        self.merger.start(start)
-        self._codec = Fleet(spec, 1)
-        self._fleets = {1: self._codec}
-        self._set_model()
-        self._exact = np.zeros(spec.n_params)
-        self._exact_weights: list[int] = []
         self._limits = np.repeat(
             [spec.limit(l) for l in range(spec.n_layers)],
             [spec.n_layer_params(l) for l in range(spec.n_layers)],
@@ -89,6 +99,15 @@ class FleetFederation:
         self._own: Words | None = None
         self._version = np.zeros(self.n_boards, np.int64)
         self._bases: dict[int, Ints] = {}
+        self._codec = Fleet(spec, 1)
+        self._idle: dict[int, list[Fleet]] = {}
+        self._threads = threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._threads)
+        self.merger = strategy.merger(spec)
+        start = new_params(spec)
+        init_params(spec, start)
+        self.merger.start(start)
+        self._set_model()
 
     @property
     def params(self) -> Ints:
@@ -112,78 +131,82 @@ class FleetFederation:
         groups: dict[Work, list[int]] = {}
         for name, work in self._strategy.plan(self.spec, chosen, self.number).items():
             groups.setdefault(work, []).append(self._index[name])
-        n_samples = bytes_up = 0
+        if self._own is None and any(work.carry for work in groups):
+            self._own = np.zeros((self.n_boards, self.spec.n_params), np.int16)
+        parts = list(self._pool.map(self._learn, *zip(*self._blocks(groups), strict=True)))
+        for part in parts:
+            self.merger.add_sums(part.layers, part.sums, part.weights)
         for work, members in groups.items():
-            # Boards of about as many samples side by side: less padding.
-            members.sort(key=lambda b: len(self.rows[b]))
-            block = boards_in_a_block(self.spec)
-            for at in range(0, len(members), block):
-                counts, n_bytes = self._learn(np.array(members[at : at + block]), work)
-                n_samples += counts
-                bytes_up += n_bytes
-            self._add_exact(work)
+            if work.carry:
+                self._keep_base(members)
         self.merger.merge()
         self._set_model()
-        return RoundReport(self.number, len(chosen), n_samples, bytes_up)
+        n_samples = sum(part.n_samples for part in parts)
+        return RoundReport(self.number, len(chosen), n_samples, sum(p.bytes_up for p in parts))
 
     def _set_model(self) -> None:
         self._model = self.params
         self._lanes = self._codec.pack(self._model).astype(np.float32)
 
-    def _learn(self, members: NDArray[np.intp], work: Work) -> tuple[int, int]:
-        """One block's part of a round: (samples learned, bytes sent)."""
-        fleet = self._fleets.get(len(members))
-        if fleet is None:
-            fleet = self._fleets[len(members)] = Fleet(self.spec, len(members))
+    def _blocks(self, groups: dict[Work, list[int]]) -> Iterator[tuple[NDArray[np.intp], Work]]:
+        """The boards that one Fleet does at once."""
+        for work, members in groups.items():
+            # Boards of about as many samples side by side: less padding.
+            members.sort(key=lambda b: len(self.rows[b]))
+            size = min(boards_in_a_block(self.spec), -(-len(members) // self._threads))
+            for at in range(0, len(members), size):
+                yield np.array(members[at : at + size]), work
+
+    def _learn(self, members: NDArray[np.intp], work: Work) -> _Part:
+        """One block's part of a round. Runs beside others: changes nothing that they read."""
+        idle = self._idle.setdefault(len(members), [])
+        fleet = idle.pop() if idle else Fleet(self.spec, len(members))
         fleet.load(fleet.pack(self._moved(members)) if work.carry else self._lanes)
         x, y, lengths = self._drawn(members, work)
         fleet.learn(x, y, work.batch, work.layers, work.rate, lengths)
+        n_samples = int(lengths.sum())
         weights = [self.merger.weight(int(n)) for n in lengths]
         exact = work.top_permille == 1000 and work.bits == 16
-        if exact and not work.carry and not self._count_exact and self._sum(fleet, weights):
-            return int(lengths.sum()), len(members) * dense_bytes(self.spec, work.layers)
-        params = fleet.unpack(fleet.lanes).astype(np.int64)
-        changes = params - self._model
-        sent, n_bytes = select(self.spec, changes, work.top_permille, work.bits, work.layers)
-        self.merger.add_sums(work.layers, np.array(weights) @ sent, weights)
-        if work.carry:
-            assert self._own is not None
-            self._own[members] = np.clip(params - sent, -self._limits, self._limits)
-        return int(lengths.sum()), int(n_bytes.sum())
+        sums = None
+        if exact and not work.carry and not self._count_exact:
+            sums = self._summed(fleet, weights)
+            bytes_up = len(members) * dense_bytes(self.spec, work.layers)
+        if sums is None:
+            params = fleet.unpack(fleet.lanes).astype(np.int64)
+            changes = params - self._model
+            sent, n_bytes = select(self.spec, changes, work.top_permille, work.bits, work.layers)
+            bytes_up = int(n_bytes.sum())
+            sums = np.array(weights) @ sent
+            if work.carry and self._own is not None:
+                self._own[members] = np.clip(params - sent, -self._limits, self._limits)
+        idle.append(fleet)
+        return _Part(work.layers, sums, weights, n_samples, bytes_up)
 
-    def _sum(self, fleet: Fleet, weights: Sequence[int]) -> bool:
-        """Sum weight * change for _add_exact(); False if a change may not fit its 16 bits."""
+    def _summed(self, fleet: Fleet, weights: Sequence[int]) -> Ints | None:
+        """The sum of weight * change; None if a change may not fit an exact update's 16 bits."""
         changes = fleet.lanes - self._lanes
         if max(changes.max(), -changes.min()) > _LARGEST_CHANGE:
-            return False
+            return None
+        total = np.zeros(self.spec.n_params)  # exact: aggregate.MAX_TOTAL keeps it below 2**53
         for change, weight in zip(changes, weights, strict=True):
-            # Exact: aggregate.MAX_TOTAL keeps the sums below 2**53.
-            self._exact += change if weight == 1 else change * float(weight)
-        self._exact_weights += weights
-        return True
-
-    def _add_exact(self, work: Work) -> None:
-        """Give the merger what _sum() summed."""
-        if self._exact_weights:
-            sums = self._codec.unpack(self._exact).astype(np.int64)
-            self.merger.add_sums(work.layers, sums, self._exact_weights)
-            self._exact[:] = 0
-            self._exact_weights = []
+            total += change if weight == 1 else change * float(weight)
+        return fleet.unpack(total).astype(np.int64)
 
     def _moved(self, members: NDArray[np.intp]) -> Ints:
         """The boards' parameters on this round's model: see rebase.Rebase."""
-        if self._own is None:
-            self._own = np.zeros((self.n_boards, self.spec.n_params), np.int16)
-        moved = np.empty((len(members), self.spec.n_params), np.int64)
-        for i, b in enumerate(members):
-            moved[i] = self._model
-            if self._version[b]:
-                moved[i] += self._own[b] - self._bases[int(self._version[b])]
+        moved = np.tile(self._model, (len(members), 1))
+        if self._own is not None:
+            for i, b in enumerate(members):
+                if self._version[b]:
+                    moved[i] += self._own[b] - self._bases[int(self._version[b])]
+        return np.clip(moved, -self._limits, self._limits, out=moved)
+
+    def _keep_base(self, members: Sequence[int]) -> None:
+        """These boards' own parameters are based on this round's model now."""
         self._version[members] = self.number
         self._bases[self.number] = self._model
         held = set(self._version.tolist())
         self._bases = {version: base for version, base in self._bases.items() if version in held}
-        return np.clip(moved, -self._limits, self._limits, out=moved)
 
     def _drawn(
         self, members: NDArray[np.intp], work: Work

@@ -88,7 +88,8 @@ class TifedFleet(FleetRule):
         return Step(1, divisor, 0)
 
     def activate(self, acc: Reals, l: int) -> Sloped:
-        v = np.floor(acc / (256 * self.spec.sizes[l]))
+        v = acc / (256 * self.spec.sizes[l])
+        np.floor(v, out=v)
         i = np.clip(v, -128, 128, out=v).astype(np.intp)  # from -128: tables are made to be so read
         return _TANH.take(i, mode="wrap"), _INVERSE_SLOPE.take(i, mode="wrap")
 
