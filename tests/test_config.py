@@ -90,7 +90,7 @@ data = "/data/held-out.npz"
         ("rounds = true", 3, "rounds = true: a whole number"),
         ("top_percent = 500", 3, "0.1 to 100"),
         ('top_percent = "5"', 3, "a number"),
-        ("bits = 9", 3, "4 to 8, or 16"),
+        ("bits = 9", 3, "1 to 8, or 16"),
         ("carry = 1", 3, "true or false"),
         ("rotate = true", 3, "strategy fedavg has no rotate"),
         ('strategy = "fedavgg"', 3, "did you mean fedavg?"),

@@ -97,7 +97,7 @@ def cli(debug: bool, as_json: bool) -> None:
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 0xFFFFFFFF))
 @click.option("--strategy", default="fedavg", show_default=True, help="See docs/strategies.md.")
 @click.option("--top-percent", type=float, help="Of a layer's changes, how many to send.")
-@click.option("--bits", type=int, help="Per value sent: 4 to 8, or 16 for exact.")
+@click.option("--bits", type=int, help="Per value sent: 1 to 8, or 16 for exact.")
 @click.option(
     "--runtime",
     default="memory",

@@ -82,17 +82,20 @@ _FEDERATION = {
 }
 _STRATEGY = {
     "top_percent": _Key("number", 0.1, 100),
-    "bits": _Key("int", 4, 16),
+    "bits": _Key("int", 1, 16),
     "epochs": _Key("int", 1, 255),
     "batch": _Key("int", 1, 255),
     "rate": _Key("int", 0, 32767),
     "n_max": _Key("int", 0, 1 << 20),
+    "down_percent": _Key("number", 0.1, 100),
+    "down_bits": _Key("int", 1, 16),
+    "gain": _Key("int", 1, 8),
     "average_shift": _Key("int", 0, 8),
     "carry": _Key("flag"),
     "rotate": _Key("flag"),
 }
 # What fedavg does unless told otherwise: the demo's thrift.
-THRIFT = {"top_percent": 5.0, "bits": 4}
+THRIFT = {"top_percent": 12.0, "bits": 2, "batch": 16}
 _TABLES: dict[str, dict[str, _Key]] = {
     "federation": {**_FEDERATION, **_STRATEGY},
     "model": {
@@ -169,9 +172,10 @@ class _Reader:
                 ("board", at, "link"),
                 'a board with link = "network" dials in: add [network] listen = "0.0.0.0:4850"',
             )
-        bits = federation.get("bits", 4)
-        if 8 < bits < 16:
-            self.problem(("federation", "bits"), f"bits = {bits}: use 4 to 8, or 16 for exact")
+        for key in ("bits", "down_bits"):
+            bits = federation.get(key, 16)
+            if 8 < bits < 16:
+                self.problem(("federation", key), f"{key} = {bits}: use 1 to 8, or 16 for exact")
         quorum = federation.get("quorum", 0)
         if not listen and quorum > len(boards) > 0:
             self.problem(

@@ -1,9 +1,9 @@
 """The demo's handwriting: scikit-learn's bundled digits, dealt out unevenly to boards.
 
 1,797 real scans of 8x8 pixels with 17 grey levels (UCI "Optical Recognition of Handwritten Digits",
-Alpaydin and Kaynak, 1998). Features are int8: pixel (0..16) * 8 - 64. One sample in five of every
-digit is held out for judging; of the rest each board gets mostly three digits, as homes differ in
-what happens in them. The same seed gives the same deal on every machine.
+Alpaydin and Kaynak, 1998). Features are int8: pixel (0..16) * 8 - 64. One sample in
+five of every digit is held out for judging; of the rest each board gets mostly three digits, as
+homes differ in what happens in them. The same seed gives the same deal on every machine.
 """
 
 from __future__ import annotations

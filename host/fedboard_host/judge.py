@@ -32,9 +32,6 @@ class Judge:
         self._net = Network(spec, self._params)
         self._samples = own
         self._x = array("b", bytes(spec.sizes[0]))
-        self._e = array("h", bytes(2 * n_out))
-        self._ones = array("h", [1] * n_out)
-        self._layer = array("i", (1, n_out, 0, 1, 32767, 1, 1))
 
     def __call__(self, params: array[int]) -> tuple[float, float]:
         self._params[:] = params
@@ -44,8 +41,7 @@ class Judge:
         for i in range(len(self._samples)):
             label = self._samples.read(i, x)
             n_correct += net.predict(x) == label
-            slopes = array("h", self._ones)
-            loss += net.rule.errors(net.out, label, self._e, slopes, self._layer)
+            loss += net.loss(label)
         return n_correct / len(self._samples), loss / len(self._samples)
 
 
@@ -59,7 +55,7 @@ def train_centrally(spec: Spec, strategy: Strategy, own: Set, rounds: int, run: 
     work = strategy.plan(spec, [board], 1)["central"]
     params = new_params(spec)
     init_params(spec, params)
-    merger = strategy.merger(spec)
+    merger = strategy.alone().merger(spec)
     merger.start(params)
     net = Network(spec, params, work.batch, 0, work.rate)
     x = array("b", bytes(spec.sizes[0]))
