@@ -122,3 +122,23 @@ def test_nothing_is_taken_before_a_session():
     hub = Channel(True)
     assert hub.receive(wire.pack(20, 0, 0, 0, 1, b"x")) == []
     assert hub.outgoing(0) == b""
+
+
+def test_a_board_acknowledges_every_other_frame_or_after_a_while():
+    node, hub = Channel(False), Channel(True)
+    hub.start(None, None, 4)
+    node.start(None, None, 1, rx_window=4)
+    for i in range(4):
+        hub.send(21, bytes([i]))
+    bodies = wire.Decoder().feed(hub.outgoing(0))
+    for i, said in enumerate([False, True, False, True]):
+        frame = wire.FLAG + bodies[i] + wire.FLAG
+        assert node.receive(frame)[0].payload == bytes([i])
+        assert bool(node.outgoing(0)) == said
+    hub.receive(wire.pack(20, 0, 4, 0, 9, b"piggyback"))
+    hub.send(21, b"last")
+    node.receive(hub.outgoing(1))
+    assert node.outgoing(1) == b""
+    assert node.outgoing(20) == b""
+    assert node.outgoing(21) != b""
+
