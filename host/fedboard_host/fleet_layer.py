@@ -28,7 +28,7 @@ _LARGE = 1 << 14  # parameters of a layer, from which on boards are done one by 
 
 
 class Layer:
-    """`w` views the fleet's lanes: float32 (boards, n_in + 1, n_out), the last row are the biases."""
+    """`w` views the lanes: float32 (boards, n_in + 1, n_out), its last row are the biases."""
 
     def __init__(
         self, spec: Spec, l: int, lanes: Floats, bias_input: int, clamped: bool = True

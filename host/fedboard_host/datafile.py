@@ -1,0 +1,226 @@
+"""Data sets from files, as people have them: npz, csv, IDX (MNIST's own format), plain or gzipped.
+
+    npz     x_train, y_train, x_test, y_test, or x, y; any shape (n, ...); a further array of length
+            n ("writer", "speaker", "person", "user", "drawer") tells whose sample it is
+    csv     a sample a line, its label, a whole number, in the column "label" or "y", else in the
+            first; a column named like those arrays likewise; the heading is optional
+    IDX     ...images-idx3-ubyte beside ...labels-idx1-ubyte; "train" has "t10k" or "test" beside it
+
+What has no test part of its own gets every fifth sample of each class as one. features() makes
+values int8. Nothing is unpickled. What cannot be read is a DataError with the remedy.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedboard import DataError
+from fedboard_host.dataset import Labels, Set
+
+Values = NDArray[Any]
+
+WRITERS = ("writer", "speaker", "person", "user", "drawer")
+SCALES = ("half", "signed")
+_TEST_EVERY = 5
+_IDX_KINDS = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+_LARGEST_LABEL = 255
+
+
+@dataclass(frozen=True)
+class Data:
+    """x (n, n_in) of any number type, y (n,) classes; writer (n,) or empty: whose sample it is."""
+
+    name: str
+    x: Values
+    y: Labels
+    x_test: Values
+    y_test: Labels
+    writer: NDArray[np.int64]
+
+    @property
+    def n_classes(self) -> int:
+        return int(max(self.y.max(), self.y_test.max())) + 1
+
+    @property
+    def n_in(self) -> int:
+        return int(self.x.shape[1])
+
+    def sets(self, scale: str) -> tuple[Set, Set]:
+        """(training, test) samples as int8 features: see features()."""
+        low, high = float(self.x.min()), float(self.x.max())
+        return (
+            Set(features(self.x, scale, low, high), self.y),
+            Set(features(self.x_test, scale, low, high), self.y_test),
+        )
+
+
+def features(x: Values, scale: str, low: float, high: float) -> NDArray[np.int8]:
+    """int8 features. int8 stays as it is; bytes: "half" x >> 1, 0 to 127, "signed" x - 128.
+
+    Other numbers are first brought from [low, high], the training samples' range, to bytes.
+    """
+    if scale not in SCALES:
+        raise DataError(f"no scale '{scale}': use one of {', '.join(SCALES)}")
+    if x.dtype == np.int8:
+        return x
+    if x.dtype != np.uint8:
+        span = max(high - low, 1e-12)
+        x = np.clip(np.rint((x.astype(np.float64) - low) * (255 / span)), 0, 255)
+        x = x.astype(np.uint8)
+    if scale == "half":
+        return (x >> 1).astype(np.int8)
+    return (x.astype(np.int16) - 128).astype(np.int8)
+
+
+def load(path: Path) -> Data:
+    """The data set in a file; its kind follows from its content, not from its name."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    if data[:2] == b"PK":
+        found = _load_npz(path, data)
+    elif data[:2] == b"\0\0" and len(data) > 4 and data[2] in _IDX_KINDS:
+        found = _load_idx(path, data)
+    else:
+        found = _load_csv(path, data)
+    if not len(found.y) or not len(found.y_test):
+        raise DataError(f"{path}: too few samples")
+    labels = np.concatenate([found.y, found.y_test])
+    if labels.min() < 0 or labels.max() > _LARGEST_LABEL:
+        raise DataError(f"{path}: labels are whole numbers from 0 to {_LARGEST_LABEL}")
+    return found
+
+
+def _load_npz(path: Path, data: bytes) -> Data:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: no npz of plain arrays: {error}") from None
+    if "x_train" in found and "y_train" in found:
+        x, y = found["x_train"], found["y_train"]
+        test = found.get("x_test"), found.get("y_test")
+    elif "x" in found and ("y" in found or "digit" in found):
+        x, y = found["x"], found.get("y", found.get("digit"))
+        test = None, None
+    else:
+        raise DataError(f"{path}: has {', '.join(found)}: arrays x and y are needed")
+    whose = next((found[w] for w in WRITERS if w in found and len(found[w]) == len(x)), None)
+    return _made(path, x, y, *test, whose)
+
+
+def _load_idx(path: Path, data: bytes) -> Data:
+    def beside(old: str, new: str) -> Values | None:
+        other = path.with_name(path.name.replace(old, new))
+        for candidate in (other, other.with_suffix(""), other.with_name(other.name + ".gz")):
+            if other.name != path.name and candidate.is_file():
+                content = candidate.read_bytes()
+                if content[:2] == b"\x1f\x8b":
+                    content = gzip.decompress(content)
+                return _idx(candidate, content)
+        return None
+
+    x = _idx(path, data)
+    if x.ndim < 2:
+        raise DataError(f"{path}: these are labels: name the file of the images")
+    y = beside("images-idx3", "labels-idx1")
+    if y is None:
+        raise DataError(f"{path}: its labels are not beside it (...labels-idx1-ubyte)")
+    for name in ("t10k", "test"):
+        x_test = beside("train", name)
+        if x_test is not None:
+            labels = path.name.replace("train", name).replace("images-idx3", "labels-idx1")
+            y_test = beside(path.name, labels)
+            if y_test is not None:
+                return _made(path, x, y, x_test, y_test, None)
+    return _made(path, x, y, None, None, None)
+
+
+def _idx(path: Path, data: bytes) -> Values:
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_KINDS:
+        raise DataError(f"{path}: no IDX file")
+    head = 4 + 4 * data[3]
+    shape = [int(n) for n in np.frombuffer(data, ">u4", data[3], 4)] if len(data) >= head else [0]
+    values = np.frombuffer(data, np.dtype(_IDX_KINDS[data[2]]), offset=min(head, len(data)))
+    if len(values) != np.prod(shape):
+        raise DataError(f"{path}: is cut short: fetch it again")
+    return values.reshape(shape).astype(values.dtype.newbyteorder("="))
+
+
+def _load_csv(path: Path, data: bytes) -> Data:
+    try:
+        lines = [line for line in csv.reader(io.StringIO(data.decode("utf-8-sig"))) if line]
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError(f"{path}: neither npz nor csv nor IDX") from None
+    names: list[str] = []
+    if lines and not _is_number(lines[0][-1]):
+        names = [name.strip().lower() for name in lines.pop(0)]
+    try:
+        table = np.array(lines, dtype=np.float64)
+    except ValueError:
+        raise DataError(f"{path}: each line needs the same number of numbers") from None
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise DataError(f"{path}: each line needs a label and at least one value")
+    label = next((names.index(n) for n in ("label", "y") if n in names), 0)
+    writer = next((names.index(n) for n in WRITERS if n in names), -1)
+    rest = [c for c in range(table.shape[1]) if c not in (label, writer)]
+    x = table[:, rest]
+    if x.min() >= 0 and x.max() <= 255 and (x == np.rint(x)).all() and x.max() > 1:
+        x = x.astype(np.uint8)
+    return _made(
+        path, x, table[:, label], None, None, table[:, writer] if writer >= 0 else None
+    )  # fmt: skip
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _made(
+    path: Path,
+    x: Values,
+    y: Values,
+    x_test: Values | None,
+    y_test: Values | None,
+    writer: Values | None,
+) -> Data:
+    for values, labels in ((x, y), (x_test, y_test)):
+        if values is None or labels is None:
+            continue
+        if len(values) != len(labels) or values.ndim < 2 or values.dtype.kind not in "iuf":
+            raise DataError(f"{path}: x must be numbers (n, ...), y their n labels")
+        if labels.ndim != 1 or labels.dtype.kind not in "iuf" or (labels != labels // 1).any():
+            raise DataError(f"{path}: labels must be whole numbers")
+    flat = x.reshape(len(x), -1)
+    classes = y.astype(np.int64)
+    whose = np.empty(0, np.int64)
+    if writer is not None:
+        whose = np.unique(writer, return_inverse=True)[1].astype(np.int64)
+    if x_test is None or y_test is None:
+        held_out = np.zeros(len(classes), bool)
+        for label in np.unique(classes):
+            held_out[np.flatnonzero(classes == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
+        return Data(
+            path.stem, flat[~held_out], classes[~held_out], flat[held_out], classes[held_out],
+            whose[~held_out] if len(whose) else whose,
+        )  # fmt: skip
+    flat_test = x_test.reshape(len(x_test), -1)
+    if flat_test.shape[1] != flat.shape[1]:
+        raise DataError(f"{path}: training and test samples differ in length")
+    return Data(path.stem, flat, classes, flat_test, y_test.astype(np.int64), whose)
