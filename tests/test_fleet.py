@@ -149,6 +149,7 @@ STRATEGIES = [
     ("tifed", "tifed-full", {"batch": 5, "rate": 1}),
     ("tifed", "tifed-single-layer", {"batch": 5, "rate": 300}),
     ("fedboard", "tifed-single-layer", {"batch": 5}),
+    ("fedboard", "fedavg-single-layer", {"batch": 5, "top_percent": 10, "bits": 4, "gain": 2}),
 ]
 
 
