@@ -17,6 +17,9 @@ from fedboard_device import link, sensors, store, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from fedboard_device.config import Settings
 
 IDLE_MS = 20  # the longest sleep: timers and the watchdog wait no longer
@@ -24,9 +27,13 @@ SILENT_MS = 30000  # a network without a word for so long is dead: hosts ping ea
 RETRY_MS = 1000  # before the second try to dial; doubles up to
 MAX_RETRY_MS = 32000
 MAX_ERRORS = 5  # unexpected ones between two rounds
-# Collect after so much garbage, not when the heap is full: what lives long then lies close together,
-# and a model finds its room in one piece. Saves a third of the heap; learning itself makes none.
-GARBAGE_BYTES = 2048
+# Collect after so much garbage, not when the heap is full: what lives long then lies close
+# together, and a model finds its room in one piece: a third less heap. Learning makes no garbage.
+GARBAGE_BYTES = 1024
+
+
+class LinkDown(Exception):
+    """The link is gone."""
 
 
 class Runner:
@@ -55,6 +62,7 @@ class Runner:
             identity, settings.key, self._base, self._samples, system.entropy,
             system.firmware(), system.free_memory, self._log,
         )
+        self._board.node.channel.burst = 1
         self._watchdog = system.watchdog(settings.watchdog_ms)
         self._up = False
         self._retry_at_ms = 0
@@ -68,17 +76,18 @@ class Runner:
         )
 
     def loop(self) -> None:
-        """Serve the link for ever. Ends with KeyboardInterrupt, or OSError: the console is gone."""
+        """Serve the link for ever. Ends with KeyboardInterrupt, or LinkDown: no console."""
         if not self._link.dials:
             self._dial()
         system.say(self._greeting)
+        self._greeting = ""
         while True:
             try:
                 self._turn()
             except WireError as error:
                 self._lost(f"the host broke the protocol ({error})")
-            except OSError as error:
-                if self._up and not self._link.dials:
+            except LinkDown as error:
+                if not self._link.dials:
                     raise
                 self._lost(str(error))
             except Exception as error:
@@ -94,31 +103,40 @@ class Runner:
             self._watchdog.feed()
         if not self._up and now_ms >= self._retry_at_ms:
             self._dial()
-            now_ms = system.clock_ms()
-        board = self._board
-        data = b""
-        if self._up:
-            data = self._link.read()
-            if data:
-                board.receive(data, now_ms)
-        working = board.step(now_ms)
-        out = b""
-        if self._up:
-            out = board.outgoing(now_ms)
-            if out:
-                self._link.write(out)
-            if self._link.dials and now_ms - board.node.heard_ms > SILENT_MS:
-                self._lost("the host has fallen silent")
-        if not (data or working or out):
+        came = self._up and self._receive(now_ms)
+        working = self._board.step(now_ms)
+        went = self._up and self._send(now_ms)
+        if not (came or working or went):
             if self._up:
                 self._link.wait(IDLE_MS)
             else:
                 system.sleep_ms(IDLE_MS)
 
     def _dial(self) -> None:
-        self._link.open()
+        self._on_link(self._link.open)
         self._up = True
         self._board.open(system.clock_ms())
+
+    def _receive(self, now_ms: int) -> bool:
+        data: bytes = self._on_link(self._link.read)
+        if data:
+            self._board.receive(data, now_ms)
+        elif self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
+            raise LinkDown("the host has fallen silent")
+        return bool(data)
+
+    def _send(self, now_ms: int) -> bool:
+        data = self._board.outgoing(now_ms)
+        if data:
+            self._on_link(self._link.write, data)
+        return bool(data)
+
+    def _on_link(self, action: "Callable[..., Any]", *arguments: bytes) -> "Any":
+        """An OSError in there means that the link is down; elsewhere it means something else."""
+        try:
+            return action(*arguments)
+        except OSError as error:
+            raise LinkDown(str(error))
 
     def _lost(self, why: str) -> None:
         """The link, or what was said on it, is void: start over, a dialled one after a while."""

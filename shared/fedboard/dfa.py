@@ -14,6 +14,7 @@ and LARGEST_BATCH those of an update. What f, g and the update are is the rule's
 from array import array
 
 from fedboard import DataError, StateError, kernels, rules
+from fedboard.model import zeros
 from fedboard.prng import Xorshift, mix
 
 TYPE_CHECKING = False
@@ -100,8 +101,16 @@ class Network:
         for l in range(n):
             n_in, n_out = self.spec.shape(l)
             slots = batch if layers >> l & 1 else 0
-            self._batch_x.append(array("b", bytes(slots * n_in)))
-            self._batch_d.append(array("h", bytes(2 * slots * n_out)))
+            self._batch_x.append(zeros("b", slots * n_in))
+            self._batch_d.append(zeros("h", slots * n_out))
+
+    def release(self) -> None:
+        """Free the batch's buffers, the largest but for the parameters; then configure() anew."""
+        if self._pending:
+            raise StateError("samples wait for their step: flush() before release()")
+        self.batch = 0
+        self._batch_x.clear()
+        self._batch_d.clear()
 
     def reset_counters(self) -> None:
         self.n_seen = 0

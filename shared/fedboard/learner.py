@@ -71,6 +71,7 @@ class Learner:
         if task.op == messages.TRAIN:
             update.check(spec, task.layers, task.top_permille, task.bits)
             net.configure(task.batch, task.layers, task.rate)
+            net.release()  # they fit: now the model's transfer may have the room
         elif task.op != messages.EVALUATE:
             raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
 
@@ -125,6 +126,7 @@ class Learner:
         """The present task is overtaken: what it has learned stays, as residual."""
         if self.net is not None:
             self.net.flush()
+            self.net.release()
         self.update = None
 
     def train(self, task: messages.Task) -> "Iterator[None]":
@@ -132,6 +134,7 @@ class Learner:
         net = self._network()
         if not task.flags & messages.CARRY:
             self.reload()
+        net.configure(task.batch, task.layers, task.rate)
         net.reset_counters()
         samples = self.samples
         x = self._x
@@ -147,6 +150,7 @@ class Learner:
                 self.done += 1
                 yield
         net.flush()
+        net.release()
         ready = update.Update(
             net.spec, self.params, self.base, net.layers, task.top_permille, task.bits
         )

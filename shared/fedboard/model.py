@@ -144,15 +144,20 @@ class _Zeros:
             yield 0
 
 
+def zeros(typecode: str, n: int) -> "array[int]":
+    """An array of n zeros, however many."""
+    # Neither from bytes nor by extend(): a board has no room for a copy, not even for a moment.
+    return array(typecode, _Zeros(n))
+
+
 def new_block(n: int) -> "array[int]":
     """An array('h') of n <= 32768 numbers, whatever they are: to be filled."""
-    return array("h", range(n))  # bytes(2 * n) would take the memory twice, if for a moment
+    return array("h", range(n))  # as zeros() without a copy, and sooner
 
 
 def new_params(spec: Spec) -> "array[int]":
     """A zeroed buffer for the spec's parameters."""
-    # Neither from bytes nor by extend(): a board has no room for a copy, not even for a moment.
-    return array("h", _Zeros(spec.n_params))
+    return zeros("h", spec.n_params)
 
 
 def init_params(spec: Spec, params: "array[int]") -> None:

@@ -13,6 +13,7 @@ Types as in `kernels`; `layer` is its record of the layer in question.
 from array import array
 
 from fedboard import kernels
+from fedboard.model import zeros
 from fedboard.prng import isqrt
 
 TYPE_CHECKING = False
@@ -46,7 +47,7 @@ class Tifed:
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
         """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden)): array('h')."""
         r = isqrt(12 * 32767 // (n_out + n_hidden))
-        b = array("h", bytes(2 * n_hidden * n_out))
+        b = zeros("h", n_hidden * n_out)
         for i in range(len(b)):
             b[i] = rng.below(2 * r) - r
         return b
@@ -99,7 +100,7 @@ class Fedboard:
 
     def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
         """B uniform in {-1, 1}: array('b')."""
-        b = array("b", bytes(n_hidden * n_out))
+        b = zeros("b", n_hidden * n_out)
         for i in range(len(b)):
             b[i] = 2 * rng.below(2) - 1
         return b

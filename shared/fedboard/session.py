@@ -73,8 +73,13 @@ class Peer:
             crc = crc32(piece, crc)
             at = 0
             while at < len(piece):
-                n = wire.fit(piece[at:], 4)
-                yield messages.Chunk(offset=offset, data=piece[at : at + n]).pack()
+                part = piece  # cut only where it must be: a board has no room for copies
+                if at or len(piece) > wire.MAX_PAYLOAD:
+                    part = piece[at : at + wire.MAX_PAYLOAD]
+                n = wire.fit(part, 4)
+                if n < len(part):
+                    part = part[:n]
+                yield messages.Chunk(offset=offset, data=part).pack()
                 offset += n
                 at += n
         # Sent last and by itself: the generator's end is the transfer's end.

@@ -176,7 +176,7 @@ class Encoder:
 
     def take(self, size: int) -> bytes:
         """Take the first `size` bytes, or what there is."""
-        chunk = bytes(self.data[:size])
+        chunk = bytes(memoryview(self.data)[:size])
         self.data = self.data[size:]
         return chunk
 

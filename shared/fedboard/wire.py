@@ -61,10 +61,9 @@ def fit(data: bytes, n_head: int = 0) -> int:
     n = min(len(data), MAX_PAYLOAD - n_head)
     budget = _BUDGET - 2 * n_head
     while n:
-        part = data[:n]
         size = n
         for raw, _ in _ESCAPES:
-            size += part.count(raw)
+            size += data.count(raw, 0, n)
         if size <= budget:
             break
         n -= max(1, (size - budget) // 2)
