@@ -1,7 +1,7 @@
-"""Federated averaging where each board trains one layer only, as TIFeD's single-layer scheme has it.
+"""Federated averaging where each board trains one layer only, as in TIFeD's second scheme.
 
-A board's updates are as small as its layer; each layer is averaged over the boards that trained it.
-All else, Top-P% updates, residuals, gain and the running average, is fedavg's.
+A board sends its layer only; each layer is averaged over the boards that trained it.
+All else, Top-P% updates, residuals, gain and the running average, is as in fedavg.
 """
 
 from __future__ import annotations
