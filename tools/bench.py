@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / folder) for folder in ("shared", "tools", "tests")]
 
 import device_lab as lab  # noqa: E402
-
 import get_micropython  # noqa: E402
 from fedboard import model, rebase  # noqa: E402
 from fedboard.hub import Joined  # noqa: E402

@@ -11,11 +11,12 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from fedboard import learner  # noqa: E402
-from fedboard_device import config, node  # noqa: E402
+from fedboard import learner
+from fedboard_device import backends, config, node
 
 learner.WORK_BYTES = 0  # a board refuses a model with less beside it: here, see how far it goes
 
+backends.choose(print)
 settings = config.Settings()
 settings.name = "bench"
 settings.data_dir = sys.argv[2]

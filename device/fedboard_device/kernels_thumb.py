@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """Kernels in inline assembler for ARM Cortex-M: RP2040, RP2350, STM32, nRF52, SAMD.
 
-Only what costs most: forward and update_shift; the rest is viper's, whose boards include all of
+Only what costs most: forward, feedback_gate and update_shift; the rest is viper's, whose boards include all of
 these. Thumb-1 throughout, so that a Cortex-M0+ runs it. The assembler has no signed loads and no
 sign extension: data() emits LDRSH rd, [rn, rm] as 0x5E00 + 64 rm + 8 rn + rd, SXTB rd, rm as
 0xB240 + 8 rm + rd and SXTH rd, rm as 0xB200 + 8 rm + rd. Bit-identical to fedboard.kernels.
@@ -16,9 +16,9 @@ from fedboard_device.kernels_viper import (  # noqa: F401
     activate_relu,
     argmax,
     errors_softmax,
-    feedback_gate,
     histogram,
     output_shift,
+    put,
     update_divide,
 )
 
@@ -128,6 +128,61 @@ def forward(r0, r1, r2, r3):
     pop({r4, r5})
     mov(r8, r4)
     mov(r9, r5)
+
+
+@micropython.asm_thumb
+def _gate(r0, r1, r2, r3):
+    # r0 e, r1 b, r2 d, r3 rows left; r6 the sum, r7 a counter; r8 the errors' number
+    mov(r4, r8)
+    push({r4})
+    lsr(r4, r3, 13)
+    mov(r8, r4)
+    lsl(r3, r3, 19)
+    lsr(r3, r3, 19)
+    label(ROW)
+    ldrh(r5, [r2, 0])
+    mov(r7, r8)
+    cmp(r5, 0)
+    bne(SUM)
+    add(r1, r1, r7)
+    b(NEXT)
+    label(SUM)
+    mov(r6, 0)
+    label(ONE)
+    ldrb(r4, [r1, 0])
+    ldrh(r5, [r0, 0])
+    data(2, 0xB264, 0xB22D)  # sxtb r4, r4; sxth r5, r5
+    mul(r4, r5)
+    add(r6, r6, r4)
+    add(r0, 2)
+    add(r1, 1)
+    sub(r7, 1)
+    bne(ONE)
+    mov(r7, r8)
+    lsl(r7, r7, 1)
+    sub(r0, r0, r7)
+    mov(r5, 1)
+    lsl(r5, r5, 15)
+    sub(r5, 1)
+    cmp(r6, r5)
+    bgt(CLAMP)
+    neg(r5, r5)
+    cmp(r6, r5)
+    bge(STORE)
+    label(CLAMP)
+    mov(r6, r5)
+    label(STORE)
+    strh(r6, [r2, 0])
+    label(NEXT)
+    add(r2, 2)
+    sub(r3, 1)
+    bne(ROW)
+    pop({r4})
+    mov(r8, r4)
+
+
+def feedback_gate(e, b, d, layer):
+    _gate(e, b, d, len(e) << 13 | layer[1])
 
 
 # Fields of the record that _update works on, in words: a layer's first seven, and
@@ -327,7 +382,7 @@ def _update(r0, r1, r2, r3):
 def update_shift(w, x, d, layer):
     global _row
     if len(_row) <= layer[0]:
-        _row = array("i", bytes(4 * layer[0] + 4))
+        _row = array("i", range(layer[0] + 1))  # bytes(...) would take the memory twice
     record = _record
     for i in range(7):
         record[i] = layer[i]

@@ -49,6 +49,11 @@ def forward(x, w, acc, layer):
         j += 1
 
 
+def put(source, batch, slot):
+    n = len(source)
+    batch[slot * n : slot * n + n] = source  # a copy in C, whatever the type
+
+
 @micropython.viper
 def argmax(out) -> int:
     po = ptr32(out)
@@ -258,7 +263,7 @@ def _apply(w, row, j: int, layer, divide: int):
 def _update(w, x, d, layer, divide):
     global _row
     if len(_row) <= layer[0]:
-        _row = array("i", bytes(4 * layer[0] + 4))
+        _row = array("i", range(layer[0] + 1))  # bytes(...) would take the memory twice
     row = _row
     for j in range(layer[1]):
         if _sum_row(x, d, j, layer, row):

@@ -177,7 +177,13 @@ class Runner:
 def run(path: str = "") -> None:
     """Be a board until Ctrl-C, which comes out of here. path: of fedboard.json; "": the usual."""
     path = path or _argument() or ("" if system.DESKTOP else "/") + "fedboard.json"
-    runner = Runner(_settings(path))
+    settings = _settings(path)
+    if system.RUNTIME == "micropython":
+        from fedboard_device import backends
+
+        backends.choose(system.say)
+        _unload("fedboard_device.backends", "fedboard.selftest")
+    runner = Runner(settings)
     gc.collect()
     try:
         runner.loop()
@@ -203,6 +209,16 @@ def _settings(path: str) -> "Settings":
     settings = config.load(path)
     for problem in settings.problems:
         system.say("settings: " + problem)
-    if not system.DESKTOP:
-        del sys.modules["fedboard_device.config"]
+    _unload("fedboard_device.config")
     return settings
+
+
+def _unload(*names: str) -> None:
+    """Free the memory of modules that have done their work. A desktop has no need to."""
+    if system.RUNTIME == "cpython":
+        return
+    for name in names:
+        package, _, module = name.rpartition(".")
+        del sys.modules[name]
+        if hasattr(sys.modules[package], module):
+            delattr(sys.modules[package], module)
