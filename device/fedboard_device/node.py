@@ -29,6 +29,7 @@ MAX_RETRY_MS = 32000
 MAX_ERRORS = 5  # unexpected ones between two rounds
 # Collect after so much garbage, not when the heap is full: what lives long then lies close
 # together, and a model finds its room in one piece: a third less heap. Learning makes no garbage.
+# What a transfer makes is short-lived, so that time counts more: where there is room, collect less.
 GARBAGE_BYTES = 1024
 
 
@@ -40,8 +41,8 @@ class Runner:
     """`settings` decide the link. Nothing is opened yet but files."""
 
     def __init__(self, settings: "Settings") -> None:
-        if hasattr(gc, "threshold"):
-            gc.threshold(GARBAGE_BYTES)
+        self._moving = True
+        self._collect_after(False)
         folder = settings.data_dir or ("" if system.DESKTOP else "/") + "fedboard_data"
         self._link: link.Console | link.Tcp
         if settings.link == "tcp":
@@ -106,11 +107,18 @@ class Runner:
         came = self._up and self._receive(now_ms)
         working = self._board.step(now_ms)
         went = self._up and self._send(now_ms)
+        self._collect_after(self._board.receiving or self._board.node.transferring)
         if not (came or working or went):
             if self._up:
                 self._link.wait(IDLE_MS)
             else:
                 system.sleep_ms(IDLE_MS)
+
+    def _collect_after(self, moving: bool) -> None:
+        """Say when to collect garbage: `moving` is whether a transfer is under way."""
+        if moving != self._moving and hasattr(gc, "threshold"):
+            self._moving = moving
+            gc.threshold(max(GARBAGE_BYTES, gc.mem_free() // 8) if moving else GARBAGE_BYTES)
 
     def _dial(self) -> None:
         self._on_link(self._link.open)

@@ -109,6 +109,11 @@ class Board:
         """Work or a transfer is under way: no time to sleep."""
         return self._work is not None or self.node.transferring or not self.node.channel.idle
 
+    @property
+    def receiving(self) -> bool:
+        """A model is coming in."""
+        return self._rebase is not None
+
     def _say(self, text: str) -> None:
         if self._log is not None:
             self._log(text)

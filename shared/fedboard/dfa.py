@@ -30,7 +30,8 @@ _FEEDBACK = 2  # the label of the feedback matrices' random streams
 class Network:
     """One network over the caller's parameters, with work buffers for a batch of samples.
 
-    spec: model.Spec; params: its array('h'), read and changed in place. The rest: see configure().
+    spec: model.Spec; params: its array('h'), read and changed in place. The rest: see configure(),
+    which batch = 0 leaves for later.
     To read: `out`, array('i') of the last sample's logits; `n_seen`, `n_correct` (predicted right
     before it was learned) and `loss_sum` (in the rule's unit) of the samples that it learned.
     """
@@ -71,7 +72,8 @@ class Network:
         self._batch_d: list[array[int]] = []
         self.batch = self.layers = 0
         self.reset_counters()
-        self.configure(batch, layers, rate)
+        if batch:
+            self.configure(batch, layers, rate)
 
     def configure(self, batch: int = 1, layers: int = 0, rate: int = 0) -> None:
         """Set how to learn: samples a step, a bit mask of the layers to train (0: all), the rate.

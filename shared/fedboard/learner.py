@@ -9,6 +9,7 @@ then `update` is what to send until settle() or drop(). No messages are sent her
 Samples: len(samples), samples.n_in, samples.read(i, x) -> label fills the int8 features x.
 """
 
+import gc
 from array import array
 
 from fedboard import DataError, StateError, messages, prng, update
@@ -85,7 +86,7 @@ class Learner:
             raise NoMemory(f"the model needs {need} bytes, {free} are free: choose a smaller one")
         try:
             self.params = new_params(spec)
-            self.net = Network(spec, self.params)
+            self.net = Network(spec, self.params, 0)
         except MemoryError:
             self.net = None
             self.params = array("h")
@@ -134,6 +135,7 @@ class Learner:
         net = self._network()
         if not task.flags & messages.CARRY:
             self.reload()
+        gc.collect()  # the buffers next to what stays: the rest of the heap remains one piece
         net.configure(task.batch, task.layers, task.rate)
         net.reset_counters()
         samples = self.samples
