@@ -110,3 +110,21 @@ def test_text_between_frames_is_told_apart():
     assert [wire.unpack(bodies[0]).payload, bodies[1], wire.unpack(bodies[2]).payload] == [
         b"a", b"Traceback: boom\r\n", b"b",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", [None, lambda data: b"12345678"])
+@pytest.mark.parametrize(("n", "known"), [(0, False), (31, False), (32, True), (192, True)])
+def test_a_long_frames_header_tells_how_much_follows(sign, n, known):
+    frame = wire.pack(20, 1, 2, wire.FROM_HUB, 5, bytes(n), sign)
+    body = wire.unstuff(frame[1:-1])
+    rest = len(body) - wire.HEADER_BYTES + len(wire.FLAG)
+    assert wire.n_due(bytearray(body[: wire.HEADER_BYTES])) == (rest if known else 0)
+
+
+def test_no_header_promises_more_than_a_frame():
+    for flags in range(256):
+        for length in (0, 32, 192, 193, 0xFFFF):
+            header = bytearray([1, 2, 3, flags, 0, 0, 0, 0, length & 0xFF, length >> 8])
+            due = wire.n_due(header)
+            assert 0 <= due <= wire.MAX_FRAME
+            assert not due or (flags in (2, 3) and length in (32, 192))

@@ -27,9 +27,10 @@ FROM_HUB = 0x02  # flags: the direction, so that an echo (a REPL's) is nobody's 
 TAG_BYTES = 8
 
 _HEADER = "<BBBBIH"
-_HEADER_BYTES = 10
+HEADER_BYTES = 10
 # The header, tag and CRC may all need escaping: what is left for a stuffed payload is the rest.
-_BUDGET = MAX_FRAME - 2 - 2 * (_HEADER_BYTES + TAG_BYTES + 4)
+_BUDGET = MAX_FRAME - 2 - 2 * (HEADER_BYTES + TAG_BYTES + 4)
+_LONG = 32
 _ESCAPES = (  # 7D first when stuffing, last when unstuffing
     (b"\x7d", b"\x7d\x5d"),
     (b"\x7e", b"\x7d\x5e"),
@@ -76,14 +77,14 @@ class Frame:
     def __init__(self, body: bytes, end: int) -> None:
         """end: of the payload; behind it is the tag, if any."""
         self.kind, self.seq, self.ack, self.flags, self.counter, _ = struct.unpack(
-            _HEADER, body[:_HEADER_BYTES]
+            _HEADER, body[:HEADER_BYTES]
         )
         self._body = body
         self._end = end
 
     @property
     def payload(self) -> bytes:
-        return self._body[_HEADER_BYTES : self._end]
+        return self._body[HEADER_BYTES : self._end]
 
     @property
     def tag(self) -> bytes:
@@ -125,18 +126,30 @@ def unpack(stuffed: bytes) -> Frame:
     """The frame between two flags. Raises WireError for whatever is none."""
     body = unstuff(stuffed)
     n = len(body)
-    if n < _HEADER_BYTES + 4:
+    if n < HEADER_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too short: cut, or text")
-    if n > _HEADER_BYTES + MAX_PAYLOAD + TAG_BYTES + 4:
+    if n > HEADER_BYTES + MAX_PAYLOAD + TAG_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too long")
     if crc32(memoryview(body)[:-4]) & 0xFFFFFFFF != struct.unpack("<I", body[-4:])[0]:
         raise WireError("frame with a wrong checksum: damaged on the way, or text")
     flags = body[3]
-    end = _HEADER_BYTES + (body[8] | body[9] << 8)
+    end = HEADER_BYTES + (body[8] | body[9] << 8)
     n_tag = TAG_BYTES if flags & KEYED else 0
     if flags > KEYED | FROM_HUB or end + n_tag + 4 != n:
         raise WireError("frame whose length or flags do not fit its size")
     return Frame(body, end)
+
+
+def n_due(header: bytearray) -> int:
+    """How many bytes of a hub's frame are sure to follow this header: 0 if it is none.
+
+    And 0 for a short frame, as it may be one that is not repeated when it gets lost.
+    """
+    flags = header[3]
+    length = header[8] | header[9] << 8
+    if not flags & FROM_HUB or flags > KEYED | FROM_HUB or not _LONG <= length <= MAX_PAYLOAD:
+        return 0
+    return length + (TAG_BYTES if flags & KEYED else 0) + 4 + len(FLAG)
 
 
 class Decoder:

@@ -15,6 +15,7 @@ import errno
 import select
 import sys
 
+from fedboard import wire
 from fedboard_device import system
 
 TYPE_CHECKING = False
@@ -59,6 +60,10 @@ class Console(_Link):
         self._out = sys.stdout.buffer
         self._one = bytearray(1)
         self._buffer = bytearray(READ_BYTES)
+        self._header = bytearray(wire.HEADER_BYTES)
+        self._at = -1  # how much of it has come; -1: all, or there is none
+        self._xor = 0  # what unescapes the next byte
+        self._due = 0  # bytes that must still come
         self._saved: Any = None
 
     def open(self) -> None:
@@ -92,21 +97,48 @@ class Console(_Link):
         return data
 
     def _read_each(self) -> bytes:
-        """A read of n bytes would wait for all of them, and nobody tells how many there are."""
+        """Byte by byte: a read of n waits for all n, and nobody tells how many there are.
+
+        But a frame's header says how many must still come. They are read at once, five times as
+        fast on a Pico; if they do not, they are waited for, until the host repeats itself.
+        """
         one = self._one
         buffer = self._buffer
-        poll = self._poll
+        readinto = self._in.readinto
+        ipoll = self._poll.ipoll  # poll() would allocate, for each byte
         n = 0
         while n < READ_BYTES:
-            ready = None
-            for ready in poll.ipoll(0):  # noqa: B007  (poll() would allocate, for each byte)
+            if self._due:
+                m = readinto(memoryview(buffer)[n : min(n + self._due, READ_BYTES)])
+                if not m:
+                    raise OSError("the console was closed")
+                self._due -= m
+                n += m
+                continue
+            for _ in ipoll(0):
                 break
-            if ready is None:
+            else:
                 break
-            if not self._in.readinto(one):
+            if not readinto(one):
                 raise OSError("the console was closed")
-            buffer[n] = one[0]
+            byte = buffer[n] = one[0]
             n += 1
+            # Most bytes that come one by one are a header's: it is unstuffed here.
+            at = self._at
+            if byte == 0x7E:
+                self._at = 0
+                self._xor = 0
+            elif at < 0:
+                pass
+            elif byte == 0x7D:
+                self._xor = 0x20
+            else:
+                self._header[at] = byte ^ self._xor
+                self._xor = 0
+                self._at = at + 1
+                if at + 1 == wire.HEADER_BYTES:
+                    self._at = -1
+                    self._due = wire.n_due(self._header)
         return bytes(memoryview(buffer)[:n]) if n else b""
 
     def write(self, data: bytes) -> None:
