@@ -49,8 +49,11 @@ exec "$root"/{loader} --inhibit-cache --library-path {libraries} "$root"/{binary
 """
 
 
-def fetch(target: Path) -> None:
-    """Makes `target` as drawn above; OSError with the reason if that is impossible here."""
+def fetch(target: Path, architecture: str = "") -> None:
+    """Makes `target` as drawn above; OSError with the reason if that is impossible here.
+
+    architecture: Debian's name of another one that this machine runs, such as i386.
+    """
     for client in ("apt-get", "dpkg-deb"):
         if not shutil.which(client):
             raise OSError(f"no {client} on this system to fetch it with")
@@ -63,7 +66,7 @@ def fetch(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as folder:
         work = Path(folder)
         (work / "made" / "root").mkdir(parents=True)
-        apt = private_apt(work, stanzas)
+        apt = private_apt(work, stanzas, architecture)
         get_micropython.run_client([*apt, "install", "--yes", "--download-only", "micropython"])
         root = work / "made" / "root"
         for package in sorted((work / "cache" / "archives").glob("*.deb")):
@@ -74,14 +77,17 @@ def fetch(target: Path) -> None:
         get_micropython.settle(work / "made", target)
 
 
-def private_apt(work: Path, stanzas: list[str]) -> list[str]:
+def private_apt(work: Path, stanzas: list[str], architecture: str = "") -> list[str]:
     """The apt-get command whose state is all in `work`, its lists of packages fetched."""
     for name in ("state/lists/partial", "cache/archives/partial", "sources", "log"):
         (work / name).mkdir(parents=True)
     (work / "state" / "status").touch()  # nothing is installed: all dependencies are fetched
     (work / "sources" / "suite.sources").write_text("\n\n".join(stanzas) + "\n")
     config = work / "apt.conf"
-    config.write_text(CONFIG.format(work=work))
+    text = CONFIG.format(work=work)
+    if architecture:
+        text += f'APT::Architecture "{architecture}"; APT::Architectures {{ "{architecture}"; }};\n'
+    config.write_text(text)
     apt = ["apt-get", "-c", str(config), "-q"]
     get_micropython.run_client([*apt, "update"])
     return apt

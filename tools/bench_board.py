@@ -22,7 +22,7 @@ settings.name = "bench"
 settings.data_dir = sys.argv[2]
 settings.key = bytes(32)  # tags cost memory too
 keep = int(sys.argv[3])
-ballast = None  # a chain: a list would leave garbage as it grows
+ballast: object = None  # a chain: a list would leave garbage as it grows
 
 gc.collect()
 print(f"code {gc.mem_alloc()}")  # type: ignore[attr-defined]

@@ -2,15 +2,17 @@
 
     native()  $FEDBOARD_MICROPYTHON; `micropython` on PATH; .tools/micropython; with fetch=True on a
               Debian-like system the distribution's package, by tools/apt_micropython.py
+    narrow()  the same with 32-bit words, as boards have them; from .tools, fetch=True likewise
     wasm()    .tools/micropython-wasm run by node; with fetch=True the npm package, by npm's client
 
-Both return a Found: the command to start it, or None and the reason. Nothing outside the checkout's
+All return a Found: the command to start it, or None and the reason. Nothing outside the checkout's
 private folder .tools is written, and a fetch that stops half-way leaves nothing behind that counts.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -94,6 +96,24 @@ def native(fetch: bool = False) -> Found:
     else:
         reasons.append("none on PATH or in .tools: run python3 tools/dev.py micropython")
     return Found(None, "; ".join(reasons))
+
+
+def narrow(fetch: bool = False) -> Found:
+    """MicroPython's unix port with 32-bit words, as microcontrollers have them."""
+    architecture = {"x86_64": "i386", "aarch64": "armhf"}.get(platform.machine(), "")
+    if not architecture:
+        return Found(None, f"no 32-bit MicroPython is known for a machine of {platform.machine()}")
+    path = TOOLS / f"micropython-{architecture}" / "micropython"
+    if not path.is_file():
+        if not fetch:
+            return Found(None, f"no 32-bit MicroPython in {path.parent}")
+        import apt_micropython
+
+        try:
+            apt_micropython.fetch(path.parent, architecture)
+        except OSError as error:
+            return Found(None, str(error))
+    return check(str(path))
 
 
 def wasm(fetch: bool = False) -> Found:
