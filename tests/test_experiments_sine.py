@@ -108,17 +108,19 @@ def test_intervals_and_tables(tmp_path, capsys):
     assert half == pytest.approx(2.776 * math.sqrt(2.5 / 5))
     assert math.isnan(common.interval([7])[1])
     assert common.show(0.12345, 0.00123) == "0.1235 ± 0.0012"
-    assert common.show(math.inf) == "never"
+    assert common.show(math.inf) == "∞"
     rows = [
         Row("e", v, s, m, 0.5, 1.0 * s, 1000 * s, 9) for s in (1, 2) for v in "ab" for m in "pq"
     ]
-    rows.append(Row("e", "a", None, "r", None, math.inf))
+    rows += [Row("e", "a", None, "r", None, math.inf)]
+    rows += [Row("e", "a", s, "s", None, (1, 2, math.inf)[s]) for s in range(3)]
     lines = common.table(rows)
-    assert len(lines) == 7
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["p", "p", "q", "q", "r"]
+    assert len(lines) == 8
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["p", "p", "q", "q", "r", "s"]
     assert "+1.000" in lines[2]
+    assert [line.split("|")[4].strip() for line in lines[6:]] == ["∞", "1.500 ± 6.353; ∞ for 1"]
     common.finish("e", rows, tmp_path, True)
     assert len(capsys.readouterr().out.splitlines()) == len(rows)
-    assert json.loads((tmp_path / "e.jsonl").read_text().splitlines()[-1])["ours"] is None
+    assert json.loads((tmp_path / "e.jsonl").read_text().splitlines()[-4])["ours"] is None
     common.finish("e", rows, tmp_path, False, ("p",))
     assert len(capsys.readouterr().out.splitlines()) == 4

@@ -1,7 +1,8 @@
 """What experiments share: rows of results, intervals, tables, files and the frame of a plot.
 
-A row is one figure of one seed. Tables show the mean over seeds with a 95 % interval (Student's t)
-beside the published figure, where there is one. A CSV and a file of JSON lines hold the same rows.
+A row is one figure of one seed; inf is an error that diverged, or a goal never reached. Tables show
+the mean over seeds with a 95 % interval (Student's t) beside the published figure, where there is
+one. A CSV and a file of JSON lines hold the same rows.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def show(value: float, half: float = math.nan) -> str:
-    """A figure with as many digits as its interval deserves; inf is what was not reached."""
+    """A figure with as many digits as its interval deserves."""
     if not math.isfinite(value):
-        return "never"
+        return "∞"
     digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     if math.isfinite(half) and 0 < half < 0.01:
         digits = 4
@@ -84,7 +85,11 @@ def table(rows: Sequence[Row]) -> list[str]:
          "rounds"]
     ]  # fmt: skip
     for (metric, variant), group in groups.items():
-        mean, half = interval([row.ours for row in group])
+        finite = [row.ours for row in group if math.isfinite(row.ours)]
+        mean, half = interval(finite) if finite else (math.inf, math.nan)
+        ours = show(mean, half)
+        if 0 < len(finite) < len(group):
+            ours += f"; ∞ for {len(group) - len(finite)}"
         published = group[0].published
         rounds = [row.rounds for row in group if row.rounds is not None]
         cells.append(
@@ -92,7 +97,7 @@ def table(rows: Sequence[Row]) -> list[str]:
                 metric,
                 variant,
                 "–" if published is None else show(published),
-                show(mean, half),
+                ours,
                 "–" if published is None else f"{mean - published:+.3f}",
                 "–" if group[0].seed is None else str(len(group)),
                 _kilobytes([row.bytes_up for row in group]),

@@ -59,7 +59,7 @@ METHODS = (
     Method(Setting("task after task", rate=0.01, alpha_last=1.0), 0.01),
     REPTILE,
     Method(Setting("Reptile, published rates", rate=0.02, alpha=0.1, batch=BATCH), 0.0025),
-    Method(Setting("Reptile, 10 passes", rate=0.01, batch=BATCH, passes=10), 0.005),
+    Method(Setting("Reptile, 10 passes", rate=0.02, alpha=0.3, batch=BATCH, passes=10), 0.005),
     Method(Setting("trained jointly", rate=0.01), 0.005, mixed=True),
 )
 SCRATCH = "random start"

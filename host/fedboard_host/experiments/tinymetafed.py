@@ -107,23 +107,11 @@ def run(
 
 
 def choose(seeds: Sequence[int] = (101, 102, 103), rounds: int = ROUNDS) -> None:
-    """Print the validation errors of a grid; the settings above are the least ones.
-
-    METAFED: the fewest bytes within a few percent of the least error.
-    """
-    settings = [replace(TINY, name=f"TinyReptile, rate {r}", rate=r) for r in (0.0075, 0.01, 0.012)]
-    for rate in (0.01, 0.012, 0.014):
-        for local in (False, True):
-            for up, down, bits in ((50, 50, 6), (100, 100, 6), (200, 100, 6), (500, 100, 4)):
-                name = (
-                    f"{'local' if local else 'shared'}, rate {rate}, up {up}, down {down}, {bits}"
-                )
-                setting = replace(METAFED, name=name, rate=rate, local=local)
-                setting = replace(setting, up_permille=up, up_bits=bits, down_permille=down)
-                settings.append(setting)
+    """Print validation errors and bytes of a grid, from which the settings above were taken."""
     tasks = waves.NewTasks(200, 10, waves.VALIDATION)
-    for at in range(0, len(settings), 9):
-        some = settings[at : at + 9]
+    settings = grid()
+    for at in range(0, len(settings), 8):
+        some = settings[at : at + 8]
         federation = _learn(some, seeds, rounds, common.Clock(NAME))
         for i, setting in enumerate(some):
             values = [
@@ -132,6 +120,23 @@ def choose(seeds: Sequence[int] = (101, 102, 103), rounds: int = ROUNDS) -> None
             up, down = (int(n.mean()) for n in federation.n_bytes(i))
             error = common.show(*common.interval(values))
             print(f"{setting.name}: {error}, {(up + down) / 1e6:.2f} MB", flush=True)
+
+
+def grid() -> list[Setting]:
+    """What choose() tries."""
+    found = [replace(TINY, name=f"TinyReptile, rate {r}", rate=r) for r in (0.0075, 0.01, 0.012)]
+    for rate in (0.01, 0.012, 0.014):
+        for up, down, residual in (
+            (200, 100, "forget"), (100, 100, "inside"), (100, 100, "beside"), (50, 50, "inside"),
+        ):  # fmt: skip
+            name = f"local, rate {rate}, up {up}, down {down}, {residual}"
+            setting = replace(_sparse(name, up, True), rate=rate, residual=residual)
+            found.append(replace(setting, down_permille=down))
+    for rate in (0.005, 0.0075, 0.01):
+        for alpha in (0.1, 0.3):
+            name = f"shared, rate {rate}, alpha {alpha}, P = 10 %"
+            found.append(replace(_sparse(name, 100, False), rate=rate, alpha=alpha))
+    return found
 
 
 def _learn(
