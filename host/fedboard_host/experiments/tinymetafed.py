@@ -17,14 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fedboard.model import Spec
 from fedboard_host.experiments import common, waves
 from fedboard_host.experiments.common import Row
 from fedboard_host.metalearn import Federation, Setting, learn
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NAME = "tinymetafed"
@@ -37,6 +36,7 @@ STEPS = (8, 32)
 TUNE_RATE = 0.02  # of fine-tuning by full batches of the shots
 SHARED_RATE = 0.01
 LOCAL_RATE = 0.012
+_WORST = 10.0  # in the picture
 
 TINY = Setting("TinyReptile", rate=SHARED_RATE)
 METAFED = Setting(
@@ -184,45 +184,46 @@ def _bytes(rows: Sequence[Row], variant: str, rounds: int) -> float:
 
 def _paint(figure: Figure, rows: Sequence[Row], rounds: int) -> None:
     chosen = [row for row in rows if "32 steps" in row.metric]
-
-    def point(variant: str, n: int) -> tuple[float, float, float]:
-        """MB, mean error, half its interval."""
-        mean, half = common.interval(
-            [r.ours for r in chosen if r.variant == variant and r.rounds == n]
-        )
-        return _bytes(chosen, variant, n) / 1e6, mean, half
-
     left, right = figure.subplots(1, 2, sharey=True)
+
+    def line(axes: Axes, points: Sequence[tuple[str, int, str]], label: str, k: int) -> None:
+        """One method through (variant, rounds, text at the point); what diverged is at the top."""
+        found = []
+        for variant, n, text in points:
+            errors = [r.ours for r in chosen if r.variant == variant and r.rounds == n]
+            mean, half = common.interval([min(error, _WORST) for error in errors])
+            found.append((_bytes(chosen, variant, n) / 1e6, mean, min(half, 0.9 * mean)))
+            place = (-4, -14) if k == 3 else (5, 6)
+            axes.annotate(
+                text + (" ∞" if max(errors) > _WORST else ""), found[-1][:2], xytext=place,
+                textcoords="offset points", fontsize=8, color=common.COLOURS[k],
+            )  # fmt: skip
+        x, y, half_y = zip(*found, strict=True)
+        axes.errorbar(
+            x, y, [0.0 if h != h else h for h in half_y], label=label, color=common.COLOURS[k],
+            linestyle=common.DASHES[k % 2], marker=common.MARKERS[k], markersize=5, capsize=3,
+        )  # fmt: skip
+
     for k, name in enumerate((TINY.name, METAFED.name)):
         budgets = sorted({r.rounds for r in chosen if r.variant == name and r.rounds})
-        points = np.array([point(name, n) for n in budgets])
-        left.errorbar(
-            points[:, 0], points[:, 1], points[:, 2], label=name, color=common.COLOURS[k],
-            linestyle=common.DASHES[k], marker=common.MARKERS[k], markersize=5, capsize=3,
-        )  # fmt: skip
-        for n, (x, y, _) in zip(budgets, points, strict=True):
-            left.annotate(f"{n:,}", (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
-    for k, kind in enumerate(("shared", "local")):
-        names = [s.name for s in sweep() if f"{kind} last" in s.name]
-        names = [name for name in names if any(r.variant == name for r in chosen)]
-        points = np.array([point(name, rounds) for name in names])
-        right.errorbar(
-            points[:, 0], points[:, 1], points[:, 2], label=f"{kind} last layer",
-            color=common.COLOURS[2 + k], linestyle=common.DASHES[k], marker=common.MARKERS[2 + k],
-            markersize=5, capsize=3,
-        )  # fmt: skip
-        for name, (x, y, _) in zip(names, points, strict=True):
-            text = name.partition(",")[0].removeprefix("P = ")
-            right.annotate(text, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
-    _, reached, _ = point(TINY.name, rounds)
+        line(left, [(name, n, f"{n:,}") for n in budgets], name, k)
+    for k, kind in ((2, "shared"), (3, "local")):
+        settings = [s for s in sweep() if s.local == (kind == "local")]
+        known = [s for s in settings if any(r.variant == s.name for r in chosen)]
+        points = [(s.name, rounds, f"{s.up_permille / 10:g} %") for s in known]
+        line(right, points, f"{kind} last layer", k)
+    reached, _ = common.interval(
+        [min(r.ours, _WORST) for r in chosen if r.variant == TINY.name and r.rounds == rounds]
+    )
     right.axhline(reached, color=common.COLOURS[0], linestyle=":", label="TinyReptile, all bytes")
-    left.set_title("numbers: rounds")
+    left.set_title("by rounds")
     right.set_title(f"Top-P% both ways, {rounds:,} rounds")
     left.set_ylabel("query MSE, 10 shots, 32 steps")
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.margins(x=0.12)
         axes.set_xlabel("MB, both ways, all rounds")
         axes.grid(True, which="both", alpha=0.25)
-        axes.legend()
+        axes.legend(loc="upper right")
     figure.suptitle("Sine waves: error against bytes")
