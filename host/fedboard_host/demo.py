@@ -31,7 +31,12 @@ from fedboard_host import dataset, digits, export, judge, paths, plots, strategi
 from fedboard_host.links.process import ProcessOpener
 from fedboard_host.progress import View
 from fedboard_host.rounds import Policy
-from fedboard_host.runtime import fast_kernels, find_micropython, stop_on_interrupt
+from fedboard_host.runtime import (
+    fast_kernels,
+    find_micropython,
+    quick_collections,
+    stop_on_interrupt,
+)
 from fedboard_host.server import Federation, Result
 from fedboard_host.store import Store
 from fedboard_host.virtual import ArraySamples, VirtualBoard
@@ -115,7 +120,7 @@ def run(options: Options, folder: Path, view: View) -> Summary:
     spec = Spec(SIZES, rule, prng.mix(options.seed, _MODEL))
     run_id = prng.mix(options.seed, _RUN)
     held_out = judge.Judge(spec, deal.test)
-    with contextlib.closing(Store(folder)) as store, fast_kernels():
+    with contextlib.closing(Store(folder)) as store, fast_kernels(), quick_collections():
         federation = _Demo(options, spec, strategy, deal, store, view, run_id)
         result = asyncio.run(federation.run(rounds, held_out))
         federated_s = time.monotonic() - started_s

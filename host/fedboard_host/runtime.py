@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import shutil
@@ -32,6 +33,20 @@ def fast_kernels() -> Iterator[None]:
     finally:
         if before == "pure":
             kernels.use(None)
+
+
+@contextlib.contextmanager
+def quick_collections() -> Iterator[None]:
+    """Boards collect garbage once a round; here each time would go through all that NumPy imported.
+
+    What exists by now is left out of that until the end.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextlib.contextmanager
