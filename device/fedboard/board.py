@@ -109,6 +109,11 @@ class Board:
         """Work or a transfer is under way: no time to sleep."""
         return self._work is not None or self.node.transferring or not self.node.channel.idle
 
+    @property
+    def receiving(self) -> bool:
+        """A model is coming in."""
+        return self._rebase is not None
+
     def _say(self, text: str) -> None:
         if self._log is not None:
             self._log(text)
@@ -232,7 +237,7 @@ class Board:
         assert net is not None
         self._tell(messages.Progress(
             round=task.round, done=self.learner.done, total=self.learner.total,
-            n_correct=net.n_correct, loss=net.loss_sum // max(1, net.n_seen),
+            n_correct=net.n_correct, loss=1000 * net.loss_sum // max(1, net.n_seen),
         ))  # fmt: skip
 
     def _upload(self, task: messages.Task) -> None:

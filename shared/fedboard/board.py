@@ -237,7 +237,7 @@ class Board:
         assert net is not None
         self._tell(messages.Progress(
             round=task.round, done=self.learner.done, total=self.learner.total,
-            n_correct=net.n_correct, loss=net.loss_sum // max(1, net.n_seen),
+            n_correct=net.n_correct, loss=1000 * net.loss_sum // max(1, net.n_seen),
         ))  # fmt: skip
 
     def _upload(self, task: messages.Task) -> None:
