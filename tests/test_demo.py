@@ -99,7 +99,6 @@ def test_real_demo_learns_together() -> None:
     assert said["accuracy"] >= said["accuracy_alone_mean"] + 0.15
     assert said["accuracy"] >= said["accuracy_central"] - 0.03
     assert said["accuracy"] >= 0.9
-    assert said["seconds"] < 60
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ ROOMS = {
     "host": {"fedboard_host"},
 }
 MAX_LINES = 400
+MAX_TEST_LINES = 700  # a file of tests is a list, not a mechanism
 # A stranger's machine has none of these folders, and may use another package registry.
 OURS = re.compile(
     rb"(?<![\w}])/(?:work|root|home/\w+)/|[a-z]:\\users\\"
@@ -107,7 +108,12 @@ def test_host_knows_no_board_code(path):
 
 def test_modules_stay_small():
     lengths = {_name(path): len(path.read_text("utf-8").splitlines()) for path in PYTHON}
-    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+    too_long = {
+        name: lines
+        for name, lines in lengths.items()
+        if lines > (MAX_TEST_LINES if name.startswith("tests/") else MAX_LINES)
+    }
+    assert too_long == {}
 
 
 def test_no_machine_of_ours_is_named():

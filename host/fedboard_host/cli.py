@@ -141,7 +141,7 @@ def _free_folder(wanted: Path) -> Path:
 
 def _demo_text(s: Summary) -> str:
     """The demo's summary for people."""
-    from fedboard_host.progress import percent
+    from fedboard_host.units import percent
 
     factor16 = s.bytes_dense_int16 / s.bytes_up_per_board_round
     factor32 = s.bytes_dense_float32 / s.bytes_up_per_board_round

@@ -15,11 +15,12 @@ from fedboard.model import Spec
 from fedboard_host import dataset, judge, links
 from fedboard_host.config import Home
 from fedboard_host.events import Note
-from fedboard_host.progress import View, percent, size, span
+from fedboard_host.progress import View
 from fedboard_host.rounds import Policy
 from fedboard_host.runtime import fast_kernels, read_key, stop_on_interrupt
 from fedboard_host.server import Federation, Result
 from fedboard_host.store import Store
+from fedboard_host.units import percent, size, span
 
 _RUN = 5  # labels of what follows from the seed
 _MODEL = 6

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from fedboard_host import events
 from fedboard_host.events import Event
+from fedboard_host.units import SPARKS, ago, percent, size, span, spark
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from fedboard_host.server import BoardView
 
-_SPARKS = "▁▂▃▄▅▆▇█"
 _STYLES = {
     "training": "cyan",
     "receiving": "blue",
@@ -77,6 +77,8 @@ class Watch:
     def update(self, event: Event) -> None:
         self.finished = self.finished or isinstance(event, events.Finished)
         name = getattr(event, "board", "")
+        if self.finished and isinstance(event, events.BoardLeft):
+            return  # we sent them home
         if name and not isinstance(event, events.Note):
             row = self.boards.setdefault(name, Row(name))
             if not isinstance(event, events.BoardLeft):
@@ -230,7 +232,7 @@ class Live(View):
         self._boards: Callable[[], list[BoardView]] | None = None
         self._lock = threading.Lock()
         self._live: RichLive | None = None
-        self._fancy = _can_encode(_SPARKS + "━…", console.encoding)
+        self._fancy = _can_encode(SPARKS + "━…", console.encoding)
 
     def __enter__(self) -> View:
         from rich.live import Live as RichLive
@@ -352,45 +354,6 @@ class Live(View):
         full = min(width, done * width // total)
         filled, empty = ("━", "┄") if self._fancy else ("#", ".")
         return filled * full + empty * (width - full)
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def size(n_bytes: float) -> str:
-    """Bytes in decimal units: 1 kB is 1000 bytes, as links are rated."""
-    if n_bytes < 1000:
-        return f"{n_bytes:.0f} B"
-    for unit in ("kB", "MB"):
-        n_bytes /= 1000
-        if n_bytes < 1000:
-            return f"{n_bytes:.1f} {unit}"
-    return f"{n_bytes / 1000:.1f} GB"
-
-
-def span(seconds: float) -> str:
-    """Time for people: 8 s, 2 min 5 s, 3 h 12 min."""
-    s = round(seconds)
-    if s < 60:
-        return f"{s} s"
-    if s < 3600:
-        return f"{s // 60} min {s % 60} s"
-    return f"{s // 3600} h {s % 3600 // 60} min"
-
-
-def ago(seconds: float) -> str:
-    """How long ago: tenths while it is fresh."""
-    return f"{max(0.0, seconds):.1f} s" if seconds < 60 else span(seconds)
-
-
-def spark(values: list[float], width: int) -> str:
-    """A line of blocks: the last `width` values, or all of them thinned out, from their minimum."""
-    if len(values) > width:
-        values = [values[(i + 1) * len(values) // width - 1] for i in range(width)]
-    low, high = min(values), max(values)
-    scale = (len(_SPARKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_SPARKS[round((v - low) * scale)] for v in values)
 
 
 def _can_encode(text: str, encoding: str) -> bool:

@@ -27,7 +27,7 @@ from fedboard_host.links import Link, LinkError, Opener
 from fedboard_host.links.memory import Faults, MemoryLink, pair
 
 _SLICE_S = 0.004  # of work at a time: all boards and the host share one thread
-_BUSY_MS = 50  # between looks at the protocol's timers
+_BUSY_MS = 20  # between looks at the protocol's timers
 _IDLE_MS = 500
 
 

@@ -82,8 +82,8 @@ class Channel:
 
     @property
     def idle(self) -> bool:
-        """Nothing of ours waits to be sent or acknowledged."""
-        return not self._queue and not self._raw
+        """Nothing waits to be sent, or to be acknowledged by either side."""
+        return not self._queue and not self._raw and not (self.open and self._n_owed)
 
     def send(self, kind: int, payload: bytes) -> None:
         """Queue one payload. It is kept until the peer acknowledges it."""
