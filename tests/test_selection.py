@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fedboard import DataError, model, update
+from fedboard.rebase import encode_delta
 from fedboard_host import selection
 
 SPEC = model.Spec((5, 9, 11, 3))
@@ -58,3 +59,17 @@ def test_dense_bytes():
 def test_what_cannot_be_sent_is_refused():
     with pytest.raises(DataError):
         selection.select(SPEC, np.zeros((1, SPEC.n_params), np.int64), 0, 8)
+
+
+def test_deltas_have_the_bytes_of_the_codec():
+    rng = np.random.default_rng(5)
+    for density in (0, 0.001, 0.02, 0.3, 1):
+        for spread in (1, 2, 3, 40, 127, 128, 129, 3000, 30000):
+            for step in (1, 8):
+                old = rng.integers(-200, 200, SPEC.n_params)
+                change = rng.integers(-spread // step, spread // step + 1, SPEC.n_params) * step
+                new = old + change * (rng.random(SPEC.n_params) < density)
+                made = encode_delta(SPEC, array("h", old.tolist()), array("h", new.tolist()))
+                wanted = len(made[1]) + len(made[2])
+                assert selection.delta_bytes(SPEC, old, new) == wanted
+    assert selection.delta_bytes(SPEC, None, new) == 2 * SPEC.n_params

@@ -45,6 +45,33 @@ def dense_bytes(spec: Spec, layers: int = 0) -> int:
     return 1 + sum(_META_BYTES + 2 * spec.n_layer_params(l) for l in chosen)
 
 
+def delta_bytes(spec: Spec, old: Ints | None, new: Ints) -> int:
+    """The bytes, head and all, of rebase.encode_delta(spec, old, new)."""
+    dense = 2 * spec.n_params
+    if old is None:
+        return dense
+    n_bits = head = 0
+    for l in range(spec.n_layers):
+        n = spec.n_layer_params(l)
+        changes = (new - old)[spec.at(l) : spec.at(l + 1)]
+        changed = np.flatnonzero(changes)
+        k = len(changed)
+        if not k:
+            continue
+        together = int(np.bitwise_or.reduce(changes))
+        shift = (together & -together).bit_length() - 1
+        lowest, highest = int(changes.min()) >> shift, int(changes.max()) >> shift
+        bits = max(1, (max(highest, -lowest) - 1).bit_length() + 1)
+        part = sparse.Part(0, 0, n, k, bits)
+        whole = n * (bits + (highest == 1 << bits - 1))
+        if whole < part.n_bits() + part.n_gap_bits():
+            n_bits += whole
+        else:
+            n_bits += k * bits + int(_gap_bits(n, np.array([k]), changed)[0])
+        head += _META_BYTES
+    return min(dense, 1 + head + (n_bits + 7) // 8)
+
+
 def _select(changes: Ints, sent: Ints, top_permille: int, bits: int) -> Ints:
     """One layer: fills `sent`, zeros before, returns the bits of its stream, by lane."""
     lanes, n = changes.shape
