@@ -95,7 +95,7 @@ _STRATEGY = {
     "rotate": _Key("flag"),
 }
 # What fedavg does unless told otherwise: the demo's thrift.
-THRIFT = {"top_percent": 12.0, "bits": 2, "batch": 16}
+THRIFT = {"top_percent": 12.0, "bits": 2, "down_percent": 12.0, "down_bits": 2, "batch": 16}
 _TABLES: dict[str, dict[str, _Key]] = {
     "federation": {**_FEDERATION, **_STRATEGY},
     "model": {

@@ -21,7 +21,7 @@ import tempfile
 import time
 from array import array
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,7 @@ class Summary:
     folder: str
     seconds: float
     seconds_federated: float
+    cpu_seconds: float  # of this process
 
 
 def run(options: Options, folder: Path, view: View) -> Summary:
@@ -161,9 +162,14 @@ def run(options: Options, folder: Path, view: View) -> Summary:
         folder=str(folder),
         seconds=0.0,
         seconds_federated=round(federated_s, 1),
+        cpu_seconds=0.0,
     )
     _write(folder, spec, result, summary, log)
-    return Summary(**{**asdict(summary), "seconds": round(time.monotonic() - started_s, 1)})
+    return replace(
+        summary,
+        seconds=round(time.monotonic() - started_s, 1),
+        cpu_seconds=round(time.process_time(), 1),
+    )
 
 
 def n_rounds(options: Options) -> int:
@@ -295,7 +301,7 @@ def _write(
     export.write_npz(folder / "model.npz", model)
     export.write_c_header(folder / "model.h", model)
     export.write_bin(folder / "model.bin", model)
-    text = json.dumps({k: v for k, v in asdict(summary).items() if k != "seconds"}, indent=1)
+    text = json.dumps({k: v for k, v in asdict(summary).items() if "seconds" not in k}, indent=1)
     export.write_whole(folder / "summary.json", text.encode())
     levels = []
     if summary.accuracy_central is not None and summary.accuracy_alone_mean is not None:

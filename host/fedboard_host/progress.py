@@ -306,7 +306,7 @@ class Live(View):
         table.add_column("loss", justify="right", no_wrap=True)
         table.add_column("right", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=max(10, width - 66))
-        rows = list(self.watch.boards.values())
+        rows = sorted(self.watch.boards.values(), key=lambda row: (len(row.name), row.name))
         room = max(1, self._console.height - 8)
         hidden = max(0, len(rows) - room)
         now_s = self.watch.clock()
