@@ -102,7 +102,7 @@ class Boards:
         self.merger = strategy.merger(spec)
         self.merger.start(start(spec))
         self.models = {0: None}
-        self.bytes_up = 0
+        self.bytes_up = self.bytes_down = 0
 
     def round(self, number, asked):
         model = self.merger.params()
@@ -122,6 +122,7 @@ class Boards:
             learner.prepare(task)
             digest = self.spec.digest(model)
             encoding, meta, data = encode_delta(self.spec, self.models[learner.base.version], model)
+            self.bytes_down += len(meta) + len(data)
             begin = SimpleNamespace(
                 encoding=encoding, meta=meta, n_bytes=len(data), version=number, digest=digest
             )
@@ -160,18 +161,20 @@ def test_federations_are_equal(rule, name, parameters, n_select):
     own = samples(150, 6, 4, 2)
     rows = np.split(np.arange(150), [10, 35, 50, 90, 91])
     strategy = strategies.make(name, parameters)
-    fleet = FleetFederation(spec, strategy, own, rows, run=9, n_select=n_select, count_exact=True)
+    fleet = FleetFederation(spec, strategy, own, rows, run=9, n_select=n_select, count=True)
     boards = Boards(spec, strategy, own, rows, 9)
-    bytes_up = 0
+    bytes_up = bytes_down = 0
     for number in range(1, 6):
         infos = [strategies.BoardInfo(n, "") for n in boards.names]
         asked = {info.name for info in fleet._policy.select(infos, 9, number)}
         boards.round(number, asked)
         report = fleet.round()
         bytes_up += report.bytes_up
+        bytes_down += report.bytes_down
         assert fleet.params.tolist() == boards.merger.params().tolist()
         assert fleet.result.tolist() == boards.merger.result().tolist()
     assert bytes_up == boards.bytes_up
+    assert bytes_down == boards.bytes_down
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -184,14 +187,31 @@ def test_judges_are_equal(rule):
     assert FleetJudge(spec, own)(np.asarray(params)) == Judge(spec, own)(params)[0]
 
 
+@pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES[1:8:2])
+def test_a_restored_federation_goes_on(rule, name, parameters):
+    spec = Spec((6, 8, 4), rule, 5)
+    own = samples(150, 6, 4, 2)
+    strategy = strategies.make(name, parameters)
+    made = [
+        FleetFederation(spec, strategy, own, np.split(np.arange(150), 6), n_select=4)
+        for _ in range(2)
+    ]
+    for _ in range(3):
+        made[0].round()
+    made[1].restore(made[0].state())
+    for _ in range(2):
+        assert made[0].round() == made[1].round()
+        assert made[0].result.tolist() == made[1].result.tolist()
+
+
 def test_exact_updates_without_counting_are_equal():
     spec = Spec((6, 8, 4), "fedboard", 5)
     own = samples(150, 6, 4, 2)
     rows = np.split(np.arange(150), 5)
     made = []
-    for count_exact in (True, False):
+    for count in (True, False):
         strategy = strategies.make("fedavg", {"batch": 5, "carry": False})
-        fleet = FleetFederation(spec, strategy, own, rows, count_exact=count_exact)
+        fleet = FleetFederation(spec, strategy, own, rows, count=count)
         for _ in range(3):
             fleet.round()
         made.append(fleet.params.tolist())

@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 from array import array
 from binascii import crc32
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,22 +29,24 @@ from fedboard_host.dataset import Set
 from fedboard_host.fleet import Features, Fleet, Words, boards_in_a_block
 from fedboard_host.fleet_rules import Classes
 from fedboard_host.rounds import Policy
-from fedboard_host.selection import Ints, dense_bytes, select
+from fedboard_host.selection import Ints, delta_bytes, dense_bytes, select
 from fedboard_host.strategies import BoardInfo, Strategy, Work
 
 Rows = Sequence[NDArray[np.intp]]
 
 _LARGEST_CHANGE = 32767  # that an exact update holds
+_VERSIONS_KEPT = 8
 
 
 @dataclass(frozen=True)
 class RoundReport:
-    """bytes_up: of updates with their heads, frames not counted."""
+    """bytes_up, bytes_down: of updates and models with their heads, frames not counted."""
 
     number: int
     n_boards: int
     n_samples: int
     bytes_up: int
+    bytes_down: int
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class _Part:
 class FleetFederation:
     """See the module. names: of the boards, which their order of samples follows from.
 
-    count_exact: exact updates count as the codec codes them (slower), else as dense int16.
+    count: exact updates and models count as the codec codes them (slower), else as dense int16.
     threads: that learn at once, 0: one a core. They change nothing but the time it takes; NumPy's
     own should be off then (OPENBLAS_NUM_THREADS=1), as these products are too small for them.
     """
@@ -75,7 +78,7 @@ class FleetFederation:
         run: int = 1,
         n_select: int = 0,
         names: Sequence[str] = (),
-        count_exact: bool = False,
+        count: bool = False,
         threads: int = 0,
     ) -> None:
         if samples.n_in != spec.sizes[0]:
@@ -88,17 +91,16 @@ class FleetFederation:
         self._strategy = strategy
         self._run = run
         self._policy = Policy(self.n_boards, n_select)
-        self._count_exact = count_exact
+        self._count = count
         self._names = list(names) or [f"board{b:05d}" for b in range(self.n_boards)]
         self._index = {name: b for b, name in enumerate(self._names)}
         self._limits = np.repeat(
             [spec.limit(l) for l in range(spec.n_layers)],
             [spec.n_layer_params(l) for l in range(spec.n_layers)],
         )
-        # Boards with a residual: their parameters, and the version and model these are based on.
-        self._own: Words | None = None
-        self._version = np.zeros(self.n_boards, np.int64)
-        self._bases: dict[int, Ints] = {}
+        self._own: Words | None = None  # the parameters of boards that keep a residual
+        self._version = np.zeros(self.n_boards, np.int64)  # of the model that a board has; 0: none
+        self._models: dict[int, Ints] = {}  # those that some board has
         self._codec = Fleet(spec, 1)
         self._idle: dict[int, list[Fleet]] = {}
         self._threads = threads or os.cpu_count() or 1
@@ -133,16 +135,59 @@ class FleetFederation:
             groups.setdefault(work, []).append(self._index[name])
         if self._own is None and any(work.carry for work in groups):
             self._own = np.zeros((self.n_boards, self.spec.n_params), np.int16)
+        members = np.array(sorted(b for each in groups.values() for b in each), np.intp)
+        bytes_down = self._bytes_down(members)
         parts = list(self._pool.map(self._learn, *zip(*self._blocks(groups), strict=True)))
         for part in parts:
             self.merger.add_sums(part.layers, part.sums, part.weights)
-        for work, members in groups.items():
-            if work.carry:
-                self._keep_base(members)
+        self._version[members] = self.number
+        self._models[self.number] = self._model
+        held = set(self._version.tolist())
+        self._models = {version: m for version, m in self._models.items() if version in held}
         self.merger.merge()
         self._set_model()
-        n_samples = sum(part.n_samples for part in parts)
-        return RoundReport(self.number, len(chosen), n_samples, sum(p.bytes_up for p in parts))
+        return RoundReport(
+            self.number, len(members), sum(part.n_samples for part in parts),
+            sum(part.bytes_up for part in parts), bytes_down,
+        )  # fmt: skip
+
+    def _bytes_down(self, members: NDArray[np.intp]) -> int:
+        """What it takes to bring this round's model to these boards."""
+        if not self._count:
+            return len(members) * 2 * self.spec.n_params
+        total = 0
+        for version, n in zip(*np.unique(self._version[members], return_counts=True), strict=True):
+            # As history.History: of older versions the host knows nothing any more.
+            known = version > 0 and self.number - version <= _VERSIONS_KEPT
+            old = self._models[int(version)] if known else None
+            total += int(n) * delta_bytes(self.spec, old, self._model)
+        return total
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that restore() needs to go on bit-identically, between two rounds."""
+        state: dict[str, NDArray[Any]] = {
+            "round": np.array([self.number]), "has": self._version,
+            **{f"merger_{key}": value for key, value in self.merger.state().items()},
+            **{f"model_{version}": model for version, model in self._models.items()},
+        }  # fmt: skip
+        if self._own is not None:
+            state["own"] = self._own
+        return state
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Raises DataError for what is not this federation's state."""
+        if state["has"].shape != self._version.shape:
+            raise DataError(f"the saved run has {len(state['has'])} boards, not {self.n_boards}")
+        self.number = int(state["round"][0])
+        self._version = state["has"].copy()
+        self._own = state["own"].copy() if "own" in state else None
+        for kind in ("merger", "model"):
+            found = {k[len(kind) + 1 :]: v for k, v in state.items() if k.startswith(kind + "_")}
+            if kind == "merger":
+                self.merger.restore(found)
+            else:
+                self._models = {int(version): model for version, model in found.items()}
+        self._set_model()
 
     def _set_model(self) -> None:
         self._model = self.params
@@ -168,7 +213,7 @@ class FleetFederation:
         weights = [self.merger.weight(int(n)) for n in lengths]
         exact = work.top_permille == 1000 and work.bits == 16
         sums = None
-        if exact and not work.carry and not self._count_exact:
+        if exact and not work.carry and not self._count:
             sums = self._summed(fleet, weights)
             bytes_up = len(members) * dense_bytes(self.spec, work.layers)
         if sums is None:
@@ -198,15 +243,8 @@ class FleetFederation:
         if self._own is not None:
             for i, b in enumerate(members):
                 if self._version[b]:
-                    moved[i] += self._own[b] - self._bases[int(self._version[b])]
+                    moved[i] += self._own[b] - self._models[int(self._version[b])]
         return np.clip(moved, -self._limits, self._limits, out=moved)
-
-    def _keep_base(self, members: Sequence[int]) -> None:
-        """These boards' own parameters are based on this round's model now."""
-        self._version[members] = self.number
-        self._bases[self.number] = self._model
-        held = set(self._version.tolist())
-        self._bases = {version: base for version, base in self._bases.items() if version in held}
 
     def _drawn(
         self, members: NDArray[np.intp], work: Work
