@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -241,6 +242,31 @@ def test_run_resume_and_export(tmp_path: Path) -> None:
     assert told["round"] == 3
     assert export.read_npz(out[0]).digest.hex() == told["digest"]
     assert "fedboard_predict" in out[1].read_text()
+
+
+@posix_only
+def test_ctrl_c_finishes_the_round(tmp_path: Path) -> None:
+    link = board_command(tmp_path, "board0")
+    (tmp_path / "home.toml").write_text(
+        f'[federation]\nname = "one"\nrounds = 100000\n[model]\nlayers = [64, 12, 10]\n'
+        f'[[board]]\nname = "board0"\nlink = "{link}"\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedboard_host", "run", str(tmp_path / "home.toml"), "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "RoundClosed":
+            break
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    found = [json.loads(line) for line in said.splitlines()]
+    assert process.returncode == 0, errors
+    assert any("after this round" in e.get("text", "") for e in found)
+    assert found[-1]["event"] == "Summary"
+    assert found[-1]["stopped"] is True
+    assert (tmp_path / "runs" / "one" / "log.sqlite").exists()
 
 
 def test_export_of_nothing(tmp_path: Path) -> None:
