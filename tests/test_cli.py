@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -242,6 +243,34 @@ def test_run_resume_and_export(tmp_path: Path) -> None:
     assert told["round"] == 3
     assert export.read_npz(out[0]).digest.hex() == told["digest"]
     assert "fedboard_predict" in out[1].read_text()
+
+
+def test_boards_listens_for_those_that_dial_in(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert fedboard("key", tmp_path / "k").exit_code == 0
+    settings = {
+        "name": "far", "data_dir": str(tmp_path / "data"), "link": "tcp",
+        "host": f"127.0.0.1:{port}", "key": (tmp_path / "k").read_text().strip(),
+    }  # fmt: skip
+    (tmp_path / "fb.json").write_text(json.dumps(settings))
+    board = subprocess.Popen(
+        [sys.executable, str(paths.device_dir() / "main.py"), "--config",
+         str(tmp_path / "fb.json")],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        done = fedboard(
+            "boards", "--json", "loop://", "--listen", f"127.0.0.1:{port}", "--seconds", "6",
+            "--key-file", tmp_path / "k",
+        )  # fmt: skip
+    finally:
+        board.terminate()
+        board.wait(10)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert any(f["state"] == "here" and f["name"] == "far" for f in found), found
+    assert fedboard("boards", "--listen", "nowhere").exit_code == 2
 
 
 @posix_only
