@@ -1,7 +1,8 @@
 """Byte streams to the host, each with its platform's quirks: USB serial (the console), and TCP.
 
     open()           may block for some seconds; OSError says why it failed
-    read() -> bytes  what is there, b"" if nothing is; never waits; OSError: the link is gone
+    read() -> bytes  what is there, or a view of it until the next read; b"" if nothing is; never
+                     waits; OSError: the link is gone
     write(data)      all of it; waits while the far end is slow, then OSError
     wait(ms)         until something can be read, or the time is over
     dials            True: the board opens it, and opens it again after a break
@@ -81,7 +82,7 @@ class Console(_Link):
             termios.tcsetattr(0, termios.TCSANOW, self._saved)
             self._saved = None
 
-    def read(self) -> bytes:
+    def read(self) -> "Any":
         if system.RUNTIME == "cpython":
             import os
 
@@ -92,12 +93,14 @@ class Console(_Link):
                     raise OSError("the console was closed")
         else:
             data = self._read_each()
-        if b"\x03" in data:
+        if system.DESKTOP and b"\x03" in bytes(data):
             raise KeyboardInterrupt
         return data
 
-    def _read_each(self) -> bytes:
-        """Byte by byte: a read of n waits for all n, and nobody tells how many there are.
+    def _read_each(self) -> "Any":
+        """A view of what came, until the next read.
+
+        Byte by byte: a read of n waits for all n, and nobody tells how many there are.
 
         But a frame's header says how many must still come. They are read at once, five times as
         fast on a Pico; if they do not, they are waited for, until the host repeats itself.
@@ -139,7 +142,7 @@ class Console(_Link):
                 if at + 1 == wire.HEADER_BYTES:
                     self._at = -1
                     self._due = wire.n_due(self._header)
-        return bytes(memoryview(buffer)[:n]) if n else b""
+        return memoryview(buffer)[:n] if n else b""
 
     def write(self, data: bytes) -> None:
         _write_all(self._out.write, data)
@@ -196,7 +199,7 @@ class Tcp(_Link):
             self._socket.close()
             self._socket = None
 
-    def read(self) -> bytes:
+    def read(self) -> "Any":
         try:
             if hasattr(self._socket, "recv_into"):
                 n = self._socket.recv_into(self._buffer)
@@ -210,7 +213,7 @@ class Tcp(_Link):
             return b""
         if n == 0:
             raise OSError("the host closed the connection")
-        return bytes(memoryview(self._buffer)[:n])
+        return memoryview(self._buffer)[:n]
 
     def write(self, data: bytes) -> None:
         _write_all(self._socket.send, data)

@@ -17,9 +17,6 @@ from fedboard_device import link, sensors, store, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     from fedboard_device.config import Settings
 
 IDLE_MS = 20  # the longest sleep: timers and the watchdog wait no longer
@@ -30,7 +27,7 @@ MAX_ERRORS = 5  # unexpected ones between two rounds
 # Collect after so much garbage, not when the heap is full: what lives long then lies close
 # together, and a model finds its room in one piece: a third less heap. Learning makes no garbage.
 # What a transfer makes is short-lived, so that time counts more: where there is room, collect less.
-GARBAGE_BYTES = 1024
+GARBAGE_BYTES = 512
 
 
 class LinkDown(Exception):
@@ -120,31 +117,37 @@ class Runner:
             self._moving = moving
             gc.threshold(max(GARBAGE_BYTES, gc.mem_free() // 8) if moving else GARBAGE_BYTES)
 
+    # An OSError on the link means that it is down; elsewhere it means something else.
+
     def _dial(self) -> None:
-        self._on_link(self._link.open)
+        try:
+            self._link.open()
+        except OSError as error:
+            raise LinkDown(str(error))
         self._up = True
         self._board.open(system.clock_ms())
 
     def _receive(self, now_ms: int) -> bool:
-        data: bytes = self._on_link(self._link.read)
+        try:
+            data = self._link.read()
+        except OSError as error:
+            raise LinkDown(str(error))
         if data:
             self._board.receive(data, now_ms)
-        elif self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
+            return True
+        if self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
             raise LinkDown("the host has fallen silent")
-        return bool(data)
+        return False
 
     def _send(self, now_ms: int) -> bool:
         data = self._board.outgoing(now_ms)
-        if data:
-            self._on_link(self._link.write, data)
-        return bool(data)
-
-    def _on_link(self, action: "Callable[..., Any]", *arguments: bytes) -> "Any":
-        """An OSError in there means that the link is down; elsewhere it means something else."""
+        if not data:
+            return False
         try:
-            return action(*arguments)
+            self._link.write(data)
         except OSError as error:
             raise LinkDown(str(error))
+        return True
 
     def _lost(self, why: str) -> None:
         """The link, or what was said on it, is void: start over, a dialled one after a while."""

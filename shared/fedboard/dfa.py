@@ -30,8 +30,7 @@ _FEEDBACK = 2  # the label of the feedback matrices' random streams
 class Network:
     """One network over the caller's parameters, with work buffers for a batch of samples.
 
-    spec: model.Spec; params: its array('h'), read and changed in place. The rest: see configure(),
-    which batch = 0 leaves for later.
+    spec: model.Spec; params: its array('h'), read and changed in place. The rest: see configure().
     To read: `out`, array('i') of the last sample's logits; `n_seen`, `n_correct` (predicted right
     before it was learned) and `loss_sum` (in the rule's unit) of the samples that it learned.
     """
@@ -72,8 +71,7 @@ class Network:
         self._batch_d: list[array[int]] = []
         self.batch = self.layers = 0
         self.reset_counters()
-        if batch:
-            self.configure(batch, layers, rate)
+        self.configure(batch, layers, rate)
 
     def configure(self, batch: int = 1, layers: int = 0, rate: int = 0) -> None:
         """Set how to learn: samples a step, a bit mask of the layers to train (0: all), the rate.
@@ -94,23 +92,32 @@ class Network:
         self.rate = rate or self.rule.default_rate
         for l in range(n):
             self._records[l][6] = self.rule.layer_rate(self.rate, l < n - 1)
-        if (batch, layers) == (self.batch, self.layers):
-            return
-        self.batch = batch
-        self.layers = layers
-        self._batch_x.clear()  # free the old ones first
-        self._batch_d.clear()
-        for l in range(n):
+        if (batch, layers) != (self.batch, self.layers):
+            self.batch = batch
+            self.layers = layers
+            self.release()
+
+    @property
+    def batch_bytes(self) -> int:
+        """What the batch's buffers take: the most after the parameters."""
+        n_bytes = 0
+        for l in range(self.spec.n_layers):
+            if self.layers >> l & 1:
+                n_in, n_out = self.spec.shape(l)
+                n_bytes += self.batch * (n_in + 2 * n_out)
+        return n_bytes
+
+    def _make_batch(self) -> None:
+        for l in range(self.spec.n_layers):
             n_in, n_out = self.spec.shape(l)
-            slots = batch if layers >> l & 1 else 0
+            slots = self.batch if self.layers >> l & 1 else 0
             self._batch_x.append(zeros("b", slots * n_in))
             self._batch_d.append(zeros("h", slots * n_out))
 
     def release(self) -> None:
-        """Free the batch's buffers, the largest but for the parameters; then configure() anew."""
+        """Free the batch's buffers; the next learn() makes them anew."""
         if self._pending:
             raise StateError("samples wait for their step: flush() before release()")
-        self.batch = 0
         self._batch_x.clear()
         self._batch_d.clear()
 
@@ -156,6 +163,8 @@ class Network:
         self.loss_sum += self.loss(label)
         self._pending += 1
         if any(e):
+            if not self._batch_x:
+                self._make_batch()
             self._store(x)
         return self._pending == self.batch and self.flush()
 
