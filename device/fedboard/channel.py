@@ -18,6 +18,7 @@ ACK = 0x04
 FIRST_RELIABLE = 0x10
 TIMEOUT_MS = 300  # first repeat; doubles up to MAX_TIMEOUT_MS
 MAX_TIMEOUT_MS = 4800
+ACK_DELAY_MS = 20  # for which a bare ACK waits for company: a frame of ours, or more to acknowledge
 
 
 class Channel:
@@ -44,8 +45,17 @@ class Channel:
         self._queue: list[tuple[int, bytes]] = []  # unacknowledged (kind, payload), oldest first
         self._raw: list[bytes] = []  # handshake frames to write, packed
 
-    def start(self, tx: "auth.Signer | None", rx: "auth.Signer | None", window: int) -> None:
-        """Begin a session with these keys (None: unkeyed). Sequence and counters start over."""
+    def start(
+        self,
+        tx: "auth.Signer | None",
+        rx: "auth.Signer | None",
+        window: int,
+        rx_window: int = 1,
+    ) -> None:
+        """Begin a session with these keys (None: unkeyed). Sequence and counters start over.
+
+        window: how many frames may be under way to the peer; rx_window: from it.
+        """
         self.open = True
         self.window = max(1, window)
         self._sign = tx.tag if tx else None
@@ -56,7 +66,10 @@ class Channel:
         self._tx_counter = 0
         self._rx_counter = 0
         self._rx_next = 0
+        self._rx_window = rx_window
         self._ack_due = False
+        self._n_owed = 0  # frames taken and not acknowledged
+        self._owed_ms = 0  # since when; -1: since the next outgoing()
         self._nudged = False
         self._hurried = False  # one early repeat per loss, not one per duplicate ack
         self._timeout_ms = TIMEOUT_MS
@@ -69,8 +82,8 @@ class Channel:
 
     @property
     def idle(self) -> bool:
-        """Nothing of ours waits to be sent or acknowledged."""
-        return not self._queue and not self._raw
+        """Nothing waits to be sent, or to be acknowledged by either side."""
+        return not self._queue and not self._raw and not (self.open and self._n_owed)
 
     def send(self, kind: int, payload: bytes) -> None:
         """Queue one payload. It is kept until the peer acknowledges it."""
@@ -127,9 +140,14 @@ class Channel:
             self._hurried = True
         if frame.kind == ACK:
             return False
-        self._ack_due = True
         if frame.seq != self._rx_next:
+            self._ack_due = True
             return False  # a repeat of what we have, or one ahead of a lost one
+        if self._n_owed == 0:
+            self._owed_ms = -1
+        self._n_owed += 1
+        if 2 * self._n_owed >= self._rx_window:
+            self._ack_due = True  # the peer's window must not run dry
         self._rx_next = (self._rx_next + 1) & 0xFF
         return True
 
@@ -152,7 +170,9 @@ class Channel:
                 kind, payload = self._queue[self._n_sent]
                 out += self._pack(kind, (self._base + self._n_sent) & 0xFF, payload)
                 self._n_sent += 1
-            if self._ack_due:
+            if self._n_owed and self._owed_ms < 0:
+                self._owed_ms = now_ms
+            if self._ack_due or (self._n_owed and now_ms - self._owed_ms >= ACK_DELAY_MS):
                 out += self._pack(ACK, 0, b"")
         self.bytes_out += len(out)
         return out
@@ -160,6 +180,7 @@ class Channel:
     def _pack(self, kind: int, seq: int, payload: bytes) -> bytes:
         self._tx_counter += 1
         self._ack_due = False
+        self._n_owed = 0
         return wire.pack(
             kind, seq, self._rx_next, self._direction, self._tx_counter, payload, self._sign
         )

@@ -92,23 +92,32 @@ class Network:
         self.rate = rate or self.rule.default_rate
         for l in range(n):
             self._records[l][6] = self.rule.layer_rate(self.rate, l < n - 1)
-        if (batch, layers) == (self.batch, self.layers):
-            return
-        self.batch = batch
-        self.layers = layers
-        self._batch_x.clear()  # free the old ones first
-        self._batch_d.clear()
-        for l in range(n):
+        if (batch, layers) != (self.batch, self.layers):
+            self.batch = batch
+            self.layers = layers
+            self.release()
+
+    @property
+    def batch_bytes(self) -> int:
+        """What the batch's buffers take: the most after the parameters."""
+        n_bytes = 0
+        for l in range(self.spec.n_layers):
+            if self.layers >> l & 1:
+                n_in, n_out = self.spec.shape(l)
+                n_bytes += self.batch * (n_in + 2 * n_out)
+        return n_bytes
+
+    def _make_batch(self) -> None:
+        for l in range(self.spec.n_layers):
             n_in, n_out = self.spec.shape(l)
-            slots = batch if layers >> l & 1 else 0
+            slots = self.batch if self.layers >> l & 1 else 0
             self._batch_x.append(zeros("b", slots * n_in))
             self._batch_d.append(zeros("h", slots * n_out))
 
     def release(self) -> None:
-        """Free the batch's buffers, the largest after the parameters; configure() before learn()."""
+        """Free the batch's buffers; the next learn() makes them anew."""
         if self._pending:
             raise StateError("samples wait for their step: flush() before release()")
-        self.batch = 0
         self._batch_x.clear()
         self._batch_d.clear()
 
@@ -154,6 +163,8 @@ class Network:
         self.loss_sum += self.loss(label)
         self._pending += 1
         if any(e):
+            if not self._batch_x:
+                self._make_batch()
             self._store(x)
         return self._pending == self.batch and self.flush()
 

@@ -249,7 +249,7 @@ def _sum_row(x: "array[int]", d: "array[int]", j: int, layer: "array[int]") -> b
     n_out = layer[1]
     bias_input = layer[3]
     if len(_row) <= n_in:
-        _row = array("i", bytes(4 * n_in + 4))
+        _row = array("i", range(n_in + 1))  # bytes(...) would take the memory twice
     row = _row
     found = False
     for s in range(layer[5]):

@@ -71,7 +71,7 @@ class Learner:
         if task.op == messages.TRAIN:
             update.check(spec, task.layers, task.top_permille, task.bits)
             net.configure(task.batch, task.layers, task.rate)
-            net.release()  # they fit: now the model's transfer may have the room
+            self._check_free(net.batch_bytes, f"a batch of {task.batch}")
         elif task.op != messages.EVALUATE:
             raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
 
@@ -80,9 +80,7 @@ class Learner:
         self.net = None
         self.params = array("h")
         need = 2 * spec.n_params + WORK_BYTES
-        free = self.free_memory() if self.free_memory else need
-        if free < need:
-            raise NoMemory(f"the model needs {need} bytes, {free} are free: choose a smaller one")
+        self._check_free(need, "the model")
         try:
             self.params = new_params(spec)
             self.net = Network(spec, self.params)
@@ -91,6 +89,11 @@ class Learner:
             self.params = array("h")
             raise NoMemory(f"out of memory for a model of {need} bytes: choose a smaller one")
         self.reload()
+
+    def _check_free(self, need: int, what: str) -> None:
+        free = self.free_memory() if self.free_memory else need
+        if free < need:
+            raise NoMemory(f"{what} needs {need} bytes, {free} are free: choose a smaller one")
 
     def _network(self) -> Network:
         if self.net is None:
@@ -134,7 +137,8 @@ class Learner:
         net = self._network()
         if not task.flags & messages.CARRY:
             self.reload()
-        net.configure(task.batch, task.layers, task.rate)
+        if self.free_memory:
+            self.free_memory()  # collects: the batch will lie next to what stays
         net.reset_counters()
         samples = self.samples
         x = self._x

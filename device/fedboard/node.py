@@ -88,7 +88,7 @@ class Node(Peer):
             return
         self._nonce = b""
         self.heard_ms = now_ms
-        self.channel.start(tx, rx, min(welcome.window, MAX_WINDOW))
+        self.channel.start(tx, rx, min(welcome.window, MAX_WINDOW), self.identity.window)
         self.send(self._status())
         events.append(Opened())
 

@@ -71,12 +71,17 @@ class Peer:
         crc = 0
         for piece in pieces:
             crc = crc32(piece, crc)
-            while piece:
-                n = wire.fit(piece, 4)
-                part = piece if n == len(piece) else piece[:n]
+            at = 0
+            while at < len(piece):
+                part = piece  # cut only where it must be: a board has no room for copies
+                if at or len(piece) > wire.MAX_PAYLOAD:
+                    part = piece[at : at + wire.MAX_PAYLOAD]
+                n = wire.fit(part, 4)
+                if n < len(part):
+                    part = part[:n]
                 yield messages.Chunk(offset=offset, data=part).pack()
                 offset += n
-                piece = piece[n:]
+                at += n
         # Sent last and by itself: the generator's end is the transfer's end.
         self.send(messages.End(n_bytes=offset, crc=crc & 0xFFFFFFFF))
 
