@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import VERSION, FedboardError
+from fedboard_host import reproduce_cli
 
 if TYPE_CHECKING:
     from fedboard_host.demo import Summary
@@ -325,6 +326,9 @@ def key(file: Path, as_json: bool) -> None:
             f'{file}: a new key. Name it in home.toml (key_file = "{file.name}"), and put its text '
             'into each board\'s fedboard.json ("key"). Keep it out of version control'
         )
+
+
+reproduce_cli.add_to(cli, _json_option)
 
 
 def main() -> None:

@@ -56,30 +56,35 @@ class Data:
 
     def sets(self, scale: str) -> tuple[Set, Set]:
         """(training, test) samples as int8 features: see features()."""
-        low, high = float(self.x.min()), float(self.x.max())
         return (
-            Set(features(self.x, scale, low, high), self.y),
-            Set(features(self.x_test, scale, low, high), self.y_test),
+            Set(features(self.x, scale, self.x), self.y),
+            Set(features(self.x_test, scale, self.x), self.y_test),
         )
 
 
-def features(x: Values, scale: str, low: float, high: float) -> NDArray[np.int8]:
-    """int8 features. int8 stays as it is; of bytes "half" makes x >> 1, "centred" that minus 16
-    (which suits pictures: most of their pixels are dark), "signed" x - 128.
+def features(x: Values, scale: str, known: Values) -> NDArray[np.int8]:
+    """int8 features. `known` are the training samples, which range and mean are taken from.
 
-    Other numbers are first brought from [low, high], the training samples' range, to bytes.
+    int8 stays as it is. Of bytes "half" makes x >> 1, "centred" that minus its mean (which suits
+    pictures, whose pixels are mostly dark), "signed" x - 128. Other numbers are brought from
+    their range to bytes first.
     """
     if scale not in SCALES:
         raise DataError(f"no scale '{scale}': use one of {', '.join(SCALES)}")
     if x.dtype == np.int8:
         return x
     if x.dtype != np.uint8:
-        span = max(high - low, 1e-12)
-        x = np.clip(np.rint((x.astype(np.float64) - low) * (255 / span)), 0, 255)
-        x = x.astype(np.uint8)
-    if scale != "signed":
-        return (x >> 1).astype(np.int8) - np.int8(16 if scale == "centred" else 0)
-    return (x.astype(np.int16) - 128).astype(np.int8)
+        x, known = _bytes(x, known), _bytes(known, known)
+    if scale == "signed":
+        return (x.astype(np.int16) - 128).astype(np.int8)
+    shift = round(float((known >> 1).mean())) if scale == "centred" else 0
+    return ((x >> 1).astype(np.int16) - shift).astype(np.int8)
+
+
+def _bytes(x: Values, known: Values) -> NDArray[np.uint8]:
+    low, high = float(known.min()), float(known.max())
+    scaled = (x.astype(np.float64) - low) * (255 / max(high - low, 1e-12))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def load(path: Path) -> Data:
@@ -208,6 +213,8 @@ def _made(
             raise DataError(f"{path}: x must be numbers (n, ...), y their n labels")
         if labels.ndim != 1 or labels.dtype.kind not in "iuf" or (labels != labels // 1).any():
             raise DataError(f"{path}: labels must be whole numbers")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError(f"{path}: has values that are no numbers: fill or drop them")
     flat = x.reshape(len(x), -1)
     classes = y.astype(np.int64)
     whose = np.empty(0, np.int64)

@@ -1,8 +1,8 @@
 """The papers' experiments, one readable file each: run(quick, seeds, out_dir, as_json) -> rows.
 
-Each prints a table (published | ours | difference), writes NAME.csv, NAME.jsonl and NAME.png, and
-takes minutes; quick: seconds, to see that it works. Settings were chosen on validation data; a
-file's choose() shows how, and repeats it.
+Some also take `data`, a file or a folder. Each prints a table (published | ours | difference),
+writes NAME.csv, NAME.jsonl and NAME.png, and takes minutes; quick: seconds, to see that it works.
+Settings were chosen on validation data; a file's choose() shows how, and repeats it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from typing import Any
 
 from fedboard import DataError
 
-NAMES = ("sine", "tinymetafed")
+NAMES = ("tifed-mnist", "tifed-fashion", "sine", "tinymetafed")
 
 
 def load(name: str) -> Any:
     """The module of an experiment. Raises DataError for an unknown name."""
     if name not in NAMES:
         raise DataError(f"no experiment '{name}': use one of " + ", ".join(NAMES))
-    return importlib.import_module(f"{__name__}.{name}")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def summary(name: str) -> str:
+    """What an experiment is about, in one line."""
+    doc: str = load(name).__doc__ or ""
+    return doc.strip().splitlines()[0].rstrip(".")

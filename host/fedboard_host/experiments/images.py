@@ -69,8 +69,9 @@ def find(name: str, data: Path | None, scale: str) -> Pictures:
     )  # fmt: skip
     own = digits.load()
     held_out = np.arange(len(own)) % 5 == 4
-    pixels = (own.x.astype(np.int16) + 64).astype(np.uint8)  # 0 to 128
-    x = datafile.features(np.minimum(2 * pixels, 255).astype(np.uint8), scale, 0, 255)
+    pixels = own.x.astype(np.int16) + 64  # 0 to 128
+    pixels = np.minimum(2 * pixels, 255).astype(np.uint8)
+    x = datafile.features(pixels, scale, pixels)
     return Pictures(
         f"{name} (digits instead)", Set(x[~held_out], own.y[~held_out]),
         Set(x[held_out], own.y[held_out]), _REDUCED_PASSES, True,

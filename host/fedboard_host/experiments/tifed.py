@@ -238,18 +238,16 @@ def _rows(
     name: str, study: Study, variant: Variant, seed: int, outcome: Outcome, reduced: bool
 ) -> list[Row]:
     table = study.single if variant.single else study.full
+    curve = {} if variant.single or variant.rate != RATES[0] else study.curve
     last = max(outcome.accuracy)
+    paid = outcome.bytes_up, outcome.merges, outcome.wall_s
     rows = []
     for b, value in outcome.accuracy.items():
-        published = None
-        if b == last and not reduced:
-            published = table[variant.rate][0]
-        elif not variant.single and variant.rate == RATES[0] and not reduced:
-            published = study.curve.get(b)
-        metric = f"test accuracy, buffer {b}"
-        if b == last or b in study.curve:
-            paid = outcome.bytes_up, outcome.merges, outcome.wall_s
-            rows.append(Row(name, variant.name, seed, metric, published, value, *paid))
+        if b == last or b in curve:
+            published = table[variant.rate][0] if b == last else curve[b]
+            metric = f"test accuracy, buffer {b}"
+            known = None if reduced else published
+            rows.append(Row(name, variant.name, seed, metric, known, value, *paid))
     largest = float(np.abs(outcome.params).max())
     rows.append(Row(name, variant.name, seed, "largest weight", None, largest))
     return rows

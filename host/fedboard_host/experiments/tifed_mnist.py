@@ -1,4 +1,7 @@
-"""`fedboard reproduce tifed-mnist`: see tifed."""
+"""TIFeD on MNIST, with true copies of the weights, and as the published code has it.
+
+See tifed, which this names a data set to.
+"""
 
 from functools import partial
 
