@@ -35,7 +35,7 @@ TARGET_BYTES = 12 << 10  # beyond the weights
 BATCH = 8  # as in the demo
 N_SAMPLES = 40
 STEP_BYTES = 128  # the result's resolution
-HEAP_BYTES = 1 << 20
+HEAP_BYTES = 384 << 10  # enough to compile the code in
 KEY = bytes(32)
 ASK_WORD = "import sys; print(64 if sys.maxsize > 1 << 31 else 32)"
 

@@ -188,6 +188,7 @@ def _fetch_wasm(target: Path) -> None:
 
 def main() -> int:
     print(f"micropython: {native(fetch=True).note}")
+    print(f"micropython, 32-bit: {narrow(fetch=True).note}")
     print(f"wasm: {wasm(fetch=True).note}")
     return 0
 

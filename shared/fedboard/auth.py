@@ -37,10 +37,10 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
         key = h.digest()
     key = key + bytes(64 - len(key))
     inner = sha256()
-    inner.update(bytes([b ^ 0x36 for b in key]))
+    inner.update(bytes(b ^ 0x36 for b in key))
     inner.update(data)
     outer = sha256()
-    outer.update(bytes([b ^ 0x5C for b in key]))
+    outer.update(bytes(b ^ 0x5C for b in key))
     outer.update(inner.digest())
     digest: bytes = outer.digest()
     return digest
@@ -51,8 +51,8 @@ class Signer:
 
     def __init__(self, key: bytes) -> None:
         key = key + bytes(64 - len(key))
-        self._inner = bytes([b ^ 0x36 for b in key])
-        self._outer = bytes([b ^ 0x5C for b in key])
+        self._inner = bytes(b ^ 0x36 for b in key)
+        self._outer = bytes(b ^ 0x5C for b in key)
 
     def tag(self, data: "bytes | memoryview") -> bytes:
         inner = sha256()
