@@ -32,7 +32,7 @@ def test_too_little_memory_is_said(micropython, tmp_path):
     lab.write_samples(tmp_path / "data", made)
     for free in (11000, 13000, 15000, 26000):
         with bench.start(list(micropython), tmp_path, free) as board:
-            host = lab.Host(board.stream, bench.KEY)
+            host = bench.Host(board.stream, bench.KEY)
             host.until(lab.Joined)
             params = lab.start_params(spec)
             host.send_task(lab.make_task(params, 1, spec, batch=8), params)
