@@ -27,6 +27,7 @@ CONNECT_TIMEOUT_S = 5
 WRITE_TIMEOUT_MS = 5000
 WIFI_TIMEOUT_MS = 20000
 READ_BYTES = 256
+_CANONICAL = 0x102  # ICANON, of Linux and of macOS
 _WAIT = (errno.EAGAIN, 10035)  # nothing there yet; the latter is Windows'
 
 
@@ -277,11 +278,13 @@ def join_wifi(ssid: str, password: str) -> None:
 
 
 def _make_raw(fd: int) -> "Any":
-    """Have a terminal hand over bytes as they come. Returns what it was, None: no terminal."""
+    """Have a terminal hand over bytes as they come. Returns what it was, None: nothing to undo."""
     try:
         import termios
 
         saved = termios.tcgetattr(fd)
+        if not saved[3] & _CANONICAL:
+            return None  # it is raw already; and the list takes more than a kilobyte
         if system.RUNTIME != "cpython":
             termios.setraw(fd)
             return saved
