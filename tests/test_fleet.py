@@ -16,7 +16,7 @@ from fedboard.learner import Learner
 from fedboard.model import MemoryBase, Spec, init_params, new_params
 from fedboard.order import Order
 from fedboard.rebase import encode_delta
-from fedboard_host import strategies
+from fedboard_host import fleet_squeeze, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation, in_order
@@ -81,6 +81,36 @@ def test_sums_beyond_float32_are_exact(rule):
     for s in range(100):
         net.learn(array("b", own.x[s].tobytes()), int(own.y[s]))
     assert fleet.unpack(fleet.lanes)[0].tolist() == params.tolist()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("rate", "meets"), [(0, False), (1, True)])
+def test_inputs_without_variation_are_squeezed(rule, rate, meets, monkeypatch):
+    spec = Spec((500, 40, 10), rule, 3)
+    own = samples(120, 500, 10)
+    own.x[:, 100:] = 77
+    own.x[:, 300:310] = -5
+    own.x[60:, 400:] = -128
+    own.x[7, 200:250] = 3
+    x, y = own.x.reshape(2, 60, 500), own.y.reshape(2, 60)
+    finished = []
+    finish = fleet_squeeze.SqueezedLayer.finish
+    monkeypatch.setattr(
+        fleet_squeeze.SqueezedLayer, "finish", lambda self: finished.append(finish(self))
+    )
+    fleet = Fleet(spec, 2)
+    fleet.load(fleet.pack(np.asarray(start(spec))))
+    for _ in range(3):
+        fleet.learn(x, y, 20, 0, rate)
+    assert len(finished) == 3 or meets
+    for b in range(2):
+        params = start(spec)
+        net = Network(spec, params, 20, 0, rate)
+        for _ in range(3):
+            for s in range(60):
+                net.learn(array("b", x[b, s].tobytes()), int(y[b, s]))
+        assert fleet.unpack(fleet.lanes)[b].tolist() == params.tolist()
+    assert (max(map(abs, params)) == spec.limit(0)) == meets
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 50, 1000])

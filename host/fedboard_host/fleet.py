@@ -19,9 +19,9 @@ from fedboard_host import fleet_rules
 from fedboard_host.dataset import Set
 from fedboard_host.fleet_layer import Floats, Layer
 from fedboard_host.fleet_rules import Classes, Reals, Step
+from fedboard_host.fleet_squeeze import Features, TooFar, squeeze
 
 Words = NDArray[np.int16]
-Features = NDArray[np.int8]
 
 _BLOCK_PARAMS = 1 << 17  # of a block of boards: about what a core's cache holds
 _LEAST_BLOCK = 8
@@ -42,10 +42,12 @@ class Fleet:
         self.rule = fleet_rules.make(spec, clamped)
         self.lanes: Floats = np.zeros((boards, spec.n_params), np.float32)
         self._feedback = self.rule.feedback()
-        self._layers = [
-            Layer(spec, l, self.lanes, self.rule.bias_input(l), clamped)
-            for l in range(spec.n_layers)
-        ]
+        self._layers = []
+        for l in range(spec.n_layers):
+            n_in, n_out = spec.shape(l)
+            w = self.lanes[:, spec.at(l) : spec.at(l + 1)].reshape(boards, n_in + 1, n_out)
+            limit = spec.limit(l) if clamped else 0
+            self._layers.append(Layer(w, self.rule.bias_input(l), limit))
         self._order = _lane_order(spec)
 
     def load(self, lanes: NDArray[np.generic]) -> None:
@@ -87,6 +89,31 @@ class Fleet:
             raise StateError(f"x {x.shape} and y {y.shape} are not {self.boards} boards' samples")
         mask = layers or (1 << self.spec.n_layers) - 1
         steps = [self.rule.step(rate, l) for l in range(self.spec.n_layers)]
+        squeezed = squeeze(self._layers[0], x) if n > batch else None
+        if squeezed is not None:
+            first, self._layers[0] = self._layers[0], squeezed
+            rest = self.lanes[:, self.spec.at(1) :].copy()
+            try:
+                self._learn_all(squeezed.gather(x), y, batch, mask, steps, lengths)
+                squeezed.finish()
+                return
+            except TooFar:
+                self.lanes[:, self.spec.at(1) :] = rest
+            finally:
+                self._layers[0] = first
+                self.touched()
+        self._learn_all(x, y, batch, mask, steps, lengths)
+
+    def _learn_all(
+        self,
+        x: Features,
+        y: Classes,
+        batch: int,
+        mask: int,
+        steps: list[Step],
+        lengths: NDArray[np.int64] | None,
+    ) -> None:
+        n = x.shape[1]
         for at in range(0, n, batch):
             end = min(n, at + batch)
             live = None

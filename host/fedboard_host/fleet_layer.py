@@ -15,7 +15,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedboard.model import Spec
 from fedboard_host.fleet_rules import Reals, Step
 
 Floats = NDArray[np.float32]
@@ -28,40 +27,40 @@ _LARGE = 1 << 14  # parameters of a layer, from which on boards are done one by 
 
 
 class Layer:
-    """`w` views the lanes: float32 (boards, n_in + 1, n_out), its last row are the biases."""
+    """w: float32 (boards, n_in + 1, n_out), changed in place; its last row are the biases.
 
-    def __init__(
-        self, spec: Spec, l: int, lanes: Floats, bias_input: int, clamped: bool = True
-    ) -> None:
-        n_in, n_out = spec.shape(l)
-        boards = len(lanes)
-        self._n_in = n_in
-        self._bias_input = bias_input
-        self.w: Floats = lanes[:, spec.at(l) : spec.at(l + 1)].reshape(boards, n_in + 1, n_out)
-        self._limit = spec.limit(l) if clamped else 0
+    limit: of |w|; 0: none.
+    """
+
+    def __init__(self, w: Floats, bias_input: int, limit: int) -> None:
+        self.w = w
+        self.bias_input = bias_input
+        self.limit = limit
+        self.n_in = w.shape[1] - 1
         # Buffers of one board stay in the cache; small layers save calls by going all at once.
-        large = self.w[0].size >= _LARGE
-        self._turns = [slice(b, b + 1) for b in range(boards)] if large else [slice(boards)]
-        self._sums: Floats = np.empty_like(self.w[self._turns[0]])
+        boards = len(w)
+        self.is_large = w[0].size >= _LARGE
+        self._turns = [slice(b, b + 1) for b in range(boards)] if self.is_large else [slice(boards)]
+        self._sums: Floats = np.empty_like(w[self._turns[0]])
         self._x: Floats = np.empty((0, 0, 0), np.float32)  # the batch; below it a row of ones
         self._pieces = 1  # that a forward product is cut into, to be exact in float32
         self._products: Floats = np.empty(0, np.float32)  # of the pieces
-        self._integers = np.empty(0, np.int32 if clamped else np.int64)  # the same
+        self._integers = np.empty(0, np.int32 if limit else np.int64)  # the same
         self._wide: Reals = np.empty((0, 0, 0))  # w in float64, if it is needed
         self.touched()
 
     def touched(self) -> None:
-        """Somebody else wrote into the lanes."""
+        """Somebody else wrote into `w`."""
         self._is_wide = False  # _wide is up to date
         self._wait = 0  # steps until float32 is tried again
         self._peak = float("inf")  # no |w| is above
 
     def forward(self, source: NDArray[np.generic]) -> Reals:
         """The sums (boards, samples, n_out) for inputs (boards, samples, n_in), remembered."""
-        shape = source.shape[0], source.shape[1] + 1, self._n_in + 1
+        shape = source.shape[0], source.shape[1] + 1, self.n_in + 1
         if self._x.shape != shape:
             self._x = np.ones(shape, np.float32)
-            self._x[:, :-1, -1] = self._bias_input
+            self._x[:, :-1, -1] = self.bias_input
         x = self._x[:, :-1]
         x[:, :, :-1] = source
         out = np.empty((*x.shape[:2], self.w.shape[2]))
@@ -83,7 +82,7 @@ class Layer:
         while not self._wait:
             if all(_is_exact(*factors) for factors in self._cut(x, self.w)):
                 return True
-            if 2 * self._pieces <= min(_MOST_PIECES, self._n_in // _LEAST_PIECE):
+            if 2 * self._pieces <= min(_MOST_PIECES, self.n_in // _LEAST_PIECE):
                 self._pieces *= 2
             else:
                 self._wait = _PATIENCE
@@ -95,7 +94,7 @@ class Layer:
         n = self._pieces
         if n == 1:
             return [(x[:, None], w[:, None])]
-        k = self._n_in // n
+        k = self.n_in // n
         end = n * k
         x_pieces = x[:, :, :end].reshape(*x.shape[:2], n, k).transpose(0, 2, 1, 3)
         w_pieces = w[:, :end].reshape(len(w), n, k, -1)
@@ -131,22 +130,22 @@ class Layer:
             columns = x[turn].transpose(0, 2, 1)
             if narrow:
                 sums = np.matmul(columns, deltas[turn], out=self._sums)
-                self.w[turn] -= _floored(sums, step)
+                self.w[turn] -= floored(sums, step)
             else:
-                wide = self.w[turn] - _floored(columns.astype(np.float64) @ deltas[turn], step)
-                if self._limit:
-                    np.clip(wide, -self._limit, self._limit, out=wide)
+                wide = self.w[turn] - floored(columns.astype(np.float64) @ deltas[turn], step)
+                if self.limit:
+                    np.clip(wide, -self.limit, self.limit, out=wide)
                 self.w[turn] = wide
         self._is_wide = False
         self._clamp(change)
 
     def _clamp(self, change: float) -> None:
         """Clamp if a weight may have left the limits: it is known how far the last step went."""
-        if not self._limit:
+        if not self.limit:
             return
         self._peak += change
-        if self._peak > self._limit:
-            np.clip(self.w, -self._limit, self._limit, out=self.w)
+        if self._peak > self.limit:
+            np.clip(self.w, -self.limit, self.limit, out=self.w)
             self._peak = float(max(self.w.max(), -self.w.min()))
 
 
@@ -157,8 +156,8 @@ def _is_exact(x: Floats, w: Floats) -> bool:
     return 1.01 * largest_x * largest_w < _EXACT * _EXACT  # both sums are rounded a little
 
 
-def _floored(sums: NDArray[np.floating], step: Step) -> NDArray[np.floating]:
-    """In place."""
+def floored(sums: NDArray[np.floating], step: Step) -> NDArray[np.floating]:
+    """What w moves by, of sums with `scale` and `half` in them; in place."""
     if step.divisor > 1:
         sums /= step.divisor
     np.floor(sums, out=sums)

@@ -26,8 +26,9 @@ from fedboard import DataError, prng
 from fedboard.model import Spec, init_params, new_params
 from fedboard.order import Order
 from fedboard_host.dataset import Set
-from fedboard_host.fleet import Features, Fleet, Words, boards_in_a_block
+from fedboard_host.fleet import Fleet, Words, boards_in_a_block
 from fedboard_host.fleet_rules import Classes
+from fedboard_host.fleet_squeeze import Features
 from fedboard_host.rounds import Policy
 from fedboard_host.selection import Ints, delta_bytes, dense_bytes, select
 from fedboard_host.strategies import BoardInfo, Strategy, Work

@@ -12,7 +12,9 @@ from typing import Any
 
 from fedboard import DataError
 
-NAMES = ("tifed-mnist", "tifed-fashion", "sine", "tinymetafed")
+NAMES = (
+    "tifed-mnist", "tifed-fashion", "fedboard-mnist", "fedboard-fashion", "sine", "tinymetafed",
+)  # fmt: skip
 
 
 def load(name: str) -> Any:

@@ -1,0 +1,250 @@
+"""Rule "fedboard" under TIFeD's protocol: honest federation, integers only, and far fewer bytes.
+
+The network, workers, buffers and the one pass over the data are TIFeD's (see tifed); merged after
+each epoch. Beside it: TIFeD's rule with true copies, and FedAvg in floats by true backpropagation.
+"Published" is TIFeD's final accuracy, which its shared array had reached after 150 buffers.
+
+Settings were chosen on the last 10,000 training samples, seed 101, never on test samples:
+    python -c "from fedboard_host.experiments import own_rule; own_rule.choose('mnist')"
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedboard.model import Spec
+from fedboard_host import strategies
+from fedboard_host.experiments import common, float_fedavg, images, tifed
+from fedboard_host.experiments.common import Row
+from fedboard_host.experiments.float_fedavg import FloatFederation
+from fedboard_host.experiments.images import EPOCHS, Course, Pictures
+from fedboard_host.fleet import FleetJudge
+from fedboard_host.fleet_rounds import FleetFederation
+from fedboard_host.selection import dense_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCALE = "centred"
+LOOKS = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 75, 90, 100, 115, 125, 140, 150)
+_FULL: dict[str, object] = {"batch": 25, "rate": 10, "gain": 2, "average_shift": 6}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """rule "float": float_rate, and average_shift in parameters. passes: over the training data."""
+
+    name: str
+    rule: str = "fedboard"
+    strategy: str = "fedavg"
+    parameters: dict[str, object] = field(default_factory=dict)
+    float_rate: float = 0.0
+    passes: int = 1
+    scale: str = SCALE
+
+
+@dataclass
+class Outcome:
+    """One run, by buffer: accuracy, and the bytes that all workers sent so far."""
+
+    accuracy: dict[int, float]
+    bytes_up: dict[int, int]
+    bytes_down: int
+    merges: int
+    seconds: float
+
+
+VARIANTS = (
+    Variant("TIFeD's rule, full-network", "tifed", "tifed-full",
+            {"batch": 25, "rate": 2048}, scale="signed"),
+    Variant("TIFeD's rule, single-layer", "tifed", "tifed-single-layer",
+            {"batch": 25, "rate": 2048, "rotate": False}, scale="signed"),
+    Variant("float FedAvg", "float", float_rate=0.2),
+    Variant("float FedAvg, averaged by the host", "float", parameters={"average_shift": 6},
+            float_rate=0.2),
+    Variant("fedboard, full-network", parameters={**_FULL, "carry": False}),
+    Variant("fedboard, single-layer", strategy="fedavg-single-layer",
+            parameters={**_FULL, "carry": False}),
+    Variant("fedboard, full-network, Top-1 % of 4 bits",
+            parameters={**_FULL, "top_percent": 1.0, "bits": 4}),
+    Variant("fedboard, full-network, 3 passes", parameters={**_FULL, "carry": False}, passes=3),
+)  # fmt: skip
+
+
+def run(
+    study: tifed.Study,
+    quick: bool = False,
+    seeds: int = 5,
+    data: Path | None = None,
+    out_dir: Path = Path("results"),
+    as_json: bool = False,
+    variants: Sequence[Variant] = VARIANTS,
+) -> list[Row]:
+    """The experiment; see the module and experiments/__init__."""
+    name = study.name.replace("tifed", "fedboard")
+    clock = common.Clock(name)
+    seeds = min(seeds, 2) if quick else seeds
+    target = study.full[tifed.RATES[0]][0]
+    pictures = {scale: images.find(study.data, data, scale) for scale in ("centred", "signed")}
+    reduced = quick or pictures["centred"].reduced
+    rows: list[Row] = []
+    found: dict[str, list[Outcome]] = {}
+    for variant in variants:
+        for seed in range(1, seeds + 1):
+            outcome = train(pictures[variant.scale], variant, seed, 8 if quick else 0, target)
+            found.setdefault(variant.name, []).append(outcome)
+            rows += _rows(name, variant, seed, outcome, target, reduced, pictures["centred"])
+            clock.tell(f"{variant.name}, seed", seed, seeds)
+    common.finish(name, rows, out_dir, as_json)
+    common.draw(out_dir / f"{name}.png", lambda f: _paint(f, study, found), 12, 5)
+    return rows
+
+
+def train(
+    pictures: Pictures, variant: Variant, seed: int, n_buffers: int = 0, target: float = 0
+) -> Outcome:
+    """One run. n_buffers 0: all. target: until it is reached, each buffer's model is judged."""
+    course = images.course(len(pictures.train), seed, pictures.passes * variant.passes)
+    course = course[: n_buffers or len(course)]
+    if variant.rule == "float":
+        shift = variant.parameters.get("average_shift", 0)
+        learner = FloatFederation(
+            pictures.sizes, pictures.train, list(course[0]), variant.float_rate, seed,
+            shift if isinstance(shift, int) else 0,
+        )  # fmt: skip
+
+        def float_round() -> tuple[int, int]:
+            learner.round()
+            return learner.bytes_a_round, learner.bytes_a_round
+
+        def float_judge() -> float:
+            return float_fedavg.accuracy(pictures.sizes, learner.result, pictures.test)
+
+        return _follow(learner, float_round, float_judge, course, target)
+    spec = Spec(pictures.sizes, variant.rule, seed)
+    strategy = strategies.make(variant.strategy, variant.parameters)
+    federation = FleetFederation(spec, strategy, pictures.train, list(course[0]), run=seed)
+    judge = FleetJudge(spec, pictures.test)
+
+    def integer_round() -> tuple[int, int]:
+        report = federation.round()
+        return report.bytes_up, report.bytes_down
+
+    return _follow(federation, integer_round, lambda: judge(federation.result), course, target)
+
+
+def _follow(
+    federation: FleetFederation | FloatFederation,
+    one_round: Callable[[], tuple[int, int]],
+    judge: Callable[[], float],
+    course: Course,
+    target: float,
+) -> Outcome:
+    """All buffers, each learned EPOCHS times with a merge after each."""
+    outcome = Outcome({}, {}, 0, 0, 0.0)
+    total = 0
+    reached = not target
+    for b in range(len(course)):
+        start = time.perf_counter()
+        federation.rows = list(course[b])
+        for _ in range(EPOCHS):
+            up, down = one_round()
+            total += up
+            outcome.bytes_down += down
+        outcome.merges += EPOCHS
+        outcome.seconds += time.perf_counter() - start
+        n = b + 1
+        if not reached or n in LOOKS or n % 50 == 0 or n == len(course):
+            outcome.accuracy[n] = judge()
+            outcome.bytes_up[n] = total
+            reached = reached or outcome.accuracy[n] >= target
+    return outcome
+
+
+def _rows(
+    name: str,
+    variant: Variant,
+    seed: int,
+    outcome: Outcome,
+    target: float,
+    reduced: bool,
+    pictures: Pictures,
+) -> list[Row]:
+    last = max(outcome.accuracy)
+    sent = outcome.bytes_up[last]
+    paid = sent, outcome.merges, outcome.seconds, outcome.bytes_down
+    published = None if reduced else target
+    metric = "test accuracy after all buffers"
+    rows = [Row(name, variant.name, seed, metric, published, outcome.accuracy[last], *paid)]
+    if not reduced:
+        buffers = [b for b, value in sorted(outcome.accuracy.items()) if value >= target]
+        needed = float(buffers[0]) if buffers else math.inf
+        metric = f"buffers until {target} (TIFeD's in {tifed.LOOKS[-1]})"
+        rows.append(Row(name, variant.name, seed, metric, tifed.LOOKS[-1], needed))
+    spec = Spec(pictures.sizes)
+    dense = dense_bytes(spec) * images.WORKERS * outcome.merges
+    rows.append(Row(name, variant.name, seed, "dense int16 bytes / bytes up", None, dense / sent))
+    return rows
+
+
+def _paint(figure: Figure, study: tifed.Study, found: dict[str, list[Outcome]]) -> None:
+    by_buffer, by_bytes = figure.subplots(1, 2, sharey=True)
+    for i, (name, outcomes) in enumerate(found.items()):
+        shared = sorted(set.intersection(*(set(each.accuracy) for each in outcomes)))
+        y = np.array([[each.accuracy[b] for b in shared] for each in outcomes])
+        sent = [np.mean([o.bytes_up[b] for o in outcomes]) / images.WORKERS / 1e6 for b in shared]
+        k = i % len(common.COLOURS)
+        line = common.DASHES[k] if i < len(common.COLOURS) else "-"
+        for axes, x in ((by_buffer, shared), (by_bytes, sent)):
+            axes.plot(x, y.mean(axis=0), color=common.COLOURS[k], linestyle=line, label=name)
+            axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=common.COLOURS[k], alpha=0.15)
+    top = max(
+        outcome.accuracy[max(outcome.accuracy)] for each in found.values() for outcome in each
+    )
+    for axes in (by_buffer, by_bytes):
+        axes.axhline(study.full[tifed.RATES[0]][0], color="black", linewidth=0.8, linestyle=":")
+        axes.set_xscale("log")
+        axes.set_ylim(top - 0.2, top + 0.01)
+        axes.grid(True, which="both", alpha=0.25)
+    by_buffer.set_xlabel("buffers of 50 samples a worker, 5 epochs and merges each")
+    by_buffer.set_ylabel("test accuracy (dotted: TIFeD's published)")
+    by_bytes.set_xlabel("MB that a worker sent")
+    by_bytes.legend(loc="lower right")
+    figure.suptitle(f"Rule fedboard on {study.data}: 784-200-10, 8 workers, honest federation")
+
+
+def choose(data: str, seed: int = 101, folder: Path | None = None) -> None:
+    """Print the validation accuracies that the settings above were chosen by."""
+    judged = {s: images.find(data, folder, s).validation() for s in ("half", "centred", "signed")}
+    for scale, changes in _GRID:
+        for variant in VARIANTS:
+            if variant.rule == "tifed" or variant.passes > 1:
+                continue
+            chosen = {**variant.parameters, **changes}
+            if variant.rule == "float" and changes:
+                continue
+            trial = replace(variant, parameters=chosen)
+            outcome = train(judged[scale], trial, seed)
+            value = outcome.accuracy[max(outcome.accuracy)]
+            sent = outcome.bytes_up[max(outcome.accuracy)] / images.WORKERS / 1e6
+            print(f"{data}, {scale}: {variant.name} {changes}: {value:.4f}, {sent:.1f} MB")
+    for rate in _FLOAT_RATES:
+        trial = replace(VARIANTS[3], float_rate=rate)
+        outcome = train(judged[SCALE], trial, seed)
+        print(f"{data}: float, rate {rate}: {outcome.accuracy[max(outcome.accuracy)]:.4f}")
+
+
+_FLOAT_RATES = (0.05, 0.1, 0.2, 0.4)
+_GRID: tuple[tuple[str, dict[str, object]], ...] = (
+    (SCALE, {}), ("half", {}), ("signed", {}),
+    (SCALE, {"rate": 8, "gain": 1}), (SCALE, {"rate": 9, "gain": 1}), (SCALE, {"rate": 9}),
+    (SCALE, {"gain": 1}), (SCALE, {"gain": 4}), (SCALE, {"rate": 11, "gain": 4}),
+    (SCALE, {"batch": 10}), (SCALE, {"average_shift": 5}), (SCALE, {"average_shift": 7}),
+)  # fmt: skip
