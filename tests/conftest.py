@@ -3,6 +3,8 @@
     micropython    command (list) of MicroPython's unix port         real_data   ../shared/data
     wasm           command (list) of MicroPython in WebAssembly
     board_runtime  each interpreter in turn, for interpreters.run()
+    deployed       a flash image of an emulated Pico with :/device on it, as sources
+    compiled       the same, as .mpy files: starts faster
 
 Without such an interpreter the test is skipped; in CI (CI=true) it fails.
 """
@@ -10,6 +12,7 @@ Without such an interpreter the test is skipped; in CI (CI=true) it fails.
 from __future__ import annotations
 
 import os
+import shutil
 
 # One thread for each process: tests run whole fleets on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +25,7 @@ import hypothesis
 import pytest
 
 import interpreters
+from pico import kit
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 _MISSING: dict[str, str] = {}
@@ -59,6 +63,43 @@ def wasm() -> list[str]:
 def board_runtime(request: pytest.FixtureRequest) -> interpreters.Runtime:
     """Each interpreter in turn."""
     return _need(request.param)
+
+
+def _need_pico() -> None:
+    found = kit.find()
+    if found.kit is None:
+        _MISSING["an emulated Pico"] = found.note
+        text = f"no emulated Pico: {found.note}"
+        if IN_CI:
+            pytest.fail(text)
+        pytest.skip(text)
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Pico's flash after the maker's `mpremote cp -r device/ :`. Use a copy."""
+    _need_pico()
+    import pico_lab
+
+    folder = tmp_path_factory.mktemp("sources")
+    ignore = shutil.ignore_patterns("__pycache__")  # mpremote copies whatever is there
+    shutil.copytree(interpreters.DEVICE, folder / "device", ignore=ignore)
+    image = folder / "sources.img"
+    pico_lab.deploy(image, folder)
+    return image
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Pico's flash with the same, compiled by mpy-cross. Use a copy."""
+    _need_pico()
+    import pico_lab
+
+    folder = tmp_path_factory.mktemp("compiled")
+    pico_lab.compile_device(folder / "device")
+    image = folder / "compiled.img"
+    pico_lab.deploy(image, folder)
+    return image
 
 
 @pytest.fixture(scope="session")

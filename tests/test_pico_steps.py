@@ -1,0 +1,108 @@
+"""The maker's steps, literally, with the real mpremote on an emulated Pico with stock firmware."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+import golden
+import pico_lab
+from fedboard.hub import Joined
+from pico.lab import Pico
+from pico_lab import MAIN, MPREMOTE, ROOT, mpremote, plugged
+
+pytestmark = [pytest.mark.slow, pytest.mark.pico]
+
+
+@pytest.fixture
+def image(deployed, tmp_path):
+    return shutil.copy(deployed, tmp_path / "flash.img")
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+
+
+def test_copy_run_and_stop(image):
+    with Pico(flash=image) as board:
+        # mpremote cp -r device/ :     (done by the fixture: all of it is there)
+        listed = mpremote(board, "fs", "tree", ":")
+        assert set(re.findall(r"(\S+\.py)", listed)) == {
+            name.rsplit("/", 1)[-1] for name in tree(ROOT / "device")
+        }
+        # mpremote run device/main.py
+        command = [*MPREMOTE, "connect", board.port, "run", MAIN]
+        running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+        said = b""
+        while b"link the console" not in said:
+            said += running.stdout.read1()
+            assert b"Error" not in said
+        # Ctrl-C ends mpremote; the next one finds the REPL.
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+        assert mpremote(board, "eval", "6 * 7").strip() == "42"
+
+
+def test_autostart_redeploy_and_the_repl(image):
+    with Pico(flash=image) as board:
+        # mpremote cp device/main.py : + reset
+        mpremote(board, "cp", MAIN, ":", "+", "reset")
+        with plugged(board) as host:
+            joined = host.until(Joined)
+            assert joined.hello.name == "board-000001"
+            assert joined.hello.uid == bytes.fromhex("e660000000000001")
+            assert joined.status.firmware == "micropython 1.25.0 rp2"
+            assert joined.status.kernels == "thumb"
+            assert joined.status.n_samples == 0
+            assert joined.status.free_ram > 120_000
+        # Again, while it runs: what is there already is not sent again.
+        mpremote(board, "cp", "-r", "device/", ":", "+", "reset")
+        with plugged(board) as host:
+            host.until(Joined)
+            # Ctrl-C leads to the REPL.
+            host.stream.write(b"\x03")
+            host.said("fedboard: stopped\r\n")
+            host.said(">>> ")
+            host.stream.write(b"40 + 2\r\n")
+            host.said("42\r\n")
+        # A power cut, and it starts again by itself.
+        board.kill()
+    with Pico(flash=image) as board, plugged(board) as host:
+        host.until(Joined)
+
+
+def test_contents_at_the_root_work_too(tmp_path):
+    """`cp -r device/. :` copies what is in device/ to the root, main.py among it."""
+    folder = tmp_path / "device"
+    pico_lab.compile_device(folder)
+    with Pico(flash=tmp_path / "flash.img") as board:
+        mpremote(board, "cp", "-r", "device/.", ":", "+", "reset", cwd=tmp_path)
+        with plugged(board) as host:
+            host.until(Joined)
+
+
+def test_another_chip_is_another_board(compiled, tmp_path):
+    image = shutil.copy(compiled, tmp_path / "flash.img")
+    with Pico(flash=image, uid="e66000000000abcd", seed=5) as board:
+        pico_lab.start(board)
+        with plugged(board) as host:
+            assert host.until(Joined).hello.name == "board-00abcd"
+
+
+@pytest.mark.parametrize("kernels", ["pure", "thumb", "viper"])
+@pytest.mark.parametrize("area", golden.AREAS)
+def test_golden_vectors(compiled, tmp_path, area, kernels):
+    if kernels != "pure" and area not in ("kernels", "learning"):
+        pytest.skip("no kernels in it")
+    image = shutil.copy(compiled, tmp_path / "flash.img")
+    tests = ROOT / "tests"
+    backend = None if kernels == "pure" else f"fedboard_device.kernels_{kernels}"
+    with Pico(flash=image) as board:
+        vectors = tests / "vectors" / f"{area}.txt"
+        mpremote(board, "cp", str(tests / "golden_runner.py"), str(vectors), ":")
+        code = f"import golden_runner; golden_runner.main('{area}.txt', {backend!r})"
+        assert pico_lab.run_code(board, code) == vectors.read_text("utf-8")
