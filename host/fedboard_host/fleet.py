@@ -128,6 +128,10 @@ class Fleet:
         found: Classes = self._forward(x)[0].argmax(axis=2)
         return found
 
+    def hidden(self, x: Features) -> Reals:
+        """The first hidden layer's activations (boards, samples, units), as integers."""
+        return self.rule.activate(self._layers[0].forward(x), 0)[0]
+
     def _forward(self, x: Features) -> tuple[Reals, list[Reals]]:
         """(logits, every layer's slopes)."""
         last = self.spec.n_layers - 1

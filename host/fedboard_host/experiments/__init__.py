@@ -13,7 +13,8 @@ from typing import Any
 from fedboard import DataError
 
 NAMES = (
-    "tifed-mnist", "tifed-fashion", "fedboard-mnist", "fedboard-fashion", "sine", "tinymetafed",
+    "tifed-mnist", "tifed-fashion", "tifed-transfer", "fedboard-mnist", "fedboard-fashion",
+    "sine", "tinymetafed",
 )  # fmt: skip
 
 

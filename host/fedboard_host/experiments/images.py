@@ -12,7 +12,7 @@ Without them scikit-learn's digits stand in, in a reduced form: that is said, lo
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ Course = NDArray[np.intp]
 
 _BESIDE = Path(__file__).resolve().parents[4] / "shared" / "data"
 _REDUCED_PASSES = 10
+_REDUCED_HIDDEN = 64
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,19 @@ class Pictures:
     name: str
     train: Set
     test: Set
+    hidden: int = HIDDEN  # units of the network that learns them
     passes: int = 1
     reduced: bool = False
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        return self.train.n_in, 64 if self.reduced else HIDDEN, int(self.train.y.max()) + 1
+        return self.train.n_in, self.hidden, int(self.train.y.max()) + 1
 
     def validation(self) -> Pictures:
         """The same data without the test samples: the last training samples judge instead."""
         n = len(self.train) - min(VALIDATION, len(self.train) // 6)
         x, y = self.train.x, self.train.y
-        return Pictures(self.name, Set(x[:n], y[:n]), Set(x[n:], y[n:]), self.passes, self.reduced)
+        return replace(self, train=Set(x[:n], y[:n]), test=Set(x[n:], y[n:]))
 
 
 def find(name: str, data: Path | None, scale: str) -> Pictures:
@@ -74,7 +76,7 @@ def find(name: str, data: Path | None, scale: str) -> Pictures:
     x = datafile.features(pixels, scale, pixels)
     return Pictures(
         f"{name} (digits instead)", Set(x[~held_out], own.y[~held_out]),
-        Set(x[held_out], own.y[held_out]), _REDUCED_PASSES, True,
+        Set(x[held_out], own.y[held_out]), _REDUCED_HIDDEN, _REDUCED_PASSES, True,
     )  # fmt: skip
 
 

@@ -54,11 +54,17 @@ class Variant:
 class Outcome:
     """One run, by buffer: accuracy, and the bytes that all workers sent so far."""
 
-    accuracy: dict[int, float]
-    bytes_up: dict[int, int]
-    bytes_down: int
-    merges: int
-    seconds: float
+    accuracy: dict[int, float] = field(default_factory=dict)
+    bytes_up: dict[int, int] = field(default_factory=dict)
+    bytes_down: int = 0
+    merges: int = 0
+    seconds: float = 0.0
+
+    @property
+    def last(self) -> tuple[float, int]:
+        """The final accuracy, and the bytes until then."""
+        end = max(self.accuracy)
+        return self.accuracy[end], self.bytes_up[end]
 
 
 VARIANTS = (
@@ -108,10 +114,16 @@ def run(
 
 
 def train(
-    pictures: Pictures, variant: Variant, seed: int, n_buffers: int = 0, target: float = 0
+    pictures: Pictures,
+    variant: Variant,
+    seed: int,
+    n_buffers: int = 0,
+    target: float = 0,
+    workers: int = images.WORKERS,
 ) -> Outcome:
     """One run. n_buffers 0: all. target: until it is reached, each buffer's model is judged."""
-    course = images.course(len(pictures.train), seed, pictures.passes * variant.passes)
+    passes = pictures.passes * variant.passes
+    course = images.course(len(pictures.train), seed, passes, workers)
     course = course[: n_buffers or len(course)]
     if variant.rule == "float":
         shift = variant.parameters.get("average_shift", 0)
@@ -148,7 +160,7 @@ def _follow(
     target: float,
 ) -> Outcome:
     """All buffers, each learned EPOCHS times with a merge after each."""
-    outcome = Outcome({}, {}, 0, 0, 0.0)
+    outcome = Outcome()
     total = 0
     reached = not target
     for b in range(len(course)):
@@ -177,14 +189,13 @@ def _rows(
     reduced: bool,
     pictures: Pictures,
 ) -> list[Row]:
-    last = max(outcome.accuracy)
-    sent = outcome.bytes_up[last]
+    value, sent = outcome.last
     paid = sent, outcome.merges, outcome.seconds, outcome.bytes_down
     published = None if reduced else target
     metric = "test accuracy after all buffers"
-    rows = [Row(name, variant.name, seed, metric, published, outcome.accuracy[last], *paid)]
+    rows = [Row(name, variant.name, seed, metric, published, value, *paid)]
     if not reduced:
-        buffers = [b for b, value in sorted(outcome.accuracy.items()) if value >= target]
+        buffers = [b for b, seen in sorted(outcome.accuracy.items()) if seen >= target]
         needed = float(buffers[0]) if buffers else math.inf
         metric = f"buffers until {target} (TIFeD's in {tifed.LOOKS[-1]})"
         rows.append(Row(name, variant.name, seed, metric, tifed.LOOKS[-1], needed))
@@ -232,13 +243,13 @@ def choose(data: str, seed: int = 101, folder: Path | None = None) -> None:
                 continue
             trial = replace(variant, parameters=chosen)
             outcome = train(judged[scale], trial, seed)
-            value = outcome.accuracy[max(outcome.accuracy)]
-            sent = outcome.bytes_up[max(outcome.accuracy)] / images.WORKERS / 1e6
-            print(f"{data}, {scale}: {variant.name} {changes}: {value:.4f}, {sent:.1f} MB")
+            value, sent = outcome.last
+            each = sent / images.WORKERS / 1e6
+            print(f"{data}, {scale}: {variant.name} {changes}: {value:.4f}, {each:.1f} MB")
     for rate in _FLOAT_RATES:
         trial = replace(VARIANTS[3], float_rate=rate)
         outcome = train(judged[SCALE], trial, seed)
-        print(f"{data}: float, rate {rate}: {outcome.accuracy[max(outcome.accuracy)]:.4f}")
+        print(f"{data}: float, rate {rate}: {outcome.last[0]:.4f}")
 
 
 _FLOAT_RATES = (0.05, 0.1, 0.2, 0.4)
