@@ -17,8 +17,8 @@ from fedboard import StateError
 from fedboard.model import Spec
 from fedboard_host import fleet_rules
 from fedboard_host.dataset import Set
-from fedboard_host.fleet_layer import Floats, Layer
-from fedboard_host.fleet_rules import Classes, Reals, Step
+from fedboard_host.fleet_layer import Layer
+from fedboard_host.fleet_rules import Classes, Floats, Reals, Step
 from fedboard_host.fleet_squeeze import Features, TooFar, squeeze
 
 Words = NDArray[np.int16]
@@ -118,7 +118,7 @@ class Fleet:
             end = min(n, at + batch)
             live = None
             if lengths is not None and (lengths < end).any():
-                live = (np.arange(at, end) < lengths[:, None]).astype(np.float64)
+                live = (np.arange(at, end) < lengths[:, None]).astype(np.float32)
                 if not live.any():
                     break
             self._learn(x[:, at:end], y[:, at:end], mask, steps, live)
@@ -128,15 +128,15 @@ class Fleet:
         found: Classes = self._forward(x)[0].argmax(axis=2)
         return found
 
-    def hidden(self, x: Features) -> Reals:
+    def hidden(self, x: Features) -> Floats:
         """The first hidden layer's activations (boards, samples, units), as integers."""
         return self.rule.activate(self._layers[0].forward(x), 0)[0]
 
-    def _forward(self, x: Features) -> tuple[Reals, list[Reals]]:
+    def _forward(self, x: Features) -> tuple[Reals, list[Floats]]:
         """(logits, every layer's slopes)."""
         last = self.spec.n_layers - 1
         slopes = []
-        source: Features | Reals = x
+        source: Features | Floats = x
         for l in range(last):
             acc = self._layers[l].forward(source)
             source, slope = self.rule.activate(acc, l)
@@ -145,7 +145,7 @@ class Fleet:
         return out, [*slopes, slope]
 
     def _learn(
-        self, x: Features, y: Classes, mask: int, steps: list[Step], live: Reals | None
+        self, x: Features, y: Classes, mask: int, steps: list[Step], live: Floats | None
     ) -> None:
         out, slopes = self._forward(x)
         e, d = self.rule.errors(out, y, slopes[-1])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard_host.fleet_layer import Layer, floored
-from fedboard_host.fleet_rules import Reals, Step
+from fedboard_host.fleet_rules import Floats, Reals, Step
 
 Features = NDArray[np.int8]
 
@@ -63,19 +63,25 @@ class SqueezedLayer(Layer):
         self._values = values.astype(np.float64)[:, None]
         boards, n_left = left.shape
         n_out = full.w.shape[2]
-        w = np.empty((boards, kept.shape[1] + 1, n_out), np.float32)
+        buffers = full.squeezed
+        w = buffers.get("w", (boards, kept.shape[1] + 1, n_out), np.float32)
+        mine = buffers.get("left", (n_left, n_out), np.float32)
         self._merged: Reals = np.empty((boards, n_out))
         self._room: Reals = np.full((boards, n_out), np.inf)
         for b in range(boards):
-            np.take(full.w[b], kept[b], axis=0, out=w[b, :-1])
+            np.take(full.w[b], kept[b], axis=0, out=w[b, :-1], mode="clip")
             w[b, -1] = full.w[b, -1]
-            mine = full.w[b][left[b]]
-            self._merged[b] = mine.sum(axis=0, dtype=np.float64) * self._values[b]
+            np.take(full.w[b], left[b], axis=0, out=mine, mode="clip")
+            largest = np.maximum(mine.max(axis=0), -mine.min(axis=0))
+            exact = float(largest.max()) * n_left < 1 << 24
+            self._merged[b] = mine.sum(axis=0, dtype=np.float32 if exact else np.float64)
             if full.limit:
-                self._room[b] = full.limit - np.abs(mine).max(axis=0)
+                self._room[b] = full.limit - largest
+        self._merged *= self._values
         self._moved: Reals = np.zeros((boards, n_out))
         self._n_left = n_left
-        super().__init__(w, full.bias_input, full.limit)
+        super().__init__(w, full.bias_input, full.limit, buffers)
+        self.pieces = full.pieces
 
     def gather(self, x: Features) -> Features:
         """Of samples (boards, samples, n_in) the inputs that are kept."""
@@ -86,9 +92,9 @@ class SqueezedLayer(Layer):
         out += self._merged[:, None]
         return out
 
-    def update(self, d: Reals, step: Step) -> None:
+    def update(self, d: Floats, step: Step) -> None:
         super().update(d, step)
-        sums: Reals = d.sum(axis=1) * (self._values * step.scale) + step.half
+        sums: Reals = d.sum(axis=1, dtype=np.float64) * (self._values * step.scale) + step.half
         floored(sums, step)
         self._moved += sums
         self._merged -= sums * (self._values * self._n_left)
@@ -97,6 +103,7 @@ class SqueezedLayer(Layer):
 
     def finish(self) -> None:
         """Write all weights back into the full layer."""
+        self._full.pieces = self.pieces
         for b in range(len(self.w)):
             own = self._full.w[b]
             own[self._kept[b]] = self.w[b, :-1]

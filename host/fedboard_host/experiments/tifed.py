@@ -215,7 +215,7 @@ def speed(
     own = pictures.train
     x, y = own.x[:_PLAIN_SAMPLES], own.y[:_PLAIN_SAMPLES]
     fleet = Fleet(spec, 1)
-    feedback = fleet.rule.feedback()[0].astype(np.int64)
+    feedback = fleet.rule.feedback()[0].T.astype(np.int64)
     params = outcome.params.copy()
     start = time.perf_counter(), time.process_time()
     plain.learn(spec, params, feedback, x.astype(np.int64), y, BATCH, variant.rate)
