@@ -227,7 +227,8 @@ class TruncatedMerger(Merger):
 
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
         sums = self._params[at:end] * total + acc
-        mean = np.sign(sums) * (np.abs(sums) // total)
+        # Exact: |sums| < 2**53, and total is too small for a quotient to round up to an integer.
+        mean = np.trunc(sums / total).astype(np.int64)
         limit = self._limits[at:end]
         self._params[at:end] = np.clip(mean, -limit, limit)
 

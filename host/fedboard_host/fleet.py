@@ -18,7 +18,7 @@ from fedboard.model import Spec
 from fedboard_host import fleet_rules
 from fedboard_host.dataset import Set
 from fedboard_host.fleet_layer import Layer
-from fedboard_host.fleet_rules import Classes, Floats, Reals, Step
+from fedboard_host.fleet_rules import Buffers, Classes, Floats, Reals, Step
 from fedboard_host.fleet_squeeze import Features, TooFar, squeeze
 
 Words = NDArray[np.int16]
@@ -49,6 +49,7 @@ class Fleet:
             limit = spec.limit(l) if clamped else 0
             self._layers.append(Layer(w, self.rule.bias_input(l), limit))
         self._order = _lane_order(spec)
+        self._buffers = Buffers()
 
     def load(self, lanes: NDArray[np.generic]) -> None:
         """All boards' lanes = `lanes`, (n_params,) or (boards, n_params)."""
@@ -59,6 +60,11 @@ class Fleet:
         """Somebody else wrote into `lanes`."""
         for layer in self._layers:
             layer.touched()
+
+    def changes(self, lanes: Floats) -> Floats:
+        """How far all boards are from `lanes` (n_params,); good until asked again."""
+        changes: Floats = self._buffers.get("changes", self.lanes.shape, np.float32)
+        return np.subtract(self.lanes, lanes, out=changes)
 
     def pack(self, params: NDArray[np.generic]) -> NDArray[np.generic]:
         """Parameters (..., n_params) in the order of the lanes."""

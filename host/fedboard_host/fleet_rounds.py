@@ -37,6 +37,7 @@ Rows = Sequence[NDArray[np.intp]]
 
 _LARGEST_CHANGE = 32767  # that an exact update holds
 _VERSIONS_KEPT = 8
+_MOST_IN_FLOAT32 = (1 << 24) // _LARGEST_CHANGE  # changes, whose sum float32 holds exactly
 
 
 @dataclass(frozen=True)
@@ -230,12 +231,15 @@ class FleetFederation:
 
     def _summed(self, fleet: Fleet, weights: Sequence[int]) -> Ints | None:
         """The sum of weight * change; None if a change may not fit an exact update's 16 bits."""
-        changes = fleet.lanes - self._lanes
+        changes = fleet.changes(self._lanes)
         if max(changes.max(), -changes.min()) > _LARGEST_CHANGE:
             return None
-        total = np.zeros(self.spec.n_params)  # exact: aggregate.MAX_TOTAL keeps it below 2**53
-        for change, weight in zip(changes, weights, strict=True):
-            total += change if weight == 1 else change * float(weight)
+        if len(changes) <= _MOST_IN_FLOAT32 and len(set(weights)) == 1:
+            total = changes.sum(axis=0).astype(np.float64) * weights[0]
+        else:
+            total = np.zeros(self.spec.n_params)  # exact: MAX_TOTAL keeps it below 2**53
+            for change, weight in zip(changes, weights, strict=True):
+                total += change * float(weight)
         return fleet.unpack(total).astype(np.int64)
 
     def _moved(self, members: NDArray[np.intp]) -> Ints:

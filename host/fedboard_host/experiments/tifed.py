@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SCALE = "signed"  # uint8 - 128
 RATES = (2048, 4096, 8192)
 LOOKS = (1, 2, 3, 5, 10, 15, 25, 35, 50, 75, 100, 125, 150)
-_PLAIN_SAMPLES = 50  # that the plain loop is timed on, before and after
+_TIMED_BUFFERS = 40
 
 Judge = Callable[[Ints], float]
 
@@ -85,15 +85,13 @@ _TIMED = (Variant("epoch", RATES[0]), Variant("buffer", RATES[0]))
 
 @dataclass
 class Outcome:
-    """One run: accuracy by buffer, the final parameters, seconds of learning alone."""
+    """One run: accuracy by buffer, the final parameters, the seconds of learning alone."""
 
     accuracy: dict[int, float]
     params: Ints
     bytes_up: int = 0
     merges: int = 0
-    n_samples: int = 0  # learned
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
+    seconds: float = 0.0
 
 
 def run(
@@ -117,17 +115,15 @@ def run(
     ]
     seeds = min(seeds, 2) if quick else seeds
     rows: list[Row] = []
-    speeds: list[Row] = []
     curves: dict[str, list[dict[int, float]]] = {}
     for variant in variants:
         for seed in range(1, seeds + 1):
             outcome = train(pictures, variant, seed, 12 if quick else 0)
             curves.setdefault(variant.name, []).append(outcome.accuracy)
             rows += _rows(name, study, variant, seed, outcome, pictures.reduced or quick)
-            if seed == 1 and variant in _TIMED:
-                speeds += speed(name, pictures, variant, seed, outcome)
             clock.tell(f"{variant.name}, seed", seed, seeds)
-    rows += speeds
+    if not shared_arrays:
+        rows += [row for timed in _TIMED for row in speed(name, pictures, timed, 1)]
     common.finish(name, rows, out_dir, as_json)
     common.draw(out_dir / f"{name}.png", lambda f: _paint(f, study, variants, curves), 11, 5)
     return rows
@@ -151,14 +147,11 @@ def _learn_copies(
     federation = _federation(spec, pictures, variant, seed, EPOCHS if per_buffer else 1, course)
     outcome = Outcome({}, federation.params)
     for b in range(len(course)):
-        start = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
         federation.rows = list(course[b])
         for _ in range(1 if per_buffer else EPOCHS):
-            report = federation.round()
-            outcome.bytes_up += report.bytes_up
-            outcome.n_samples += report.n_samples
-        outcome.wall_s += time.perf_counter() - start[0]
-        outcome.cpu_s += time.process_time() - start[1]
+            outcome.bytes_up += federation.round().bytes_up
+        outcome.seconds += time.perf_counter() - start
         if b + 1 in LOOKS or b + 1 == len(course):
             outcome.accuracy[b + 1] = judge(federation.params)
     outcome.params, outcome.merges = federation.params, federation.number
@@ -171,7 +164,7 @@ def _learn_shared(
     """The published code's way: copies for one buffer, then one array that all train in turn."""
     first = _federation(spec, pictures, variant, seed, EPOCHS, course)
     bytes_up = first.round().bytes_up
-    start = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
     shared = Fleet(spec, 1, clamped=False)
     shared.load(shared.pack(first.params))
     accuracy = {1: judge(first.params)}
@@ -186,20 +179,27 @@ def _learn_shared(
                 shared.learn(x[None], y[None], BATCH, layers, variant.rate)
         if b + 1 in LOOKS or b + 1 == len(course):
             accuracy[b + 1] = judge(_unpacked(shared))
-    wall_s, cpu_s = time.perf_counter() - start[0], time.process_time() - start[1]
-    paid = bytes_up * len(course), len(course), 0
-    return Outcome(accuracy, _unpacked(shared), *paid, wall_s, cpu_s)
+    seconds = time.perf_counter() - start
+    total = bytes_up * len(course)
+    return Outcome(accuracy, _unpacked(shared), total, len(course), seconds)
 
 
 def _federation(
-    spec: Spec, pictures: Pictures, variant: Variant, seed: int, epochs: int, course: Course
+    spec: Spec,
+    pictures: Pictures,
+    variant: Variant,
+    seed: int,
+    epochs: int,
+    course: Course,
+    threads: int = 0,
 ) -> FleetFederation:
     parameters: dict[str, object] = {"epochs": epochs, "batch": BATCH, "rate": variant.rate}
     if variant.single:
         parameters["rotate"] = False  # as published: the workers keep their layers
     scheme = "tifed-single-layer" if variant.single else "tifed-full"
     strategy = strategies.make(scheme, parameters)
-    return FleetFederation(spec, strategy, pictures.train, list(course[0]), run=seed)
+    rows = list(course[0])
+    return FleetFederation(spec, strategy, pictures.train, rows, run=seed, threads=threads)
 
 
 def _unpacked(fleet: Fleet) -> Ints:
@@ -207,28 +207,41 @@ def _unpacked(fleet: Fleet) -> Ints:
     return params
 
 
-def speed(
-    name: str, pictures: Pictures, variant: Variant, seed: int, outcome: Outcome
-) -> list[Row]:
-    """How much faster the fleet was than a plain loop, which is timed on a slice, extrapolated."""
+def speed(name: str, pictures: Pictures, variant: Variant, seed: int) -> list[Row]:
+    """How much faster the fleet is than a plain loop: slices of both, in turn; the medians.
+
+    The fleet's slice is a buffer of all workers, its merges included. One thread each.
+    """
     spec = Spec(pictures.sizes, "tifed", seed)
+    course = images.course(len(pictures.train), seed, pictures.passes)
     own = pictures.train
-    x, y = own.x[:_PLAIN_SAMPLES], own.y[:_PLAIN_SAMPLES]
-    fleet = Fleet(spec, 1)
-    feedback = fleet.rule.feedback()[0].T.astype(np.int64)
-    params = outcome.params.copy()
-    start = time.perf_counter(), time.process_time()
-    plain.learn(spec, params, feedback, x.astype(np.int64), y, BATCH, variant.rate)
-    wall_s, cpu_s = time.perf_counter() - start[0], time.process_time() - start[1]
-    fleet.load(fleet.pack(outcome.params))
-    fleet.learn(x[None], y[None], BATCH, 0, variant.rate)
-    times = outcome.n_samples / _PLAIN_SAMPLES
+    x, y = own.x[:BATCH], own.y[:BATCH]
+    check = Fleet(spec, 1)
+    feedback = check.rule.feedback()[0].T.astype(np.int64)
+    per_buffer = variant.merge == "buffer"
+    federation = _federation(spec, pictures, variant, seed, EPOCHS if per_buffer else 1, course, 1)
+    fleet_s, plain_s, same = [], [], []
+    for b in range(min(len(course), _TIMED_BUFFERS)):
+        federation.rows = list(course[b])
+        start = time.perf_counter()
+        n_samples = sum(federation.round().n_samples for _ in range(1 if per_buffer else EPOCHS))
+        fleet_s.append((time.perf_counter() - start) / n_samples)
+        params = federation.params
+        check.load(check.pack(params))
+        start = time.perf_counter()
+        plain.learn(spec, params, feedback, x.astype(np.int64), y, BATCH, variant.rate)
+        plain_s.append((time.perf_counter() - start) / BATCH)
+        check.learn(x[None], y[None], BATCH, 0, variant.rate)
+        same.append(float((_unpacked(check) == params).mean()))
+    fleet_us, plain_us = 1e6 * float(np.median(fleet_s)), 1e6 * float(np.median(plain_s))
+    n = course.size * EPOCHS
     figures = {
-        "parameters that the plain loop has the same": float((_unpacked(fleet) == params).mean()),
-        "s, fleet": outcome.wall_s,
-        f"s, plain loop, extrapolated from {_PLAIN_SAMPLES} samples": wall_s * times,
-        "times faster": wall_s * times / outcome.wall_s,
-        "times less processor time": cpu_s * times / outcome.cpu_s,
+        "parameters that the plain loop has the same": min(same),
+        "µs a sample, fleet": fleet_us,
+        "µs a sample, plain loop": plain_us,
+        "s for the whole run, fleet": fleet_us * n / 1e6,
+        "s for the whole run, plain loop, extrapolated": plain_us * n / 1e6,
+        "times faster": plain_us / fleet_us,
     }
     title = f"speed: {variant.name}"
     return [Row(name, title, seed, metric, None, value) for metric, value in figures.items()]
@@ -240,7 +253,7 @@ def _rows(
     table = study.single if variant.single else study.full
     curve = {} if variant.single or variant.rate != RATES[0] else study.curve
     last = max(outcome.accuracy)
-    paid = outcome.bytes_up, outcome.merges, outcome.wall_s
+    paid = outcome.bytes_up, outcome.merges, outcome.seconds
     rows = []
     for b, value in outcome.accuracy.items():
         if b == last or b in curve:
