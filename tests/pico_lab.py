@@ -87,10 +87,10 @@ class Host(lab.Host):
     def until(self, kind: Any, timeout_s: float = TIMEOUT_S) -> Any:
         return super().until(kind, timeout_s)
 
-    def said(self, text: str, timeout_s: float = TIMEOUT_S) -> None:
+    def said(self, text: str, timeout_s: float = 60) -> None:
         super().said(text, timeout_s)
 
-    def idle(self, timeout_s: float = TIMEOUT_S) -> None:
+    def idle(self, timeout_s: float = 60) -> None:
         super().idle(timeout_s)
 
 
