@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import VERSION, FedboardError
-from fedboard_host import reproduce_cli
+from fedboard_host import init_cli, reproduce_cli
 
 if TYPE_CHECKING:
     from fedboard_host.demo import Summary
@@ -328,6 +328,7 @@ def key(file: Path, as_json: bool) -> None:
         )
 
 
+init_cli.add_to(cli, _json_option)
 reproduce_cli.add_to(cli, _json_option)
 
 

@@ -1,8 +1,8 @@
 """home.toml: who takes part in a federation, what is learned and when a round is over.
 
-    [federation]  name, folder, rounds, quorum, deadline_s, seed, key_file, strategy, and the
-                  strategy's parameters: top_percent, bits, epochs, batch, rate, ...
-    [model]       layers, rule, seed
+    [federation]  name, folder, rounds, quorum, deadline_s, seed,
+                  key_file, strategy, and its parameters: top_percent, bits, epochs, batch, ...
+    [model]       layers, rule
     [[board]]     name, link                           one table a board
     [network]     listen                               boards that dial in over WiFi; needs a key
     [evaluate]    data                                 held-out samples, judged after every round
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedboard import DataError
+from fedboard.model import Spec
 from fedboard_host import strategies
 
 RULES = ("fedboard", "tifed")
@@ -182,11 +183,18 @@ class _Reader:
                 ("federation", "quorum"),
                 f"quorum = {quorum} of {len(boards)} boards: it is at most their number",
             )
+        if "layers" in model:
+            try:
+                Spec(model["layers"], model.get("rule", "fedboard"))
+            except DataError as error:
+                self.problem(("model", "layers"), f"layers = {model['layers']}: {error}")
         strategy = self.strategy(federation)
         self.raise_problems()
         root = self.path.parent
         plain: dict[str, Any] = {
-            k: federation[k] for k in ("rounds", "quorum", "deadline_s", "seed") if k in federation
+            k: federation[k]
+            for k in ("rounds", "quorum", "deadline_s", "seed")
+            if k in federation
         }
         if "rule" in model:
             plain["rule"] = model["rule"]
