@@ -65,7 +65,7 @@ METHODS = (
 SCRATCH = "random start"
 _SCRATCH_RATE = 0.01
 
-_HEADLINES = (
+HEADLINES = (
     "query MSE, 10 shots, 8 steps", "query MSE, 10 shots, 32 steps", "query MSE, 10 shots streamed",
     "rounds to", "inner loop", "ms a sample",
 )  # fmt: skip
@@ -136,7 +136,7 @@ def run(
                     rows.append(_row(name, seed, metric, value, up, rounds, took))
     rows += _targets(curves, numbers, rounds)
     rows += _costs()
-    common.finish(NAME, rows, out_dir, as_json, _HEADLINES)
+    common.finish(NAME, rows, out_dir, as_json, HEADLINES)
     common.draw(
         out_dir / f"{NAME}.png", lambda figure: _paint(figure, errors, curves, rounds), 13, 4.6
     )

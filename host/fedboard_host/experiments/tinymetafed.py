@@ -39,6 +39,7 @@ LOCAL_RATE = 0.012
 SHARED_RATE = 0.01
 SHARED_ALPHA = 0.3  # below P = 50 %, where 1 diverges
 _WORST = 10.0  # in the picture
+HEADLINES = ("query MSE, 10 shots, 32 steps",)
 
 TINY = Setting("TinyReptile", rate=TINY_RATE)
 
@@ -106,7 +107,7 @@ def run(
     rows += _study([same], numbers, max(1, round(rounds * ratio)), tasks, clock)
     rows += _study(sweep()[::4] if quick else sweep(), numbers, rounds, tasks, clock)
     rows += _study(variations()[::4] if quick else variations(), numbers, rounds, tasks, clock)
-    common.finish(NAME, rows, out_dir, as_json, ("query MSE, 10 shots, 32 steps",))
+    common.finish(NAME, rows, out_dir, as_json, HEADLINES)
     common.draw(out_dir / f"{NAME}.png", lambda figure: _paint(figure, rows, rounds), 12, 5)
     return rows
 

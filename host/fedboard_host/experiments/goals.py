@@ -1,0 +1,167 @@
+"""What the experiments are to show: each goal a figure computed from rows, beside its target.
+
+A figure is a function of an experiment's rows. mean() is the usual one, over all seeds; ratio(),
+minus(), distance() and least() make one of others. Metrics and variants may have a *, for anything.
+Rows that are missing raise Missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from fedboard import DataError
+from fedboard_host.experiments.common import Row
+
+Figure = Callable[[Sequence[Row]], float]
+
+
+class Missing(DataError):
+    """There are no such rows."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One line. results: the file of its rows, without .jsonl. at_most: else at least `target`.
+
+    unit "%" or "points": figure and target are shares, shown as hundredths.
+    """
+
+    results: str
+    says: str
+    figure: Figure
+    target: float
+    at_most: bool = False
+    unit: str = ""
+
+    def met(self, value: float) -> bool:
+        return value <= self.target if self.at_most else value >= self.target
+
+    def show(self, value: float) -> str:
+        """A figure as it stands beside the target."""
+        if not math.isfinite(value):
+            return "∞"
+        return f"{100 * value:.2f} {self.unit}" if self.unit else f"{value:,.3g}"
+
+    @property
+    def wanted(self) -> str:
+        return ("≤ " if self.at_most else "≥ ") + self.show(self.target)
+
+
+def mean(metric: str, variant: str) -> Figure:
+    """Mean of `ours` over the seeds; inf if one of them is."""
+    return _mean(metric, variant, lambda row: row.ours)
+
+
+def bytes_up(metric: str, variant: str) -> Figure:
+    """Mean of the bytes up that the figure cost."""
+    return _mean(metric, variant, lambda row: row.bytes_up)
+
+
+def bytes_both(metric: str, variant: str) -> Figure:
+    """Mean of the bytes in both directions."""
+    up = bytes_up(metric, variant)
+    down = _mean(metric, variant, lambda row: row.bytes_down)
+    return lambda rows: up(rows) + down(rows)
+
+
+def published(metric: str, variant: str) -> Figure:
+    return _mean(metric, variant, lambda row: row.published)
+
+
+def ratio(above: Figure, below: Figure) -> Figure:
+    return lambda rows: above(rows) / below(rows)
+
+
+def minus(first: Figure, second: Figure | float) -> Figure:
+    def figure(rows: Sequence[Row]) -> float:
+        return first(rows) - (second if isinstance(second, float) else second(rows))
+
+    return figure
+
+
+def distance(first: Figure, second: Figure | float) -> Figure:
+    """How far two figures are apart."""
+    difference = minus(first, second)
+    return lambda rows: abs(difference(rows))
+
+
+def least(*figures: Figure) -> Figure:
+    return lambda rows: min(figure(rows) for figure in figures)
+
+
+def _mean(metric: str, variant: str, value: Callable[[Row], float | None]) -> Figure:
+    def figure(rows: Sequence[Row]) -> float:
+        values = [
+            value(row)
+            for row in rows
+            if fnmatchcase(row.metric, metric) and fnmatchcase(row.variant, variant)
+        ]
+        known = [v for v in values if v is not None]
+        if not known or len(known) < len(values):
+            raise Missing(f"no {metric} of {variant}")
+        return sum(known) / len(known)
+
+    return figure
+
+
+_COPIES = "full-network, 1/η 2048, true copies, per epoch"
+_SHARED = "full-network, 1/η 2048, shared array"
+_TWO_SD = 0.005  # of the published 150th buffer; that of the 25th is not known
+_ALL = "test accuracy after all buffers"
+_FULL = mean(_ALL, "fedboard, full-network")
+_SPARSE = "fedboard, full-network, Top-1 % of 4 bits"
+_SINGLE = mean(_ALL, "fedboard, single-layer")
+_SINE = "query MSE, 10 shots, 32 steps"
+_RAM = "inner loop's RAM beside the weights, B"
+_META = "query MSE, 10 shots, 32 steps, 10,000 rounds"
+_META_ERROR = mean(_META, "TinyMetaFed")
+
+
+def _own_rule(data: str, accuracy: float, aim: float) -> list[Goal]:
+    """What rule "fedboard" is to show on one data set."""
+    name = f"fedboard-{data}"
+    return [
+        Goal(name, "accuracy, one pass, honest federation", _FULL, accuracy, unit="%"),
+        Goal(name, "what Top-1 % of 4 bits loses", minus(_FULL, mean(_ALL, _SPARSE)), 0.01, True,
+             "points"),
+        Goal(name, "times fewer bytes up than dense int16",
+             mean("dense int16 bytes / bytes up", _SPARSE), 50),
+        Goal(name, "what single-layer loses to full-network", minus(_FULL, _SINGLE), 0.015, True,
+             "points"),
+        Goal(name, "buffers until TIFeD's published final accuracy, of 150",
+             mean("buffers until *", "fedboard, full-network"), 50, True),
+        Goal(name, "aim: accuracy after more passes (NITRO-D, centralised)",
+             mean(_ALL, "fedboard, full-network, * passes"), aim, unit="%"),
+    ]  # fmt: skip
+
+
+GOALS: tuple[Goal, ...] = (
+    Goal("tifed-mnist", "true copies: away from the reference run's 92.2 %",
+         distance(mean("test accuracy, buffer 150", _COPIES), 0.922), 0.005, True, "points"),
+    *(
+        Goal("tifed-mnist-shared-arrays", f"away from the published accuracy, buffer {b}",
+             distance(mean(f"test accuracy, buffer {b}", _SHARED),
+                      published(f"test accuracy, buffer {b}", _SHARED)), _TWO_SD, True, "points")
+        for b in (25, 150)
+    ),
+    Goal("tifed-mnist", "times faster than a plain NumPy loop",
+         mean("times faster", "speed: " + _COPIES), 30),
+    *_own_rule("mnist", 0.968, 0.9736),
+    *_own_rule("fashion", 0.862, 0.8866),
+    Goal("sine", "TinyReptile's error / the best Reptile's, 32 steps on 10 shots",
+         ratio(mean(_SINE, "TinyReptile"), least(
+             mean(_SINE, "Reptile"), mean(_SINE, "Reptile, published rates"),
+             mean(_SINE, "Reptile, 10 passes"))), 1, True),
+    Goal("sine", "its inner loop's RAM / Reptile's, beside the weights",
+         ratio(mean(_RAM, "TinyReptile"), mean(_RAM, "Reptile")), 0.5, True),
+    Goal("tinymetafed", "TinyMetaFed's error / TinyReptile's, the same rounds",
+         ratio(_META_ERROR, mean(_META, "TinyReptile")), 1.1, True),
+    Goal("tinymetafed", "its bytes, both ways / TinyReptile's",
+         ratio(bytes_both(_META, "TinyMetaFed"), bytes_both(_META, "TinyReptile")), 0.2, True),
+    Goal("tinymetafed", "its error / TinyReptile's for the same bytes",
+         ratio(_META_ERROR, mean("query MSE, 10 shots, 32 steps, *",
+                                 "TinyReptile, in rounds for TinyMetaFed's bytes")), 1, True),
+)  # fmt: skip
