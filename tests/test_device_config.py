@@ -24,6 +24,7 @@ def load(tmp_path_factory):
 def test_missing_file(tmp_path):
     settings = config.load(str(tmp_path / "none.json"))
     assert (settings.link, settings.key, settings.problems) == ("usb", None, [])
+    assert settings.max_samples == 1000
 
 
 def test_all_of_it(load):
@@ -34,6 +35,7 @@ def test_all_of_it(load):
                 "name": "kitchen", "key": KEY, "host": "laptop.local:4711", "watchdog_ms": 8000,
                 "wifi": {"ssid": "home", "password": "p"}, "data_dir": "/sd/data",
                 "sensor": {"module": "mine", "low": 0, "high": 3.3},
+                "max_samples": 50,
             }
         ).encode()
     )  # fmt: skip
@@ -42,6 +44,7 @@ def test_all_of_it(load):
     assert settings.key == bytes.fromhex(KEY)
     assert settings.wifi == {"ssid": "home", "password": "p"}
     assert settings.sensor == {"module": "mine", "low": 0, "high": 3.3}
+    assert settings.max_samples == 50
     assert (settings.name, settings.data_dir, settings.watchdog_ms) == ("kitchen", "/sd/data", 8000)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import device_lab as lab
 from fedboard import DataError, StateError, samples
-from fedboard_device import sensors, store
+from fedboard_device import samplefile, sensors, store
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def folder(tmp_path):
 def test_samples(folder):
     made = lab.make_samples(25, n_in=6, n_labels=3)
     path = folder + "/samples.bin"
-    file = store.SampleFile(path)
+    file = samplefile.SampleFile(path)
     assert len(file) == 0
     for n, (x, label) in enumerate(made):
         file.append(x, label)
         assert len(file) == n + 1
-    again = store.SampleFile(path)
+    again = samplefile.SampleFile(path)
     assert (len(again), again.n_in) == (25, 6)
     x = array("b", bytes(6))
     for i in random.Random(1).sample(range(25), 25):
@@ -55,7 +55,7 @@ def test_torn_sample_is_ignored_and_written_over(folder):
         lab.write_samples(Path(folder), made)
         with open(path, "ab") as file:
             file.write(b"\x55" * n_torn)
-        torn = store.SampleFile(path)
+        torn = samplefile.SampleFile(path)
         assert len(torn) == 5
         x, label = made[0]
         torn.append(x, label)
@@ -73,7 +73,7 @@ def test_file_that_holds_no_samples(folder, data):
     with open(folder + "/samples.bin", "wb") as file:
         file.write(data)
     with pytest.raises(DataError, match="remove it"):
-        store.SampleFile(folder + "/samples.bin")
+        samplefile.SampleFile(folder + "/samples.bin")
     said: list[str] = []
     assert len(sensors.stored(folder, said.append)) == 0
     assert "samples.bin" in said[0]

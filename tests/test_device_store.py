@@ -210,7 +210,7 @@ def test_power_cut_at_each_operation(folder, monkeypatch, fat):
     while True:
         with monkeypatch.context() as patch:
             left = cut_at
-            patch.setattr(store, "_replace", replace)
+            patch.setattr(store, "replace", replace)
             patch.setattr(store.os, "remove", remove)
             patch.setattr(store, "sync", lambda file: tick())
             patch.setattr(store, "open", CutFile, raising=False)
@@ -298,7 +298,7 @@ def test_rename_fails(folder, monkeypatch):
             raise OSError(5, "EIO")
         os.replace(old, new)
 
-    monkeypatch.setattr(store, "_replace", replace)
+    monkeypatch.setattr(store, "replace", replace)
     with pytest.raises(DataError, match="not writable"):
         write(base, 2)
     assert base.version in (1, 2)

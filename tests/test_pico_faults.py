@@ -28,7 +28,8 @@ OPEN = """\
 from array import array
 from machine import mem32
 from fedboard import model
-from fedboard_device.store import FileBase, SampleFile
+from fedboard_device.samplefile import SampleFile
+from fedboard_device.store import FileBase
 spec = model.Spec((64, 32, 4))
 base = FileBase('/data', print)
 def params(version):

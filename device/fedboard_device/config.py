@@ -1,8 +1,8 @@
 """A board's own settings, :/fedboard.json, which a new deployment leaves alone.
 
     {"name": "kitchen", "key": "64 hex digits", "link": "usb" or "tcp", "host": "laptop.local:PORT",
-     "wifi": {"ssid": "...", "password": "..."}, "data_dir": "/fedboard_data", "watchdog_ms": 0,
-     "sensor": {"module": "sensor", "low": -1.0, "high": 1.0}}
+     "wifi": {"ssid": "...", "password": "..."}, "data_dir": "/fedboard_data", "max_samples": 1000,
+     "watchdog_ms": 0, "sensor": {"module": "sensor", "low": -1.0, "high": 1.0}}
 
 All are optional. Whatever is wrong becomes a line in Settings.problems and its default holds, in
 the end USB serial: a board with a broken file can still be reached. Values are never repeated
@@ -24,9 +24,11 @@ _TYPES = {
     "host": (str, 'a text such as "192.168.1.10:PORT"'),
     "data_dir": (str, "a text"),
     "watchdog_ms": (int, "a whole number"),
+    "max_samples": (int, "a whole number, 0 for as many as fit"),
     "wifi": (dict, 'an object such as {"ssid": ..., "password": ...}'),
     "sensor": (dict, 'an object such as {"module": "sensor"}'),
 }
+MAX_SAMPLES = 1000  # kept, unless the settings say otherwise
 _WIFI = {"ssid": (str, "a text"), "password": (str, "a text")}
 _SENSOR = {
     "module": (str, "a text"),
@@ -46,6 +48,7 @@ class Settings:
         self.port = 0
         self.data_dir = ""
         self.watchdog_ms = 0
+        self.max_samples = MAX_SAMPLES
         self.wifi: dict[str, Any] = {}
         self.sensor: dict[str, Any] = {}
         self.problems: list[str] = []
@@ -84,6 +87,7 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
     settings.name = values.get("name", "")
     settings.data_dir = values.get("data_dir", "")
     settings.watchdog_ms = max(0, values.get("watchdog_ms", 0))
+    settings.max_samples = max(0, values.get("max_samples", MAX_SAMPLES))
     if values.get("key"):
         from fedboard.auth import parse_key
 

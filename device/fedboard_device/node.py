@@ -55,7 +55,7 @@ class Runner:
             name = "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
             identity = Identity(name, uid, self._link.window)
         self._base = store.FileBase(folder, system.say)
-        self._samples = sensors.stored(folder, system.say)
+        self._samples = sensors.stored(folder, system.say, settings.max_samples)
         self._board = Board(
             identity, settings.key, self._base, self._samples, system.entropy,
             system.firmware(), system.free_memory, self._log,

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from fedboard_device.store import SampleFile
+    from fedboard_device.samplefile import SampleFile
 
 SAMPLES = "samples.bin"
 
 
-def stored(folder: str, log: "Callable[[str], None]") -> "SampleFile":
+def stored(folder: str, log: "Callable[[str], None]", max_samples: int = 0) -> "SampleFile":
     """The labelled samples in the folder of data: the ones that a board learns from."""
-    from fedboard_device.store import SampleFile
+    from fedboard_device.samplefile import SampleFile
 
     try:
-        return SampleFile(folder + "/" + SAMPLES)
+        return SampleFile(folder + "/" + SAMPLES, max_samples)
     except DataError as error:
         log(f"{folder}/{SAMPLES}: {error}")
         return SampleFile("")

@@ -1,8 +1,7 @@
-"""Files on flash: the base model and the labelled samples. They survive a power cut at any instant.
+"""The base model on flash, and how to write files there. It survives a power cut at any instant.
 
     base.bin   the base, a checkpoint (fedboard.checkpoint)     base.old   the one before
     base.new   one that is being received, or was cut short     base.bad   a damaged one, set aside
-    samples.bin   labelled samples (fedboard.samples)
 
 A base is written to base.new in blocks, flushed, and takes its place by a rename. FAT removes the
 old file before it renames, so at each instant one of bin, new, old is whole; at start the first
@@ -12,7 +11,7 @@ that is takes its place. Each new model is one write of its size: the 1.4 MB of 
 
 import os
 
-from fedboard import DataError, StateError, checkpoint, samples
+from fedboard import DataError, StateError, checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_replace = getattr(os, "replace", os.rename)  # Windows' rename does not replace
+replace = getattr(os, "replace", os.rename)  # Windows' rename does not replace
 
 
 class FileBase:
@@ -55,20 +54,20 @@ class FileBase:
                 if self._open(name, True):
                     if name != "bin":
                         self._close()
-                        _replace(self._path(name), self._path("bin"))
+                        replace(self._path(name), self._path("bin"))
                         self._open("bin", True)
                     break
             except DataError as error:
                 if name == "bin":
                     self._log(f"{self._path(name)}: {error}; set aside as base.bad")
-                    _replace(self._path(name), self._path("bad"))
+                    replace(self._path(name), self._path("bad"))
         self._remove("new")
 
     def read(self, at: int, out: "array[int]") -> None:
         """Fill `out` with the base's parameters from number `at` on. Raises DataError."""
         if self._file is None or at < 0 or at + len(out) > self._n_params:
             raise StateError(f"a base of {self._n_params} parameters has no {len(out)} at {at}")
-        _read(self._file, self._offset + 2 * at, out, 2 * len(out))
+        read_at(self._file, self._offset + 2 * at, out, 2 * len(out))
 
     def begin(self, spec_bytes: bytes) -> None:
         """Start to stage a new base; an unfinished one is dropped."""
@@ -96,7 +95,7 @@ class FileBase:
         """Fill `out` with the staged parameters from number `at` on."""
         if self._staged is None or at < 0 or at + len(out) > self._n_staged:
             raise StateError(f"{self._n_staged} parameters are staged: no {len(out)} at {at}")
-        _read(self._staged, self._offset_staged + 2 * at, out, 2 * len(out))
+        read_at(self._staged, self._offset_staged + 2 * at, out, 2 * len(out))
         self._staged.seek(self._offset_staged + 2 * self._n_staged)
 
     def commit(self, version: int, digest: bytes) -> None:
@@ -110,8 +109,8 @@ class FileBase:
             self._staged = self._writer = None
             if self._file is not None:
                 self._close()
-                _replace(self._path("bin"), self._path("old"))
-            _replace(self._path("new"), self._path("bin"))
+                replace(self._path("bin"), self._path("old"))
+            replace(self._path("new"), self._path("bin"))
         except OSError as error:
             self._fail(error)
         self._open("bin", False)
@@ -168,79 +167,20 @@ class FileBase:
         return self._folder + "/base." + name
 
     def _remove(self, name: str) -> None:
-        try:
-            os.remove(self._path(name))
-        except OSError:
-            pass  # there is none
+        remove(self._path(name))
 
 
-class SampleFile:
-    """Labelled samples in a file, one read at a time. No file: no samples, and n_in is 0."""
-
-    def __init__(self, path: str) -> None:
-        """Raises DataError if the file is there and holds something else."""
-        self._path = path
-        self._label = bytearray(1)
-        self._file: Any = None
-        self._n = 0
-        self.n_in = 0
-        self._open()
-
-    def _open(self) -> None:
-        try:
-            file = open(self._path, "rb")
-        except OSError:
-            return
-        try:
-            self.n_in = samples.unpack_header(file.read(samples.HEADER_BYTES))
-        except DataError:
-            file.close()
-            raise
-        self._file = file
-        self._n = samples.n_records(os.stat(self._path)[6], self.n_in)
-
-    def __len__(self) -> int:
-        return self._n
-
-    def read(self, i: int, x: "array[int]") -> int:
-        """Fill x, array('b') of n_in, with sample i. Returns its label."""
-        if not 0 <= i < self._n or len(x) != self.n_in:
-            raise StateError(f"no sample {i} of {len(x)} features: {self._n} of {self.n_in} exist")
-        _read(self._file, samples.HEADER_BYTES + i * (self.n_in + 1), x, self.n_in)
-        if self._file.readinto(self._label) != 1:
-            raise DataError(f"{self._path} was cut short meanwhile: restart the board")
-        return self._label[0]
-
-    def append(self, x: "array[int]", label: int) -> None:
-        """Add a sample; the first one makes the file. It is on flash when this returns."""
-        record = samples.pack_record(x, label)
-        try:
-            if self._file is None:
-                with open(self._path, "wb") as file:
-                    file.write(samples.pack_header(len(x)))
-                self._open()
-            if len(x) != self.n_in:
-                raise StateError(f"a sample of {len(x)} features among those of {self.n_in}")
-            with open(self._path, "r+b") as file:
-                # Not the file's end: what the power cut short is written over.
-                file.seek(samples.HEADER_BYTES + self._n * (self.n_in + 1))
-                file.write(record)
-                sync(file)
-        except OSError as error:
-            raise DataError(f"cannot write {self._path} ({error}): free some of the flash")
-        self.close()
-        self._open()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def _read(file: "Any", at: int, out: "array[int]", n_bytes: int) -> None:
+def read_at(file: "Any", at: int, out: "array[int]", n_bytes: int) -> None:
     file.seek(at)
     if file.readinto(out) != n_bytes:
         raise DataError("a file was cut short meanwhile: restart the board")
+
+
+def remove(path: str) -> None:
+    try:
+        os.remove(path)
+    except OSError:
+        pass  # there is none
 
 
 def make_folder(folder: str) -> None:
