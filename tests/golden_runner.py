@@ -14,7 +14,19 @@ import sys
 from array import array
 from binascii import crc32, hexlify, unhexlify
 
-from fedboard import auth, checkpoint, dfa, kernels, model, prng, rebase, sparse, update, wire
+from fedboard import (
+    auth,
+    checkpoint,
+    dfa,
+    features,
+    kernels,
+    model,
+    prng,
+    rebase,
+    sparse,
+    update,
+    wire,
+)  # fmt: skip
 
 
 def numbers(text):
@@ -298,6 +310,21 @@ def session(key, node_nonce, hub_nonce, name, data):
     return hexed(node.tag(raw(data))) + " " + hexed(hub.tag(raw(data)))
 
 
+# features
+
+
+def described(n_readings, n_axes, blocks, bands, group, floor, window):
+    sizes = [int(part) for part in (n_readings, n_axes, blocks, bands, group, floor)]
+    made = features.Features(*sizes)
+    x = array("b", bytes(made.n_out))
+    made.compute(array("h", numbers(window)), x)
+    return shown(x)
+
+
+def log2(v):
+    return str(features.log2_16(int(v)))
+
+
 OPS = {
     "xorshift": xorshift, "below": below, "shuffle": shuffle, "mix": mix, "isqrt": isqrt,
     "forward": forward, "activate_relu": activate_relu, "activate_tanh": activate_tanh,
@@ -308,6 +335,7 @@ OPS = {
     "spec": spec, "limits": limits, "start": start, "checkpoint": saved,
     "rice": rice, "changes": changes, "delta": delta,
     "frame": frame, "hmac": hmac, "session": session,
+    "features": described, "log2": log2,
 }  # fmt: skip
 
 

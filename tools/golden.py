@@ -9,9 +9,8 @@ their arguments are chosen here. tests/vectors/README.md says how to read a line
 
 from __future__ import annotations
 
-import binascii
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,49 +18,11 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from reference import codec, frames, kernels, learning, prng
+from reference import codec, features, frames, kernels, learning, prng
+from reference.notation import hexed, numbers, raw, shown, sizes_of
 
 Ints = npt.NDArray[np.int64]
 VECTORS = Path(__file__).resolve().parent.parent / "tests" / "vectors"
-
-
-# The notation of arguments and results
-
-
-def numbers(text: str) -> Ints:
-    kind, *parts = text.split(":")
-    if kind == "rand":
-        state, n, low, high = map(int, parts)
-        states = []
-        for _ in range(n):
-            state = (1103515245 * state + 12345) % 2**31
-            states.append(state)
-        return low + np.array(states, np.int64) // 256 % (high - low + 1)
-    if kind == "fill":
-        return np.full(int(parts[0]), int(parts[1]), np.int64)
-    return np.array([] if text == "-" else text.split(","), np.int64)
-
-
-def shown(values: Ints | Sequence[int]) -> str:
-    flat = np.asarray(values, np.int64)
-    if len(flat) > 16:
-        return f"crc32:{binascii.crc32(flat.astype('<i4').tobytes()):08x}"
-    return ",".join(map(str, flat.tolist())) or "-"
-
-
-def raw(text: str) -> bytes:
-    if text.startswith("byte:"):
-        _, value, n = text.split(":")
-        return bytes([int(value)]) * int(n)
-    return b"" if text == "-" else bytes.fromhex(text)
-
-
-def hexed(data: bytes) -> str:
-    return data.hex() or "-"
-
-
-def sizes_of(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split("-")))
 
 
 # Random numbers
@@ -357,6 +318,33 @@ def auth_cases() -> Iterator[str]:
         yield f"session {key} {nonces[0]} {nonces[1]} {name} {data} = {tags}"
 
 
+# Features of a window of readings: readings axes blocks bands group floor window
+
+
+def feature_cases() -> Iterator[str]:
+    for sizes, window in (
+        ("100 6 6 2 3 64", "rand:101:600:-9000:9000"),
+        ("100 6 6 2 3 64", "rand:102:600:-40:40"),  # below the floor
+        ("128 3 8 3 3 64", "rand:103:384:-32768:32767"),
+        ("119 6 5 3 3 20", "rand:104:714:-300:4000"),
+        ("64 2 4 6 1 1", "rand:105:128:-2000:2000"),
+        ("1024 1 4 9 1 64", "rand:106:1024:-32768:32767"),
+        ("7 4 7 1 4 9", "rand:107:28:-500:500"),
+        ("2 1 0 0 1 1", "-32768,32767"),
+        ("2 1 2 1 1 1", "-32768,32767"),
+        ("5 2 2 2 2 32767", "rand:108:10:-32768:32767"),
+        ("8 1 3 3 1 1", "0,1,0,-1,0,1,0,-1"),
+        ("8 1 3 3 1 64", "fill:8:-1"),
+        ("1024 1 4 9 1 64", "fill:1024:32767"),
+        ("1024 1 4 9 1 64", "fill:1024:-32768"),
+    ):
+        n, n_axes, *rest = map(int, sizes.split())
+        found = features.features(numbers(window).reshape(n, n_axes), *rest)
+        yield f"features {sizes} {window} = {shown(found)}"
+    for v in (0, 1, 2, 3, 5, 31, 32, 33, 1000, 65535):
+        yield f"log2 {v} = {features.log2_16(np.array([v]))[0]}"
+
+
 AREAS = {
     "prng": prng_cases,
     "kernels": kernel_cases,
@@ -365,6 +353,7 @@ AREAS = {
     "sparse": sparse_cases,
     "frames": frame_cases,
     "auth": auth_cases,
+    "features": feature_cases,
 }
 
 
