@@ -326,3 +326,29 @@ def test_order_visits_each_sample_once():
     spread = Order(100, 1)
     steps = {abs(spread.next() - spread.next()) for _ in range(40)}
     assert min(steps) > 5
+
+
+def test_new_samples_are_told_once_and_not_too_often():
+    samples = Samples(10)
+    world = World(samples)
+    for _ in range(3):
+        samples.rows.append(samples.rows[0])
+        world.run_until(lambda: True)
+    assert world.wait_for(messages.Status).n_samples == 13
+    n = len(world.hub_events)
+    before_ms = world.now_ms
+    samples.rows.pop()
+    assert world.wait_for(messages.Status).n_samples == 12
+    assert world.now_ms - before_ms >= 500
+    assert sum(isinstance(e, messages.Status) for e in world.hub_events[n:]) == 1
+
+
+def test_a_rest_lasts_until_the_next_task():
+    world = World()
+    params = initial()
+    world.hub.send(messages.Sleep(seconds=60))
+    world.run_until(lambda: world.board.rest_s == 60)
+    world.hub.send(make_task(params))
+    send_model(world, params, 1)
+    world.wait_for(messages.Progress)
+    assert world.board.rest_s == 0

@@ -32,7 +32,8 @@ def test_all_of_it(load):
         b"\xef\xbb\xbf"
         + json.dumps(
             {
-                "name": "kitchen", "key": KEY, "host": "laptop.local:4711", "watchdog_ms": 8000,
+                "name": "kitchen", "key": KEY, "watchdog_ms": 8000, "sleep": "deep",
+                "host": "laptop.local:4711, 192.168.1.2:4712",
                 "wifi": {"ssid": "home", "password": "p"}, "data_dir": "/sd/data",
                 "sensor": {"module": "mine", "low": 0, "high": 3.3},
                 "max_samples": 50,
@@ -40,7 +41,10 @@ def test_all_of_it(load):
         ).encode()
     )  # fmt: skip
     assert settings.problems == []
-    assert (settings.link, settings.host, settings.port) == ("tcp", "laptop.local", 4711)
+    assert (settings.link, settings.hosts) == (
+        "tcp", [("laptop.local", 4711), ("192.168.1.2", 4712)],
+    )  # fmt: skip
+    assert settings.sleep == "deep"
     assert settings.key == bytes.fromhex(KEY)
     assert settings.wifi == {"ssid": "home", "password": "p"}
     assert settings.sensor == {"module": "mine", "low": 0, "high": 3.3}
@@ -61,6 +65,7 @@ WRONG = [
     ({"wifi": "secret"}, "wifi must be an object"),
     ({"wifi": {"ssid": 5}}, "wifi.ssid must be a text"),
     ({"name": 5}, "name must be a text"),
+    ({"sleep": "secret"}, 'sleep must be "light" or "deep"'),
     ({"watchdog_ms": True}, "watchdog_ms must be a whole number"),
     ({"watchdog_ms": "secret"}, "watchdog_ms must be a whole number"),
     ({"key": "secret"}, "64 hexadecimal digits"),

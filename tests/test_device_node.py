@@ -183,6 +183,28 @@ def test_tcp_waits_for_its_host(command, made, tmp_path):
             host.stream.close()
 
 
+def test_sleeps_while_there_is_nothing_to_do(command, made, tmp_path):
+    """And the address that nobody knows is passed over."""
+    params = lab.start_params()
+    with lab.listener() as server:
+        host = f"nobody.invalid:1, 127.0.0.1:{server.getsockname()[1]}"
+        settings = {"host": host, "key": lab.KEY.hex(), "sleep": "light"}
+        with Process(command, tmp_path, settings) as board:
+            host = Host(lab.accept(server), lab.KEY)
+            assert host.until(Joined).status.free_flash > 0
+            host.round(lab.make_task(params), params)
+            host.hub.send(messages.Sleep(seconds=1))  # not worth it
+            host.hub.send(messages.Sleep(seconds=2))
+            began_s = time.monotonic()
+            assert host.until(Left).reason == "asleep for 2 s"
+            host.stream.close()
+            host = Host(lab.accept(server), lab.KEY)
+            assert host.until(Joined).status.version == 1
+            assert time.monotonic() - began_s >= 2
+            assert board.process.poll() is None
+            host.stream.close()
+
+
 @pytest.mark.parametrize("key", [None, bytes(32)])
 def test_wrong_key(command, made, tmp_path, key):
     with Process(command, tmp_path, {"key": lab.KEY.hex()}) as board:

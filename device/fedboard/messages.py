@@ -88,11 +88,11 @@ class Deny(Message):
 
 
 class Status(Message):
-    """Node: the first authenticated word; proves the node's key. Sent again after each round."""
+    """Node: the first authenticated word; proves the node's key. Again when samples come or go."""
 
     KIND = 0x10
     FIELDS = (("firmware", "s"), ("kernels", "s"), ("free_ram", "I"), ("n_samples", "I"),
-              ("n_in", "H"), ("version", "I"), ("digest", "b"))
+              ("n_in", "H"), ("version", "I"), ("digest", "b"), ("free_flash", "I"))
     firmware: str
     kernels: str
     free_ram: int  # bytes; 0 where the board cannot tell
@@ -100,6 +100,7 @@ class Status(Message):
     n_in: int  # inputs a sample has
     version: int  # of the last global model here; 0: none
     digest: bytes  # model.digest of it
+    free_flash: int  # bytes, where samples and the base are; 0 where the board cannot tell
 
 
 TRAIN = 1
@@ -248,9 +249,17 @@ class Bye(Message):
     reason: str
 
 
+class Sleep(Message):
+    """Hub: there is nothing to do for so long. A board that may sleeps, after a BYE."""
+
+    KIND = 0x1F
+    FIELDS = (("seconds", "I"),)
+    seconds: int
+
+
 _BY_KIND = {}
 for _kind in (Knock, Hello, Welcome, Deny, Status, Task, Begin, Chunk, End, Progress, Accepted,
-              Refused, Metrics, Ping, Pong, Error, Bye):
+              Refused, Metrics, Ping, Pong, Error, Bye, Sleep):
     _BY_KIND[_kind.KIND] = _kind
 
 

@@ -1,11 +1,14 @@
 """A board's own settings, :/fedboard.json, which a new deployment leaves alone.
 
-    {"name": "kitchen", "key": "64 hex digits", "link": "usb" or "tcp", "host": "laptop.local:PORT",
+    {"name": "kitchen", "key": "64 hex digits", "link": "usb" or "tcp",
+     "host": "kitchen.local:PORT, 192.168.1.10:PORT", "sleep": "" or "light" or "deep",
      "wifi": {"ssid": "...", "password": "..."}, "data_dir": "/fedboard_data", "max_samples": 1000,
      "watchdog_ms": 0, "sensor": {"module": "sensor", "low": -1.0, "high": 1.0}}
 
-All are optional. Whatever is wrong becomes a line in Settings.problems and its default holds, in
-the end USB serial: a board with a broken file can still be reached. Values are never repeated
+host: tried one after the other, like a name first and an address as the fallback. sleep: between
+rounds, while the host has nothing to do; deep saves most, but forgets what was learned and not
+sent. All are optional. Whatever is wrong becomes a line in Settings.problems and its default holds,
+in the end USB serial: a board with a broken file can still be reached. Values are never repeated
 there, because some are secrets. On a network a key is required.
 """
 
@@ -27,6 +30,7 @@ _TYPES = {
     "max_samples": (int, "a whole number, 0 for as many as fit"),
     "wifi": (dict, 'an object such as {"ssid": ..., "password": ...}'),
     "sensor": (dict, 'an object such as {"module": "sensor"}'),
+    "sleep": (str, 'a text, "light" or "deep"'),
 }
 MAX_SAMPLES = 1000  # kept, unless the settings say otherwise
 _WIFI = {"ssid": (str, "a text"), "password": (str, "a text")}
@@ -38,17 +42,17 @@ _SENSOR = {
 
 
 class Settings:
-    """What the file said, checked. `port` goes with `host`; key None: none."""
+    """What the file said, checked. hosts: (address, port) each; key None: none."""
 
     def __init__(self) -> None:
         self.name = ""
         self.key: bytes | None = None
         self.link = "usb"
-        self.host = ""
-        self.port = 0
+        self.hosts: list[tuple[str, int]] = []
         self.data_dir = ""
         self.watchdog_ms = 0
         self.max_samples = MAX_SAMPLES
+        self.sleep = ""
         self.wifi: dict[str, Any] = {}
         self.sensor: dict[str, Any] = {}
         self.problems: list[str] = []
@@ -88,6 +92,11 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
     settings.data_dir = values.get("data_dir", "")
     settings.watchdog_ms = max(0, values.get("watchdog_ms", 0))
     settings.max_samples = max(0, values.get("max_samples", MAX_SAMPLES))
+    sleep = values.get("sleep", "")
+    if sleep in ("", "light", "deep"):
+        settings.sleep = sleep
+    else:
+        problems.append('sleep must be "light" or "deep"; the board stays awake')
     if values.get("key"):
         from fedboard.auth import parse_key
 
@@ -95,18 +104,17 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
             settings.key = parse_key(values["key"])
         except DataError as error:
             problems.append(f"key: {error}")
-    if "host" in values:
-        host, _, port = values["host"].rpartition(":")
+    for text in values["host"].split(",") if "host" in values else ():
+        host, _, port = text.strip().rpartition(":")
         if host and port.isdigit() and 0 < int(port) < 65536:
-            settings.host = host
-            settings.port = int(port)
+            settings.hosts.append((host, int(port)))
         else:
             problems.append('host must be an address and a port, such as "192.168.1.10:PORT"')
     link = values.get("link", "tcp" if "host" in values else "usb")
     if link not in ("usb", "tcp"):
         problems.append(f'link must be "usb" or "tcp"{_hint(link, ("usb", "tcp"))}; USB is used')
     elif link == "tcp":
-        if not settings.host:
+        if not settings.hosts:
             problems.append("a tcp link needs the host's address in `host`; USB is used")
         elif settings.key is None:
             problems.append("a network needs a `key` of 64 hex digits, the host's; USB is used")

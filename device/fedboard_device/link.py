@@ -21,6 +21,7 @@ from fedboard_device import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 CONNECT_TIMEOUT_S = 5
@@ -50,6 +51,9 @@ class _Link:
             system.sleep_ms(min(timeout_ms, 5))
         else:
             self._poll.poll(timeout_ms)
+
+    def leave(self) -> None:
+        """Switch off what makes the link possible, to sleep; open() switches it on."""
 
 
 class Console(_Link):
@@ -152,14 +156,16 @@ class Console(_Link):
 
 
 class Tcp(_Link):
-    """A connection to the host. CircuitPython's sockets come from a pool, others from `socket`."""
+    """A connection to the host, at the first of `hosts`, (address, port), that takes it.
+
+    CircuitPython's sockets come from a pool, others from `socket`.
+    """
 
     dials = True
     window = 4
 
-    def __init__(self, host: str, port: int, wifi: "dict[str, Any]") -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, hosts: "list[tuple[str, int]]", wifi: "dict[str, Any]") -> None:
+        self._hosts = hosts
         self._wifi = wifi
         self._socket: Any = None
         self._buffer = bytearray(READ_BYTES)
@@ -168,11 +174,9 @@ class Tcp(_Link):
         self.close()
         if self._wifi:
             join_wifi(self._wifi["ssid"], self._wifi.get("password", ""))
-        last = OSError(f"no address for {self._host}")
+        last = OSError("no address of a host")
         pool = _sockets()
-        for family, kind, protocol, _, address in pool.getaddrinfo(
-            self._host, self._port, 0, pool.SOCK_STREAM
-        ):
+        for family, kind, protocol, _, address in self._addresses(pool):
             connection = pool.socket(family, kind, protocol)
             try:
                 connection.settimeout(CONNECT_TIMEOUT_S)
@@ -194,11 +198,26 @@ class Tcp(_Link):
             return
         raise last
 
+    def _addresses(self, pool: "Any") -> "Iterator[Any]":
+        """What to dial. A name that nobody knows is passed over, unless it is the last hope."""
+        for host, port in self._hosts:
+            try:
+                found = pool.getaddrinfo(host, port, 0, pool.SOCK_STREAM)
+            except OSError:
+                if host == self._hosts[-1][0]:
+                    raise
+                continue
+            yield from found
+
     def close(self) -> None:
         self._poll = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def leave(self) -> None:
+        if not system.DESKTOP and self._wifi:
+            leave_wifi()
 
     def read(self) -> "Any":
         try:
@@ -275,6 +294,17 @@ def join_wifi(ssid: str, password: str) -> None:
             station.disconnect()
             raise OSError(f"no WiFi {ssid}: check its name, password, and that it is 2.4 GHz")
         system.sleep_ms(100)
+
+
+def leave_wifi() -> None:
+    if system.RUNTIME == "circuitpython":
+        import wifi
+
+        wifi.radio.stop_station()
+        return
+    import network
+
+    network.WLAN(network.STA_IF).active(False)
 
 
 def _make_raw(fd: int) -> "Any":

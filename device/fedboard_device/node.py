@@ -23,6 +23,7 @@ IDLE_MS = 20  # the longest sleep: timers and the watchdog wait no longer
 SILENT_MS = 30000  # a network without a word for so long is dead: hosts ping each 5 s
 RETRY_MS = 1000  # before the second try to dial; doubles up to
 MAX_RETRY_MS = 32000
+SHORTEST_REST_S = 2  # less is not worth a new session
 MAX_ERRORS = 5  # unexpected ones between two rounds
 # Collect after so much garbage, not when the heap is full: what lives long then lies close
 # together, and a model finds its room in one piece: a third less heap. Learning makes no garbage.
@@ -43,7 +44,7 @@ class Runner:
         folder = settings.data_dir or ("" if system.DESKTOP else "/") + "fedboard_data"
         self._link: link.Console | link.Tcp
         if settings.link == "tcp":
-            self._link = link.Tcp(settings.host, settings.port, settings.wifi)
+            self._link = link.Tcp(settings.hosts, settings.wifi)
         else:
             self._link = link.Console()
         uid = system.unique_id(folder)
@@ -58,16 +59,19 @@ class Runner:
         self._samples = sensors.stored(folder, system.say, settings.max_samples)
         self._board = Board(
             identity, settings.key, self._base, self._samples, system.entropy,
-            system.firmware(), system.free_memory, self._log,
+            system.firmware(), system.free_memory, self._log, lambda: system.free_flash(folder),
         )
         self._board.node.channel.burst = 1
         self._watchdog = system.watchdog(settings.watchdog_ms)
+        self._sleep = settings.sleep
         self._up = False
         self._retry_at_ms = 0
         self._retry_ms = RETRY_MS
         self._said = ""
         self._n_errors = 0
-        where = f"{settings.host}:{settings.port}" if self._link.dials else "the console"
+        where = "the console"
+        if self._link.dials:
+            where = " or ".join([f"{host}:{port}" for host, port in settings.hosts])
         self._greeting = (
             f"{VERSION} is {name} on {system.firmware()}: {len(self._samples)} samples,"
             f" model {self._base.version}, link {where}"
@@ -106,10 +110,31 @@ class Runner:
         went = self._up and self._send(now_ms)
         self._collect_after(self._board.receiving or self._board.node.transferring)
         if not (came or working or went):
-            if self._up:
+            if self._sleep and self._board.rest_s and not self._board.busy:
+                self._rest()
+            elif self._up:
                 self._link.wait(IDLE_MS)
             else:
                 system.sleep_ms(IDLE_MS)
+
+    def _rest(self) -> None:
+        """The host has nothing to do for a while: say so and sleep. Dialled links only."""
+        seconds = self._board.rest_s
+        self._board.rest_s = 0
+        if seconds < SHORTEST_REST_S or not self._link.dials or not self._up:
+            return
+        if self._watchdog is not None:
+            self._watchdog.feed()
+        self._board.node.send(messages.Bye(reason=f"asleep for {seconds} s"))
+        self._send(system.clock_ms())
+        self._up = False
+        self._link.close()
+        self._link.leave()
+        if self._sleep == "deep" and not system.DESKTOP:
+            self._base.close()
+            self._samples.close()
+        system.rest(seconds, self._sleep == "deep")
+        self._retry_at_ms = 0
 
     def _collect_after(self, moving: bool) -> None:
         """Say when to collect garbage: `moving` is whether a transfer is under way."""

@@ -51,6 +51,40 @@ def _free_memory() -> int:
 free_memory = _free_memory if hasattr(gc, "mem_free") else None
 
 
+def free_flash(folder: str) -> int:
+    """Bytes free where `folder` is or will be; 0 where a machine cannot tell."""
+    for path in (folder, "/"):
+        try:
+            found = os.statvfs(path)
+        except (OSError, AttributeError):
+            continue
+        return min(found[0] * found[3], 0xFFFFFFFF)
+    return 0
+
+
+def rest(seconds: int, deep: bool) -> None:
+    """Sleep to save power: lightly, where RAM is kept, or deeply, which ends in a start anew.
+
+    A desktop only waits. Needs a machine that can wake itself by its clock.
+    """
+    if DESKTOP:
+        time.sleep(seconds)
+        return
+    if RUNTIME == "circuitpython":
+        import alarm
+
+        wake = alarm.time.TimeAlarm(monotonic_time=time.monotonic() + seconds)
+        if deep:
+            alarm.exit_and_deep_sleep_until_alarms(wake)
+        alarm.light_sleep_until_alarms(wake)
+        return
+    import machine
+
+    if deep:
+        machine.deepsleep(1000 * seconds)
+    machine.lightsleep(1000 * seconds)
+
+
 def firmware() -> str:
     """Such as "micropython 1.25.0 rp2"."""
     version = ".".join([str(n) for n in sys.implementation.version[:3]])

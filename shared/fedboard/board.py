@@ -41,10 +41,14 @@ class Board:
         firmware: str = "",
         free_memory: "Callable[[], int] | None" = None,
         log: "Callable[[str], None] | None" = None,
+        free_flash: "Callable[[], int] | None" = None,
     ) -> None:
         self.node = Node(identity, key, entropy, self._status)
         self.learner = Learner(base, samples, free_memory)
         self.task: messages.Task | None = None
+        self.rest_s = 0  # the host has nothing to do for so long; whoever sleeps sets it to 0
+        self._free_flash = free_flash
+        self._n_told = 0  # samples that the host knows of
         self._firmware = firmware
         self._log = log
         self._rebase: Rebase | None = None
@@ -62,6 +66,7 @@ class Board:
         self._now_ms = now_ms
         for event in self.node.receive(data, now_ms):
             if isinstance(event, messages.Task):
+                self.rest_s = 0
                 self._on_task(event)
             elif isinstance(event, messages.Begin):
                 self._on_begin(event)
@@ -86,6 +91,8 @@ class Board:
                 self._say("joined")
             elif isinstance(event, messages.Bye):
                 self._say("host left: " + event.reason)
+            elif isinstance(event, messages.Sleep):
+                self.rest_s = event.seconds
 
     def step(self, now_ms: int) -> bool:
         """Do one sample's work. True while there is more."""
@@ -102,6 +109,10 @@ class Board:
 
     def outgoing(self, now_ms: int) -> bytes:
         self._now_ms = now_ms
+        news = len(self.learner.samples) != self._n_told and now_ms - self._told_ms >= PROGRESS_MS
+        if news and self.node.channel.open and not self.node.transferring:
+            self._told_ms = now_ms
+            self.node.send(self._status())
         return self.node.outgoing(now_ms)
 
     @property
@@ -139,11 +150,13 @@ class Board:
 
     def _status(self) -> messages.Status:
         learner = self.learner
+        self._n_told = len(learner.samples)
         return messages.Status(
             firmware=self._firmware[:24], kernels=kernels.backend[:12],
             free_ram=learner.free_memory() if learner.free_memory else 0,
-            n_samples=len(learner.samples), n_in=learner.samples.n_in,
+            n_samples=self._n_told, n_in=learner.samples.n_in,
             version=learner.base.version, digest=learner.base.digest,
+            free_flash=self._free_flash() if self._free_flash else 0,
         )  # fmt: skip
 
     # The task and its model
