@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import select
@@ -49,10 +50,24 @@ def make_samples(n: int = 60, n_in: int = 16, n_labels: int = 4, seed: int = 1) 
     return made
 
 
+def make_waves(n: int = 60, amplitude: float = 2.0, phase: float = 0.5) -> list[Any]:
+    """[(x, targets), ...]: a sine wave over -125 to 125, for rule "float-squared"."""
+    made = []
+    for i in range(n):
+        x = (i * 37) % 251 - 125
+        y = amplitude * math.sin(x / 25 + phase)
+        made.append((array("b", [x]), array("h", [round(4096 * y)])))
+    return made
+
+
 def write_samples(folder: Path, made: Sequence[Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "samples.bin", "wb") as file:
-        file.write(samples.pack_header(len(made[0][0])))
+        x, target = made[0]
+        if isinstance(target, int):
+            file.write(samples.pack_header(len(x)))
+        else:
+            file.write(samples.pack_targets_header(len(x), len(target)))
         for x, label in made:
             file.write(samples.pack_record(x, label))
 
@@ -278,10 +293,15 @@ class ListSamples:
     def __len__(self) -> int:
         return len(self.made)
 
-    def read(self, i: int, x: array[int]) -> int:
-        features, label = self.made[i]
+    @property
+    def n_targets(self) -> int:
+        target = self.made[0][1]
+        return 0 if isinstance(target, int) else len(target)
+
+    def read(self, i: int, x: array[int]) -> Any:
+        features, target = self.made[i]
         x[:] = features
-        return int(label)
+        return target
 
 
 class InProcess:
@@ -289,7 +309,11 @@ class InProcess:
 
     def __init__(self, made: Sequence[Any]) -> None:
         identity = Identity("lab", b"1", 4)
-        self.board = Board(identity, None, model.MemoryBase(), ListSamples(made), os.urandom)
+        self.personal = model.MemoryBase()
+        self.board = Board(
+            identity, None, model.MemoryBase(), ListSamples(made), os.urandom,
+            personal=lambda: self.personal,
+        )  # fmt: skip
         self.board.open(0)
         self.hub = Hub(None, os.urandom)
         self.hub.open(0)

@@ -81,10 +81,40 @@ def test_file_that_holds_no_samples(folder, data):
 
 def test_samples_format():
     assert samples.unpack_header(samples.pack_header(4096)) == 4096
+    assert samples.n_targets_of(samples.pack_header(3, 255)) == 0
+    header = samples.pack_targets_header(3, 255)
+    assert (samples.unpack_header(header), samples.n_targets_of(header)) == (3, 255)
+    assert (samples.age_of(header), samples.age_of(samples.pack_header(3, 255))) == (0, 255)
+    for n_targets in (0, 256):
+        with pytest.raises(DataError):
+            samples.pack_targets_header(3, n_targets)
     for n_in in (0, 4097):
         with pytest.raises(DataError):
             samples.pack_header(n_in)
     assert [samples.n_records(n, 3) for n in (0, 8, 11, 12, 15, 16)] == [0, 0, 0, 1, 1, 2]
+    assert [samples.n_records(n, 3, 2) for n in (0, 8, 14, 15, 21, 22)] == [0, 0, 0, 1, 1, 2]
+
+
+def test_targets(folder):
+    """Numbers to predict: the host's files; a board reads them and leaves them alone."""
+    path = folder + "/samples.bin"
+    with open(path, "wb") as file:
+        file.write(samples.pack_targets_header(2, 2))
+        for i in range(5):
+            file.write(samples.pack_record(array("b", (i, -i)), array("h", (i * 4096, -7 * i))))
+        file.write(b"cut")
+    found = samplefile.SampleFile(path)
+    try:
+        assert (len(found), found.n_in, found.n_targets) == (5, 2, 2)
+        x = array("b", bytes(2))
+        assert list(found.read(4, x)) == [16384, -28]
+        assert list(x) == [4, -4]
+        for action in (lambda: found.append(x, 1), lambda: found.remove(1)):
+            with pytest.raises(DataError, match="has targets"):
+                action()
+        assert len(found) == 5
+    finally:
+        found.close()
 
 
 # The user's own sensor

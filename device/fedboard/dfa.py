@@ -35,6 +35,8 @@ class Network:
     before it was learned) and `loss_sum` (in the rule's unit) of the samples that it learned.
     """
 
+    loss_scale = 1  # loss_sum in 1 / loss_scale of the rule's unit
+
     def __init__(
         self, spec: "Spec", params: "array[int]", batch: int = 1, layers: int = 0, rate: int = 0
     ) -> None:
@@ -155,14 +157,12 @@ class Network:
 
         A sample without any error counts in the batch, but needs no room and no work there.
         """
-        e = self._e
-        if not 0 <= label < len(e):
-            raise DataError(f"no class {label} in a network of {len(e)} outputs")
-        self.n_seen += 1
-        self.n_correct += self.predict(x) == label
+        guess = self.predict(x)
         self.loss_sum += self.loss(label)
+        self.n_correct += guess == label
+        self.n_seen += 1
         self._pending += 1
-        if any(e):
+        if any(self._e):
             if not self._batch_x:
                 self._make_batch()
             self._store(x)
@@ -170,6 +170,8 @@ class Network:
 
     def loss(self, label: int) -> int:
         """The loss, in the rule's unit, of the sample that predict() saw last. Ask once."""
+        if not 0 <= label < len(self._e):
+            raise DataError(f"no class {label} in a network of {len(self._e)} outputs")
         last = len(self._records) - 1
         return self.rule.errors(self.out, label, self._e, self._d[last], self._records[last])
 

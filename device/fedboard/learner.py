@@ -6,14 +6,19 @@ then `update` is what to send until settle() or drop(). No messages are sent her
 
     parameters = base + what was learned since + residual       base: see model.MemoryBase
 
-Samples: len(samples), samples.n_in, samples.read(i, x) -> label fills the int8 features x.
+A float network is seen through its wire image (mlp.Image), so base and updates are integers, too.
+Local layers are never sent: every task begins with them as the base has them, so a board has no
+state in them that a restart could lose.
+
+Samples: len(samples), samples.n_in, samples.read(i, x) fills the int8 features x and returns the
+label; or, where samples.n_targets > 0, so many targets, array('h') (see samples).
 """
 
 from array import array
 
 from fedboard import DataError, StateError, messages, prng, update
 from fedboard.dfa import Network
-from fedboard.model import BLOCK, Spec, new_block, new_params, unpack_spec
+from fedboard.model import BLOCK, Spec, new_block, unpack_spec, zeros
 from fedboard.order import Order
 from fedboard.rebase import Rebase
 
@@ -26,9 +31,10 @@ if TYPE_CHECKING:
         n_in: int
 
         def __len__(self) -> int: ...
-        def read(self, i: int, x: "array[int]") -> int: ...
+        def read(self, i: int, x: "array[int]") -> "int | array[int]": ...
 
 
+_LOCAL = 256  # the label of the order in which local layers see samples; those below are epochs
 # What a model needs beside its weights: activations, feedback, transfers, the garbage of a round.
 WORK_BYTES = 8192
 
@@ -42,51 +48,84 @@ class NoSamples(DataError):
 
 
 class Learner:
-    """free_memory() -> bytes, where a board can tell. Buffers are made by prepare(), and kept."""
+    """free_memory() -> bytes, where a board can tell. Buffers are made by prepare(), and kept.
+
+    personal() -> the store of the board's personal model, which is like `base`: see personal.
+    """
 
     def __init__(
-        self, base: "Any", samples: "Samples", free_memory: "Callable[[], int] | None" = None
+        self,
+        base: "Any",
+        samples: "Samples",
+        free_memory: "Callable[[], int] | None" = None,
+        personal: "Callable[[], Any] | None" = None,
     ) -> None:
         self.base = base
         self.samples = samples
         self.free_memory = free_memory
-        self.params: array[int] = array("h")
-        self.net: Network | None = None
+        self.personal = personal
+        self.params: array[Any] = array("h")
+        self.wire: Any = self.params  # the same as int16: a float network's image
+        self.net: Any = None  # dfa.Network or mlp.Network
+        self.astray = False  # the parameters are another model's than the base's
         self.update: update.Update | None = None  # learned and not yet settled
         self.done = 0  # samples of the present task
         self.total = 0
-        self._x = array("b", bytes(samples.n_in))
+        self.x = array("b", bytes(samples.n_in))
 
     def prepare(self, task: messages.Task) -> None:
         """Make room for the task's network. Raises DataError for a task that cannot be done."""
-        spec = unpack_spec(task.spec)
+        if task.op == messages.FORGET:
+            return
+        if not task.version and not self.base.version:
+            raise DataError("this board has no model yet: let it take part in a federation first")
+        spec = unpack_spec(task.spec if task.version else self.base.spec_bytes)
+        self._check_samples(spec)
+        if self.net is None or self.net.spec != spec:
+            self._make(spec)
+        net = self._network()
+        if task.op == messages.EVALUATE:
+            return
+        if task.op == messages.TRAIN:
+            if task.local & ~task.layers or (task.n_local and not task.local):
+                raise DataError(f"local layers {task.local:#b} among the layers {task.layers:#b}")
+            update.check(spec, task.layers & ~task.local, task.top_permille, task.bits)
+        elif task.op != messages.ADAPT:
+            raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
+        net.configure(task.batch, task.layers, task.rate)
+        self._check_free(net.batch_bytes, f"a batch of {task.batch}")
+
+    def _check_samples(self, spec: Spec) -> None:
         n_in = self.samples.n_in
         if spec.sizes[0] != n_in:
             raise DataError(f"the model has {spec.sizes[0]} inputs, this board's samples {n_in}")
         if not len(self.samples):
             raise NoSamples("this board has no samples yet: record some")
-        if self.net is None or self.net.spec.pack() != task.spec:
-            self._make(spec)
-        net = self._network()
-        if task.op == messages.TRAIN:
-            update.check(spec, task.layers, task.top_permille, task.bits)
-            net.configure(task.batch, task.layers, task.rate)
-            self._check_free(net.batch_bytes, f"a batch of {task.batch}")
-        elif task.op != messages.EVALUATE:
-            raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
+        n_targets = getattr(self.samples, "n_targets", 0)
+        wanted = spec.sizes[-1] if spec.rule == "float-squared" else 0
+        if n_targets != wanted:
+            text = f"samples with {n_targets} targets for a model of {wanted} (0: labels, classes)"
+            raise DataError(text + ": use other samples, or another rule")
 
     def _make(self, spec: Spec) -> None:
         self.drop()
         self.net = None
-        self.params = array("h")
-        need = 2 * spec.n_params + WORK_BYTES
+        self.params = self.wire = array("h")
+        need = (4 if spec.is_float else 2) * spec.n_params + WORK_BYTES
+        if spec.is_float:
+            from fedboard import mlp  # only the boards that need it pay for it
         self._check_free(need, "the model")
         try:
-            self.params = new_params(spec)
-            self.net = Network(spec, self.params)
+            self.params = zeros("f" if spec.is_float else "h", spec.n_params)
+            if spec.is_float:
+                self.wire = mlp.Image(self.params)
+                self.net = mlp.make(spec, self.params)
+            else:
+                self.wire = self.params
+                self.net = Network(spec, self.params)
         except MemoryError:
             self.net = None
-            self.params = array("h")
+            self.params = self.wire = array("h")
             raise NoMemory(f"out of memory for a model of {need} bytes: choose a smaller one")
         self.reload()
 
@@ -95,41 +134,61 @@ class Learner:
         if free < need:
             raise NoMemory(f"{what} needs {need} bytes, {free} are free: choose a smaller one")
 
-    def _network(self) -> Network:
+    def _network(self) -> "Any":
         if self.net is None:
             raise StateError("prepare() a task first")
         return self.net
 
     def has(self, task: messages.Task) -> bool:
-        """The task's model is the base."""
+        """The task's model is the base, or it needs none."""
+        if not task.version:
+            return True
         same: bool = self.base.version == task.version and self.base.digest == task.digest
         return same and self.base.version > 0
 
     def rebase(self, begin: messages.Begin, carry: bool) -> Rebase:
         """The receiver of a new base. Raises WireError for one that cannot be."""
         return Rebase(
-            self._network().spec, self.params, self.base, begin.encoding, begin.meta,
+            self._network().spec, self.wire, self.base, begin.encoding, begin.meta,
             begin.n_bytes, begin.version, begin.digest, carry,
         )  # fmt: skip
 
-    def reload(self) -> None:
-        """parameters = base, where the base is of this shape."""
+    def reload(self, layers: int = 0) -> None:
+        """parameters = base, where the base is of this shape. layers: a mask, 0: all of them."""
+        self.load(self.base, layers)
+        self.astray = False
+
+    def load(self, source: "Any", layers: int = 0) -> bool:
+        """parameters = those in `source`, what is like the base; False if it is of another shape.
+
+        Set `astray` before parameters become anything but the base and what was learned on it:
+        then the next task starts from the base again.
+        """
         spec = self._network().spec
-        if self.base.version and self.base.spec_bytes == spec.pack():
+        if not source.version or source.spec_bytes != spec.pack():
+            return False
+        wire = self.wire
+        for l in range(spec.n_layers):
+            if layers and not layers >> l & 1:
+                continue
             block = new_block(BLOCK)
-            for at in range(0, spec.n_params, BLOCK):
-                n = min(BLOCK, spec.n_params - at)
+            end = spec.at(l + 1)
+            for at in range(spec.at(l), end, BLOCK):
+                n = min(BLOCK, end - at)
                 if n < BLOCK:
                     block = new_block(n)
-                self.base.read(at, block)
+                source.read(at, block)
                 for i in range(n):
-                    self.params[at + i] = block[i]
+                    wire[at + i] = block[i]
+        return True
 
     def drop(self) -> None:
         """The present task is overtaken: what it has learned stays, as residual."""
         if self.net is not None:
             self.net.flush()
             self.net.release()
+            if self.astray:
+                self.reload()
         self.update = None
 
     def train(self, task: messages.Task) -> "Iterator[None]":
@@ -137,44 +196,69 @@ class Learner:
         net = self._network()
         if not task.flags & messages.CARRY:
             self.reload()
+        elif task.local:
+            self.reload(task.local)
         if self.free_memory:
             self.free_memory()  # collects: the batch will lie next to what stays
         net.reset_counters()
         samples = self.samples
-        x = self._x
+        x = self.x
         n = len(samples)
-        per_epoch = min(task.n_max, n) if task.n_max else n
+        streams = task.flags & messages.STREAM and task.n_max
+        per_epoch = min(task.n_max, n) if task.n_max and not streams else n
+        count = task.n_max if streams else task.epochs * per_epoch
         self.done = 0
-        self.total = task.epochs * per_epoch
-        for epoch in range(task.epochs):
-            order = Order(n, prng.mix(task.seed, task.round, epoch))
-            for _ in range(per_epoch):
-                label = samples.read(order.next(), x)
-                net.learn(x, label)
+        self.total = task.n_local + count
+        if task.n_local:
+            from fedboard import reptile
+
+            seed = prng.mix(task.seed, task.round, _LOCAL)
+            for _ in reptile.reconstruct(net, samples, x, task.n_local, seed, task.local):
                 self.done += 1
                 yield
+        for i in range(count):
+            if i % per_epoch == 0:
+                order = Order(n, prng.mix(task.seed, task.round, i // per_epoch))
+            target = samples.read(order.next(), x)
+            net.learn(x, target)
+            self.done += 1
+            yield
         net.flush()
         net.release()
         ready = update.Update(
-            net.spec, self.params, self.base, net.layers, task.top_permille, task.bits
+            net.spec, self.wire, self.base, net.layers & ~task.local, task.top_permille, task.bits
         )
-        ready.prepare()
+        try:
+            ready.prepare()
+        except DataError:  # floats that diverged: not even a residual is left
+            self.reload()
+            raise
         self.update = ready
 
     def evaluate(self) -> "Iterator[None]":
-        """Count into net.n_seen and net.n_correct over all samples. One sample a step."""
-        net = self._network()
-        net.reset_counters()
-        samples = self.samples
-        x = self._x
+        """Count into net.n_seen, n_correct and loss_sum over all samples. One sample a step."""
+        self._network().reset_counters()
         self.done = 0
-        self.total = len(samples)
+        self.total = len(self.samples)
         for i in range(self.total):
-            label = samples.read(i, x)
-            net.n_seen += 1
-            net.n_correct += net.predict(x) == label
-            self.done += 1
+            self.judge(i)
             yield
+
+    def judge(self, i: int) -> None:
+        """Predict sample i, and count it."""
+        net = self._network()
+        target = self.samples.read(i, self.x)
+        guess = net.predict(self.x)
+        net.loss_sum += net.loss(target)
+        net.n_correct += guess == target
+        net.n_seen += 1
+        self.done += 1
+
+    def mean_loss(self) -> int:
+        """Of the samples that were counted, in 1/1000 of the rule's unit."""
+        net = self._network()
+        mean: int = 1000 * net.loss_sum // (net.loss_scale * max(1, net.n_seen))
+        return mean
 
     def settle(self) -> None:
         """The host has the update for good: what was sent is no longer residual."""

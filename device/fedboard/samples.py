@@ -1,6 +1,10 @@
-"""Labelled samples as a run of bytes: a file on a board's flash, written here or by the host.
+"""Samples as a run of bytes: a file on a board's flash, written here or by the host.
 
-    "fbsm" | format u8 | age u8 | n_in u16 LE | records: n_in int8 features, label u8
+    "fbsm" | 1 | age u8       | n_in u16 LE | records: n_in int8 features, label u8
+    "fbsm" | 2 | n_targets u8 | n_in u16 LE | records: n_in int8 features, n_targets int16 LE
+
+A target is a number to predict, with 12 fractional bits (4096 is 1.0), so within ±8; such a file is
+the host's: boards record labels.
 
 The number of records follows from the length. A record that is cut short (the power went while it
 was written) does not count. What is no such run is a DataError. `age` is 0 in a file that begins
@@ -14,28 +18,43 @@ from fedboard import DataError
 
 HEADER_BYTES = 8
 MAX_INPUTS = 4096
-_MAGIC = b"fbsm\x01"
+MAX_TARGETS = 255
+_MAGIC = b"fbsm"
+_LABELS = 1
+_TARGETS = 2
 
 
 def pack_header(n_in: int, age: int = 0) -> bytes:
     """The first bytes of a file of samples with n_in features each."""
     if not 1 <= n_in <= MAX_INPUTS:
         raise DataError(f"a sample has 1 to {MAX_INPUTS} features, not {n_in}")
-    return _MAGIC + struct.pack("<BH", age, n_in)
+    return _MAGIC + struct.pack("<BBH", _LABELS, age, n_in)
+
+
+def pack_targets_header(n_in: int, n_targets: int) -> bytes:
+    """The same for samples with n_targets targets each."""
+    if not 1 <= n_in <= MAX_INPUTS or not 1 <= n_targets <= MAX_TARGETS:
+        raise DataError(f"samples have 1 to {MAX_INPUTS} features, 1 to {MAX_TARGETS} targets")
+    return _MAGIC + struct.pack("<BBH", _TARGETS, n_targets, n_in)
 
 
 def unpack_header(data: bytes) -> int:
     """n_in of the file that begins with `data`. Raises DataError if it holds no samples."""
-    if len(data) < HEADER_BYTES or data[:5] != _MAGIC:
+    if len(data) < HEADER_BYTES or data[:4] != _MAGIC or not 1 <= data[4] <= 2:
         raise DataError("no file of fedboard samples of this release: remove it, record anew")
     n_in: int = struct.unpack("<H", data[6:HEADER_BYTES])[0]
-    if not 1 <= n_in <= MAX_INPUTS:
+    if not 1 <= n_in <= MAX_INPUTS or (data[4] == _TARGETS and not data[5]):
         raise DataError(f"file of samples with {n_in} features: remove it, record anew")
     return n_in
 
 
+def n_targets_of(header: bytes) -> int:
+    """0: there are labels."""
+    return header[5] if header[4] == _TARGETS else 0
+
+
 def age_of(header: bytes) -> int:
-    return header[5]
+    return header[5] if header[4] == _LABELS else 0
 
 
 def next_age(age: int) -> int:
@@ -43,13 +62,19 @@ def next_age(age: int) -> int:
     return age % 255 + 1
 
 
-def n_records(n_bytes: int, n_in: int) -> int:
+def record_bytes(n_in: int, n_targets: int = 0) -> int:
+    return n_in + (2 * n_targets or 1)
+
+
+def n_records(n_bytes: int, n_in: int, n_targets: int = 0) -> int:
     """How many whole records a file of n_bytes has."""
-    return max(0, n_bytes - HEADER_BYTES) // (n_in + 1)
+    return max(0, n_bytes - HEADER_BYTES) // record_bytes(n_in, n_targets)
 
 
-def pack_record(x: "array[int]", label: int) -> bytes:
-    """One sample: x is array('b'), the label 0 to 255."""
-    if not 0 <= label <= 255:
-        raise DataError(f"a label is a number from 0 to 255, not {label}")
-    return bytes(x) + bytes((label,))
+def pack_record(x: "array[int]", target: "int | array[int]") -> bytes:
+    """One sample: x is array('b'); a label 0 to 255, or targets, array('h')."""
+    if not isinstance(target, int):
+        return bytes(x) + bytes(target)
+    if not 0 <= target <= 255:
+        raise DataError(f"a label is a number from 0 to 255, not {target}")
+    return bytes(x) + bytes((target,))

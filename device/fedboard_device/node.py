@@ -55,11 +55,14 @@ class Runner:
             system.say(str(error))
             name = "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
             identity = Identity(name, uid, self._link.window)
+        self._folder = folder
         self._base = store.FileBase(folder, system.say)
+        self._own: store.FileBase | None = None
         self._samples = sensors.stored(folder, system.say, settings.max_samples)
         self._board = Board(
             identity, settings.key, self._base, self._samples, system.entropy,
             system.firmware(), system.free_memory, self._log, lambda: system.free_flash(folder),
+            self._personal,
         )
         self._board.node.channel.burst = 1
         self._watchdog = system.watchdog(settings.watchdog_ms)
@@ -76,6 +79,12 @@ class Runner:
             f"{VERSION} is {name} on {system.firmware()}: {len(self._samples)} samples,"
             f" model {self._base.version}, link {where}"
         )
+
+    def _personal(self) -> "store.FileBase":
+        """The personal model's files, opened when they are first wanted."""
+        if self._own is None:
+            self._own = store.FileBase(self._folder, system.say, "own")
+        return self._own
 
     def loop(self) -> None:
         """Serve the link for ever. Ends with KeyboardInterrupt, or LinkDown: no console."""
@@ -207,6 +216,8 @@ class Runner:
         self._up = False
         self._link.close()
         self._base.close()
+        if self._own is not None:
+            self._own.close()
         self._samples.close()
 
 

@@ -29,15 +29,19 @@ class _Run:
             self.file.close()
             raise
         self.age = samples.age_of(header)
-        self.n = samples.n_records(os.stat(path)[6], self.n_in)
+        self.n_targets = samples.n_targets_of(header)
+        self.n = samples.n_records(os.stat(path)[6], self.n_in, self.n_targets)
+        self._record_bytes = samples.record_bytes(self.n_in, self.n_targets)
         self._label = bytearray(1)
+        self._targets = array("h", bytes(2 * self.n_targets))
         self._writes = False
 
-    def read(self, i: int, x: "array[int]") -> int:
-        read_at(self.file, samples.HEADER_BYTES + i * (self.n_in + 1), x, self.n_in)
-        if self.file.readinto(self._label) != 1:
+    def read(self, i: int, x: "array[int]") -> "Any":
+        read_at(self.file, samples.HEADER_BYTES + i * self._record_bytes, x, self.n_in)
+        rest = self._targets if self.n_targets else self._label
+        if self.file.readinto(rest) != self._record_bytes - self.n_in:
             raise DataError(f"{self.path} was cut short meanwhile: restart the board")
-        return self._label[0]
+        return self._targets if self.n_targets else self._label[0]
 
     def append(self, record: bytes, flush: bool) -> None:
         if not self._writes:
@@ -45,7 +49,7 @@ class _Run:
             self.file = open(self.path, "r+b")
             self._writes = True
         # Not the file's end: what the power cut short is written over.
-        self.file.seek(samples.HEADER_BYTES + self.n * (self.n_in + 1))
+        self.file.seek(samples.HEADER_BYTES + self.n * self._record_bytes)
         self.file.write(record)
         self.n += 1
         if flush:
@@ -68,6 +72,7 @@ class SampleFile:
         self._half = (max_samples + 1) // 2
         self._runs: list[_Run] = []  # the older first
         self.n_in = 0
+        self.n_targets = 0  # 0: samples have labels
         if path:
             self._find()
 
@@ -89,10 +94,12 @@ class SampleFile:
             old = self._open("old")
         except DataError:
             pass
+        self.n_targets = 0
         if run is None:
             self.n_in = 0
         else:
             self.n_in = run.n_in
+            self.n_targets = run.n_targets
             if old and (old.n_in, samples.next_age(old.age)) == (run.n_in, run.age):
                 self._runs = [old, run]
                 return
@@ -116,8 +123,11 @@ class SampleFile:
             n += run.n
         return n
 
-    def read(self, i: int, x: "array[int]") -> int:
-        """Fill x, array('b') of n_in, with sample i. Returns its label."""
+    def read(self, i: int, x: "array[int]") -> "Any":
+        """Fill x, array('b') of n_in, with sample i. Returns its label, an int, or its targets.
+
+        Those are in a buffer, array('h'), that the next read() fills anew.
+        """
         if len(x) == self.n_in and i >= 0:
             at = i
             for run in self._runs:
@@ -132,6 +142,7 @@ class SampleFile:
         Without `flush` it is so after the next flush() or close(): fewer erases, if many come.
         """
         record = samples.pack_record(x, label)
+        self._check_labels()
         if not self._path:
             raise DataError("no samples can be added: remove the file that holds something else")
         if not self._runs:
@@ -160,6 +171,7 @@ class SampleFile:
 
     def remove(self, label: int) -> int:
         """Delete the samples with this label, all or none of them. How many there were."""
+        self._check_labels()
         x = array("b", bytes(self.n_in))
         n = 0
         try:
@@ -184,6 +196,10 @@ class SampleFile:
         except OSError as error:
             self._fail(error)
         return n
+
+    def _check_labels(self) -> None:
+        if self.n_targets:
+            raise DataError(f"{self._path} has targets, not labels: remove it first")
 
     def _begin(self, header: bytes, record: bytes) -> None:
         """Go on in a new file. At each instant the samples are whole: see _find()."""

@@ -2,6 +2,7 @@
 
     base.bin   the base, a checkpoint (fedboard.checkpoint)     base.old   the one before
     base.new   one that is being received, or was cut short     base.bad   a damaged one, set aside
+    own.bin... the same for the personal model (fedboard.personal), if there is one
 
 A base is written to base.new in blocks, flushed, and takes its place by a rename. FAT removes the
 old file before it renames, so at each instant one of bin, new, old is whole; at start the first
@@ -25,14 +26,15 @@ replace = getattr(os, "replace", os.rename)  # Windows' rename does not replace
 class FileBase:
     """The base model in a file: what model.MemoryBase is in memory.
 
-    folder: made if missing. log(text) gets a line for a damaged file.
+    folder: made if missing. log(text) gets a line for a damaged file. name: of the files.
     """
 
-    def __init__(self, folder: str, log: "Callable[[str], None]") -> None:
+    def __init__(self, folder: str, log: "Callable[[str], None]", name: str = "base") -> None:
         self.version = 0
         self.digest = b""
         self.spec_bytes = b""
         self._folder = folder
+        self._name = name
         self._log = log
         self._n_params = 0
         self._offset = 0
@@ -59,7 +61,7 @@ class FileBase:
                     break
             except DataError as error:
                 if name == "bin":
-                    self._log(f"{self._path(name)}: {error}; set aside as base.bad")
+                    self._log(f"{self._path(name)}: {error}; set aside as {self._name}.bad")
                     replace(self._path(name), self._path("bad"))
         self._remove("new")
 
@@ -125,6 +127,14 @@ class FileBase:
             self._staged = None
             self._remove("new")
 
+    def clear(self) -> None:
+        """No base any more, nor the one before."""
+        self.close()
+        for name in ("old", "bin"):
+            self._remove(name)
+        self.version = 0
+        self.digest = self.spec_bytes = b""
+
     def close(self) -> None:
         self.abort()
         self._close()
@@ -164,7 +174,7 @@ class FileBase:
         raise DataError(f"the flash is {text} ({error}): free some, or choose a smaller model")
 
     def _path(self, name: str) -> str:
-        return self._folder + "/base." + name
+        return self._folder + "/" + self._name + "." + name
 
     def _remove(self, name: str) -> None:
         remove(self._path(name))

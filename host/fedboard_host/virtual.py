@@ -32,21 +32,26 @@ _IDLE_MS = 500
 
 
 class ArraySamples:
-    """Samples in memory. x: int8 rows (n, n_in), values -128 to 127; y: labels 0 to 255."""
+    """Samples in memory. x: int8 rows (n, n_in), values -128 to 127; y: labels 0 to 255.
 
-    def __init__(self, x: Sequence[Sequence[int]], y: Sequence[int]) -> None:
+    Or y: rows of int16 targets, see fedboard.samples.
+    """
+
+    def __init__(self, x: Sequence[Sequence[int]], y: Sequence[Any]) -> None:
         if len(x) != len(y):
             raise DataError(f"{len(x)} samples and {len(y)} labels")
         self._rows = [array("b", [int(v) for v in row]) for row in x]
-        self._labels = [int(v) for v in y]
+        self._labels: list[Any] = [array("h", v) if isinstance(v, Sequence) else int(v) for v in y]
         self.n_in = len(self._rows[0]) if self._rows else 0
+        first = self._labels[0] if self._labels else 0
+        self.n_targets = 0 if isinstance(first, int) else len(first)
         if any(len(row) != self.n_in for row in self._rows):
             raise DataError("samples of different lengths")
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read(self, i: int, x: array[int]) -> int:
+    def read(self, i: int, x: array[int]) -> Any:
         x[:] = self._rows[i]
         return self._labels[i]
 
@@ -57,7 +62,7 @@ class Samples(Protocol):
     @property
     def n_in(self) -> int: ...
     def __len__(self) -> int: ...
-    def read(self, i: int, x: array[int]) -> int: ...
+    def read(self, i: int, x: array[int]) -> int | array[int]: ...
 
 
 class VirtualBoard(Opener):
@@ -88,6 +93,7 @@ class VirtualBoard(Opener):
         self._wake = asyncio.Event()
         self._plugged = True
         self.base = MemoryBase()
+        self.personal = MemoryBase()
         self.board = self._new_board()
 
     @property
@@ -177,4 +183,5 @@ class VirtualBoard(Opener):
         return Board(
             self._identity, self._key, self.base, cast(Any, self._samples), os.urandom,
             firmware=f"virtual {sys.implementation.name}", log=self._log,
+            personal=lambda: self.personal,
         )  # fmt: skip

@@ -29,7 +29,10 @@ PROGRESS_MS = 1000
 
 
 class Board:
-    """`base`: see model.MemoryBase. `log(text)` gets a line whenever something worth it happens."""
+    """`base`: see model.MemoryBase; personal() gives a second such store, for a personal model.
+
+    `log(text)` gets a line whenever something worth it happens.
+    """
 
     def __init__(
         self,
@@ -42,9 +45,10 @@ class Board:
         free_memory: "Callable[[], int] | None" = None,
         log: "Callable[[str], None] | None" = None,
         free_flash: "Callable[[], int] | None" = None,
+        personal: "Callable[[], Any] | None" = None,
     ) -> None:
         self.node = Node(identity, key, entropy, self._status)
-        self.learner = Learner(base, samples, free_memory)
+        self.learner = Learner(base, samples, free_memory, personal)
         self.task: messages.Task | None = None
         self.rest_s = 0  # the host has nothing to do for so long; whoever sleeps sets it to 0
         self._free_flash = free_flash
@@ -225,32 +229,52 @@ class Board:
 
     def _start(self, task: messages.Task) -> None:
         self._told_ms = self._now_ms
-        self._work = self._evaluate(task) if task.op == messages.EVALUATE else self._train(task)
+        self._work = self._train(task) if task.op == messages.TRAIN else self._measure(task)
 
-    def _evaluate(self, task: messages.Task) -> "Iterator[None]":
-        for _ in self.learner.evaluate():
+    def _measure(self, task: messages.Task) -> "Iterator[None]":
+        """All tasks that are answered by Metrics."""
+        learner = self.learner
+        said = messages.Metrics(round=task.round, version=task.version or learner.base.version)
+        if task.op == messages.EVALUATE and not task.flags & messages.PERSONAL:
+            work = learner.evaluate()
+        else:
+            from fedboard import personal  # only the boards that are asked to pay for it
+
+            if task.op == messages.FORGET:
+                personal.forget(learner)
+                self._tell(said)
+                return
+            if task.op == messages.EVALUATE:
+                work = personal.evaluate(learner, said)
+            else:
+                work = personal.adapt(learner, task, said)
+        for _ in work:
+            self._tell_progress(task)
             yield
-        net = self.learner.net
-        assert net is not None
-        self._tell(messages.Metrics(
-            round=task.round, version=task.version, n=net.n_seen, n_correct=net.n_correct
-        ))  # fmt: skip
+        if task.op == messages.EVALUATE:
+            said.n = learner.net.n_seen
+            said.n_correct = learner.net.n_correct
+            said.loss = learner.mean_loss()
+        self._tell(said)
 
     def _train(self, task: messages.Task) -> "Iterator[None]":
         for _ in self.learner.train(task):
-            if self._now_ms - self._told_ms >= PROGRESS_MS:
-                self._told_ms = self._now_ms
-                self._progress(task)
+            self._tell_progress(task)
             yield
         self._progress(task)
         self._upload(task)
 
+    def _tell_progress(self, task: messages.Task) -> None:
+        """Now and then."""
+        if self._now_ms - self._told_ms >= PROGRESS_MS:
+            self._told_ms = self._now_ms
+            self._progress(task)
+
     def _progress(self, task: messages.Task) -> None:
-        net = self.learner.net
-        assert net is not None
+        learner = self.learner
         self._tell(messages.Progress(
-            round=task.round, done=self.learner.done, total=self.learner.total,
-            n_correct=net.n_correct, loss=1000 * net.loss_sum // max(1, net.n_seen),
+            round=task.round, done=learner.done, total=learner.total,
+            n_correct=learner.net.n_correct, loss=learner.mean_loss(),
         ))  # fmt: skip
 
     def _upload(self, task: messages.Task) -> None:

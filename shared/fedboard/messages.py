@@ -105,31 +105,44 @@ class Status(Message):
 
 TRAIN = 1
 EVALUATE = 2
-CARRY = 0x01  # flags: keep what was learned but not sent as residual (else start from the model)
+ADAPT = 3  # few shots: see personal
+FORGET = 4  # the personal model goes; the base stays
+# Flags
+CARRY = 0x01  # TRAIN: keep what was learned but not sent as residual (else start from the model)
+STREAM = 0x02  # TRAIN: n_max samples in all, pass after pass
+KEEP = 0x04  # ADAPT: keep what comes of it as the board's personal model
+PERSONAL = 0x08  # EVALUATE: the personal model, not what federation has made
 
 
 class Task(Message):
-    """Hub: train on, or evaluate, model `version`; it follows as a transfer if you lack it."""
+    """Hub: train on, evaluate or adapt model `version`; it follows as a transfer if you lack it.
+
+    version 0, with no digest and no spec: the model that the board has, whichever it is.
+    """
 
     KIND = 0x11
     FIELDS = (("run", "I"), ("round", "I"), ("version", "I"), ("digest", "b"), ("op", "B"),
               ("flags", "B"), ("layers", "H"), ("epochs", "B"), ("batch", "B"), ("rate", "H"),
-              ("top_permille", "H"), ("bits", "B"), ("n_max", "I"), ("seed", "I"), ("spec", "b"))
+              ("top_permille", "H"), ("bits", "B"), ("n_max", "I"), ("seed", "I"), ("spec", "b"),
+              ("local", "H"), ("n_local", "H"), ("shots", "B"))
     run: int
     round: int
     version: int
     digest: bytes
-    op: int  # TRAIN or EVALUATE
+    op: int  # TRAIN, EVALUATE, ADAPT or FORGET
     flags: int
     layers: int  # bit l set: layer l is trained
     epochs: int  # passes over the samples
     batch: int  # samples a weight update
-    rate: int  # 1/eta (rule tifed) or the update's right shift (rule fedboard)
+    rate: int  # 1/eta (tifed), the update's right shift (fedboard), eta in 1/65536 (float...)
     top_permille: int  # of each layer's changes, the largest to send; 1000: all
     bits: int  # a value in the update: 4..8, or 16 for exact
-    n_max: int  # samples a pass at most; 0: all
+    n_max: int  # samples a pass at most, 0: all; with STREAM, and to ADAPT, samples in all
     seed: int  # of the order of the samples
     spec: bytes  # model.Spec.pack()
+    local: int  # bit l set: layer l is never sent; each task begins with it as the model has it
+    n_local: int  # so many samples teach the local layers alone, before the others
+    shots: int  # ADAPT: samples of each class to learn from; without classes, in all
 
 
 MODEL = 1
@@ -201,15 +214,22 @@ class Refused(Message):
 
 
 class Metrics(Message):
-    """Node: the answer to an EVALUATE task, over the board's own samples."""
+    """Node: the answer to EVALUATE and ADAPT: predictions of the board's own samples.
+
+    To ADAPT: of those that it did not learn from, before and after; version 0: of no model.
+    """
 
     KIND = 0x18
-    FIELDS = (("round", "I"), ("version", "I"), ("n", "I"), ("n_correct", "I"), ("loss", "I"))
+    FIELDS = (("round", "I"), ("version", "I"), ("n", "I"), ("n_correct", "I"), ("loss", "I"),
+              ("n_correct_before", "I"), ("loss_before", "I"), ("n_support", "H"))
     round: int
     version: int
     n: int
     n_correct: int
-    loss: int
+    loss: int  # mean, in 1/1000 of the rule's unit
+    n_correct_before: int
+    loss_before: int
+    n_support: int  # samples that were learned from
 
 
 class Ping(Message):

@@ -16,6 +16,7 @@ from array import array
 from math import exp, floor, log
 
 from fedboard import DataError, StateError, fkernels
+from fedboard.model import zeros
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ LOSS_SCALE = 1000
 LARGEST_BATCH = 255
 LOSSES = ("softmax", "squared")
 HIDDEN = ("tanh", "relu")
+# What model.Spec's float rules are: loss, hidden activation, fractional bits of the int8 features.
+KINDS = {
+    "float": ("softmax", "tanh", 7),
+    "float-relu": ("softmax", "relu", 7),
+    "float-squared": ("squared", "tanh", 5),  # inputs within ±4: curves need room
+}
+TARGET_BITS = 12  # fractional bits of int16 targets, as samples have them: within ±8
 
 _DEFAULT_RATE = 655  # 0.01
 _LARGEST_RATE = 65535
@@ -39,11 +47,13 @@ class Network:
     """One network over the caller's parameters.
 
     spec: model.Spec (its sizes and layout; its rule is of no concern here); params: array('f') as
-    long as that, read and changed in place; x_scale: what inputs are multiplied by, 1 / 128 for
-    int8 features. The rest: see configure().
+    long as that, read and changed in place; x_scale, y_scale: what inputs and targets are
+    multiplied by, 1 / 128 for int8 features. The rest: see configure() and make().
     To read: `out`, array('f') of the last sample's outputs; `n_seen`, `n_correct` (softmax:
-    predicted right before it was learned) and `loss_sum` (int, in 1 / LOSS_SCALE).
+    predicted right before it was learned) and `loss_sum` (int, in 1 / loss_scale).
     """
+
+    loss_scale = LOSS_SCALE
 
     def __init__(
         self,
@@ -55,6 +65,7 @@ class Network:
         loss: str = "softmax",
         hidden: str = "tanh",
         x_scale: float = 1.0,
+        y_scale: float = 1.0,
     ) -> None:
         if len(params) != spec.n_params:
             raise StateError(f"a buffer of {spec.n_params} parameters is needed: {len(params)}")
@@ -66,6 +77,7 @@ class Network:
         self.spec = spec
         self.params = params
         self.x_scale = x_scale
+        self.y_scale = y_scale
         self._softmax = loss == "softmax"
         self._tanh = hidden == "tanh"
         # per layer: its record, inputs (the sample's, then activations), deltas
@@ -103,17 +115,31 @@ class Network:
         self._lowest = 0  # no deltas are needed below it
         while not self.layers >> self._lowest & 1:
             self._lowest += 1
-        # A batch of one is learned from the buffers of the sample itself.
-        self._batch_x = self._a
-        self._batch_d = self._d
-        if batch > 1:
-            self._batch_x = []
-            self._batch_d = []
-            for l in range(n):
+        self.release()
+
+    @property
+    def batch_bytes(self) -> int:
+        """What the batch's buffers take: a batch of one is learned from the sample's own."""
+        n_bytes = 0
+        for l in range(self.spec.n_layers):
+            if self.batch > 1 and self.layers >> l & 1:
                 n_in, n_out = self.spec.shape(l)
-                slots = batch if self.layers >> l & 1 else 0
-                self._batch_x.append(array("f", bytes(4 * slots * n_in)))
-                self._batch_d.append(array("f", bytes(4 * slots * n_out)))
+                n_bytes += 4 * self.batch * (n_in + n_out)
+        return n_bytes
+
+    def release(self) -> None:
+        """Free the batch's buffers; the next learn() makes them anew."""
+        if self._pending:
+            raise StateError("samples wait for their step: flush() before release()")
+        self._batch_x = self._a if self.batch == 1 else []
+        self._batch_d = self._d if self.batch == 1 else []
+
+    def _make_batch(self) -> None:
+        for l in range(self.spec.n_layers):
+            n_in, n_out = self.spec.shape(l)
+            slots = self.batch if self.layers >> l & 1 else 0
+            self._batch_x.append(array("f", bytes(4 * slots * n_in)))
+            self._batch_d.append(array("f", bytes(4 * slots * n_out)))
 
     def reset_counters(self) -> None:
         self.n_seen = 0
@@ -147,13 +173,9 @@ class Network:
     def learn(self, x: "Sequence[float]", target: "int | Sequence[float]") -> bool:
         """Learn from one sample; True if it filled the batch, and so the parameters changed."""
         guess = self.predict(x)
-        if isinstance(target, int):
-            loss = self._classify(target)
-            self.n_correct += guess == target
-        else:
-            loss = self._regress(target)
+        self.loss_sum += self.loss(target)
+        self.n_correct += guess == target
         self.n_seen += 1
-        self.loss_sum += int(loss * LOSS_SCALE) if loss < _WORST else _WORST * LOSS_SCALE
         l = len(self._records) - 1
         while l > self._lowest:
             record = self._records[l - 1]
@@ -164,6 +186,8 @@ class Network:
                 fkernels.slope_relu(self._a[l], self._d[l - 1], record)
             l -= 1
         if self.batch > 1:
+            if not self._batch_x:
+                self._make_batch()
             for l in range(self._lowest, len(self._records)):
                 if self.layers >> l & 1:
                     _put(self._a[l], self._batch_x[l], self._pending)
@@ -172,6 +196,11 @@ class Network:
         if self._pending < self.batch:
             return False
         return self.flush()
+
+    def loss(self, target: "int | Sequence[float]") -> int:
+        """The loss, in 1 / loss_scale, of the sample that predict() saw last; sets its deltas."""
+        loss = self._classify(target) if isinstance(target, int) else self._regress(target)
+        return int(loss * LOSS_SCALE) if loss < _WORST else _WORST * LOSS_SCALE
 
     def flush(self) -> bool:
         """Apply the step of a batch that is not full; False if there is nothing to apply."""
@@ -201,9 +230,7 @@ class Network:
 
         Halves are rounded up. Raises DataError for parameters that are no numbers any more.
         """
-        image = Image(self.params)
-        for i in range(len(block)):
-            block[i] = image[at + i]
+        Image(self.params).store(block, at)
 
     def _classify(self, label: int) -> float:
         """The last layer's deltas for a class. Returns the cross-entropy."""
@@ -228,8 +255,9 @@ class Network:
         if self._softmax or len(target) != len(out):
             raise DataError(f"a target of {len(target)} numbers for {len(out)} outputs")
         loss = 0.0
+        scale = self.y_scale
         for k in range(len(out)):
-            error = out[k] - target[k]
+            error = out[k] - target[k] * scale
             loss += error * error
             d[k] = 2.0 * error
         return loss
@@ -261,10 +289,24 @@ class Image:
     def __setitem__(self, i: int, value: int) -> None:
         self._params[i] = value / 4096
 
+    def store(self, block: "array[int]", at: int) -> None:
+        """Fill `block` with the image of the parameters from number `at` on."""
+        for i in range(len(block)):
+            block[i] = self[at + i]
+
+
+def make(spec: "Spec", params: "array[float]") -> Network:
+    """The network that a float rule means, for int8 features and samples' int16 targets."""
+    loss, hidden, x_bits = KINDS[spec.rule]
+    return Network(
+        spec, params, loss=loss, hidden=hidden, x_scale=1 / (1 << x_bits),
+        y_scale=1 / (1 << TARGET_BITS),
+    )  # fmt: skip
+
 
 def new_params(spec: "Spec") -> "array[float]":
     """A zeroed buffer for the spec's parameters."""
-    return array("f", bytes(4 * spec.n_params))
+    return zeros("f", spec.n_params)
 
 
 def _put(source: "array[float]", batch: "array[float]", slot: int) -> None:

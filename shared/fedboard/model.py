@@ -29,9 +29,8 @@ DIGEST_BYTES = 8
 BLOCK = 128  # parameters that are read, written or compared at a time
 
 _VERSION = 1
-_RULES = ("tifed", "fedboard")  # a rule's number on the wire is its place here: append only
-# What a bias is multiplied by when it enters the accumulator: input 128 is 1.0 to "fedboard".
-_BIAS_SCALES = (1, 128)
+# A rule's number on the wire is its place here: append only. "float...": see mlp.KINDS.
+RULES = ("tifed", "fedboard", "float", "float-relu", "float-squared")
 _START = 1  # the label of the start values' random streams
 
 
@@ -42,8 +41,8 @@ class Spec:
     """
 
     def __init__(self, sizes: "Sequence[int]", rule: str = "fedboard", seed: int = 1) -> None:
-        if rule not in _RULES:
-            raise DataError(f"no learning rule '{rule}': use one of {', '.join(_RULES)}")
+        if rule not in RULES:
+            raise DataError(f"no learning rule '{rule}': use one of {', '.join(RULES)}")
         if not 2 <= len(sizes) <= MAX_LAYERS + 1:
             raise DataError(f"a model has 1 to {MAX_LAYERS} layers, not {len(sizes) - 1}")
         at = [0]
@@ -74,13 +73,21 @@ class Spec:
     def n_layer_params(self, l: int) -> int:
         return self._at[l + 1] - self._at[l]
 
+    @property
+    def is_float(self) -> bool:
+        """The board computes in floats (mlp); these int16 are then its parameters' wire image."""
+        return self.rule.startswith("float")
+
     def limit(self, l: int) -> int:
         """The largest magnitude of a parameter of layer l: int32 sums then cannot overflow."""
-        scale = _BIAS_SCALES[_RULES.index(self.rule)]
+        if self.is_float:
+            return 32767
+        # What a bias is multiplied by when it enters the accumulator: 128 is 1.0 to "fedboard".
+        scale = 1 if self.rule == "tifed" else 128
         return min(32767, (0x7FFFFFFF - 32767 * scale) // (128 * self.sizes[l]))
 
     def pack(self) -> bytes:
-        data = bytearray((_VERSION, _RULES.index(self.rule), self.n_layers))
+        data = bytearray((_VERSION, RULES.index(self.rule), self.n_layers))
         for k in range(4):
             data.append((self.seed >> (8 * k)) & 0xFF)
         for n in self.sizes:
@@ -97,7 +104,7 @@ class Spec:
     def __str__(self) -> str:
         return "-".join([str(n) for n in self.sizes]) + " " + self.rule
 
-    def check(self, params: "array[int]") -> None:
+    def check(self, params: "Sequence[int]") -> None:
         """Raise StateError unless the buffer is as long as this model."""
         if len(params) != self.n_params:
             raise StateError(f"{self} has {self.n_params} parameters, the buffer {len(params)}")
@@ -124,10 +131,10 @@ def unpack_spec(data: bytes) -> Spec:
         raise DataError(
             f"no model spec of version {_VERSION}: the other side is of another release"
         )
-    if data[1] >= len(_RULES) or not 1 <= data[2] <= MAX_LAYERS or n != 9 + 2 * data[2]:
+    if data[1] >= len(RULES) or not 1 <= data[2] <= MAX_LAYERS or n != 9 + 2 * data[2]:
         raise DataError("a model spec that is damaged or of a newer release")
     sizes = [data[at] | data[at + 1] << 8 for at in range(7, n, 2)]
-    return Spec(sizes, _RULES[data[1]], int.from_bytes(data[3:7], "little"))
+    return Spec(sizes, RULES[data[1]], int.from_bytes(data[3:7], "little"))
 
 
 class _Zeros:
@@ -144,7 +151,7 @@ class _Zeros:
             yield 0
 
 
-def zeros(typecode: str, n: int) -> "array[int]":
+def zeros(typecode: str, n: int) -> "array[Any]":
     """An array of n zeros, however many."""
     # Neither from bytes nor by extend(): a board has no room for a copy, not even for a moment.
     return array(typecode, _Zeros(n))
@@ -161,7 +168,7 @@ def new_params(spec: Spec) -> "array[int]":
 
 
 def init_params(spec: Spec, params: "array[int]") -> None:
-    """Start values. "tifed": zeros; "fedboard": uniform ±sqrt(3 / n_in) at 12 fractional bits."""
+    """Start values. "tifed": zeros; others: uniform ±sqrt(3 / n_in) at 12 fractional bits."""
     spec.check(params)
     for i in range(spec.n_params):
         params[i] = 0
@@ -225,6 +232,12 @@ class MemoryBase:
     def abort(self) -> None:
         """Drop what is staged; the base stays as it was."""
         self._staged = None
+
+    def clear(self) -> None:
+        """No base any more."""
+        self.version = 0
+        self.digest = self.spec_bytes = b""
+        self._params = array("h")
 
 
 def _copy(source: "array[int]", at: int, out: "array[int]") -> None:

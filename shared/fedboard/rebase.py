@@ -30,15 +30,16 @@ SPARSE = 1
 
 
 class Rebase:
-    """Takes one transfer. n_bytes: of all chunks (0: not known). version, digest: of the new base.
+    """Takes one transfer. params: array('h'), or mlp.Image where they are floats.
 
-    Any failure is a WireError; the base then is as it was, and the host may send it again.
+    n_bytes: of all chunks (0: not known). version, digest: of the new base. Any failure is a
+    WireError; the base then is as it was, and the host may send it again.
     """
 
     def __init__(
         self,
         spec: "Spec",
-        params: "array[int]",
+        params: "Any",
         base: "Any",
         encoding: int,
         meta: bytes,

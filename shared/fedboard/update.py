@@ -30,7 +30,7 @@ CHUNK_BYTES = 184  # with its head and a few escapes one frame
 
 
 class Update:
-    """What a board sends of its parameters, an array('h') that it goes on to own.
+    """What a board sends of its parameters, an array('h') or mlp.Image that it goes on to own.
 
     layers: bit l set: layer l takes part. bits: 1 to 16 for a value, with its sign.
     """
@@ -38,7 +38,7 @@ class Update:
     def __init__(
         self,
         spec: "Spec",
-        params: "array[int]",
+        params: "Any",
         base: "Any",
         layers: int,
         top_permille: int,
@@ -158,13 +158,21 @@ class Update:
         block = new_block(BLOCK)
         where = array("i", (0, 0, high))
         end = part.at + part.n
+        # Kernels want an array: a float network's wire image is made block by block.
+        params = self._params
+        is_image = hasattr(params, "store")
+        mine = new_block(BLOCK if is_image else 0)
         for at in range(part.at, end, BLOCK):
-            if end - at < BLOCK:
-                block = new_block(end - at)
+            n = min(BLOCK, end - at)
+            if n < BLOCK:
+                block = new_block(n)
+                mine = new_block(n if is_image else 0)
             self._base.read(at, block)
-            where[0] = at
-            where[1] = len(block)
-            kernels.histogram(self._params, block, counts, where)
+            where[0] = 0 if is_image else at
+            where[1] = n
+            if is_image:
+                params.store(mine, at)
+            kernels.histogram(mine if is_image else params, block, counts, where)
 
     def _entries(self) -> "Iterator[int]":
         """The numbers of the parameters to send, in order; `_part` and `_code` go with each."""

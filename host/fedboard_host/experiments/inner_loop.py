@@ -36,6 +36,8 @@ def measure(sizes, batch, n):
     x = array("f", (0.0,))
     y = array("f", (0.0,))
     stored = (array("f", bytes(4 * n)), array("f", bytes(4 * n))) if batch > 1 else ()
+    net.learn(x, y)  # makes the batch's buffers
+    net.flush()
     gc.collect()
     n_bytes = gc.mem_alloc() - start
     net.load(image)
