@@ -350,7 +350,7 @@ def test_a_port_that_is_not_there_or_nonsense_is_told():
 def test_a_port_that_is_in_use_is_told():
     async def work():
         async with serial_pty() as link:
-            with pytest.raises(LinkError, match=r"in use: close Thonny, mpremote"):
+            with pytest.raises(LinkError, match=r"in use by Thonny, mpremote"):
                 await SerialOpener(link.name).open()
 
     run(work())

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import VERSION, FedboardError
-from fedboard_host import init_cli, reproduce_cli
+from fedboard_host import boards_cli, init_cli, reproduce_cli
 
 if TYPE_CHECKING:
     from fedboard_host.demo import Summary
-    from fedboard_host.discover import Finding
 
 _FILE = click.Path(path_type=Path)
 
@@ -192,71 +191,6 @@ def run(home: Path, resume: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("ports", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Ports that are not USB, too.")
-@click.option("--start", is_flag=True, help="Start fedboard on boards that do not answer.")
-@click.option("--listen", metavar="ADDRESS:PORT", help="Also wait for boards that dial in.")
-@click.option("--seconds", default=35.0, show_default=True, help="How long to --listen.")
-@click.option("--key-file", type=_FILE, help="The federation's key.")
-@_json_option
-def boards(
-    ports: tuple[str, ...],
-    everything: bool,
-    start: bool,
-    listen: str | None,
-    seconds: float,
-    key_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Show what is plugged in, and whether it is alive; or look at PORTS, links as in home.toml."""
-    import asyncio
-
-    from fedboard_host import discover, runtime
-
-    key = runtime.read_key(key_file) if key_file else None
-    address = _address(listen) if listen else None
-    found = [discover.Finding(port) for port in ports] or discover.serial_ports(everything)
-    found = asyncio.run(discover.knock_on_ports(found, key, start))
-    show = _show_json if as_json else _show_finding
-    for finding in found:
-        show(finding)
-    if not found and not as_json and not address:
-        click.echo("no USB serial port: is a board plugged in, with a cable that carries data?")
-    if address:
-        if not as_json:
-            click.echo(f"listening on {listen} for {seconds:g} s ...")
-        asyncio.run(discover.listen(*address, key, seconds, show))
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise click.BadParameter(f"{text}: use ADDRESS:PORT, like 0.0.0.0:4850")
-    return host.strip("[]") or "0.0.0.0", int(port)
-
-
-def _show_json(finding: Finding) -> None:
-    from dataclasses import asdict
-
-    click.echo(json.dumps(asdict(finding)))
-
-
-def _show_finding(f: Finding) -> None:
-    title = f"{f.port}  {f.description}".rstrip()
-    if f.state != "here":
-        name = f"{f.name}: " if f.name else ""
-        click.echo(f"{title}\n    {name}{f.state}: {f.why}")
-        return
-    ram = f"{f.free_ram / 1024:.0f} KiB free" if f.free_ram else "free RAM unknown"
-    model = f"model version {f.version}" if f.version else "no model yet"
-    samples = f"{f.n_samples} samples of {f.n_in} features" if f.n_samples else "no samples yet"
-    click.echo(
-        f"{title}\n    {f.name}: here, {f.firmware}, {f.kernels} kernels, {ram}\n"
-        f"    {samples}, {model}, id {f.uid}"
-    )
-
-
-@cli.command()
 @click.argument("run_folder", metavar="RUN", type=_FILE)
 @click.option("--npz", type=_FILE, help="Arrays for NumPy.")
 @click.option("--c-header", type=_FILE, help="For C and Arduino, with a predict function.")
@@ -328,6 +262,7 @@ def key(file: Path, as_json: bool) -> None:
         )
 
 
+boards_cli.add_to(cli, _json_option)
 init_cli.add_to(cli, _json_option)
 reproduce_cli.add_to(cli, _json_option)
 

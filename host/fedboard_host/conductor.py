@@ -227,8 +227,9 @@ class Conductor:
             self.changed.set()
         elif isinstance(message, messages.Status):
             member.info = replace(
-                member.info, free_ram=message.free_ram, n_samples=message.n_samples
-            )
+                member.info, free_ram=message.free_ram, free_flash=message.free_flash,
+                n_samples=message.n_samples, n_in=message.n_in,
+            )  # fmt: skip
             self.changed.set()
         elif isinstance(message, messages.Progress):
             if round_ is not None and message.round == round_.number:

@@ -1,8 +1,10 @@
 """Which boards are there: looks at serial ports, knocks on each, listens for those on the network.
 
 A Finding is one port or one board that dialled in, with what it said, or why it said nothing and
-what to do. Nothing is changed on a board, unless it is to be started (start=True), which stops
-whatever program it runs. Knocking on all ports at once takes about as long as on one.
+what to do; or a board of a run that goes on, or has ended, as that run last told: see presence.
+last_seen_s is as of now, and only a board that was just heard is "here". Nothing is changed on a
+board, unless it is to be started (start=True), which stops whatever program it runs. Knocking on
+all ports at once takes about as long as on one.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from fedboard import WireError, messages
 from fedboard.hub import Hub, Joined
 from fedboard.session import Denied
-from fedboard_host import links
+from fedboard_host import links, portowner
 from fedboard_host.links import Link, LinkError
+from fedboard_host.presence import Presence
 
-TIMEOUT_S = 1.3  # a board that runs fedboard answers the second knock at the latest
+TIMEOUT_S = 1.2  # a board that runs fedboard answers the second knock at the latest
 _START_TIMEOUT_S = 12.0  # a program's start on a slow board
 _TICK_S = 0.05
 
@@ -43,7 +46,11 @@ _MAKERS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """state: here; denied (a key's matter); silent; busy, unusable (the port cannot be opened)."""
+    """One port or board.
+
+    state: here; asleep; gone; denied (a key's matter); silent; busy, unusable (the port cannot be
+    opened).
+    """
 
     port: str
     description: str = ""
@@ -54,9 +61,12 @@ class Finding:
     firmware: str = ""
     kernels: str = ""
     free_ram: int = 0  # bytes; 0: the board cannot tell
+    free_flash: int = 0  # likewise
     n_samples: int = 0
     n_in: int = 0  # features of a sample
     version: int = 0  # of the last global model on the board; 0: none
+    last_seen_s: float | None = None  # ago; None: never
+    run: str = ""  # the federation that told of it
 
 
 def serial_ports(everything: bool = False) -> list[Finding]:
@@ -78,6 +88,38 @@ def serial_ports(everything: bool = False) -> list[Finding]:
         ids = f" {port.vid:04x}:{port.pid:04x}" if port.vid is not None else ""
         found.append(Finding(port.device, ((told or maker or "serial port") + ids).strip()))
     return found
+
+
+def of_run(told: Presence) -> list[Finding]:
+    """The boards that a run told of."""
+    found = []
+    for board in told.boards:
+        state, why = "here", ""
+        if not told.is_live:
+            state, why = "gone", "its host does not run: go on with fedboard run ... --resume"
+        elif board["state"] == "asleep":
+            state, why = "asleep", "until the next round"
+        elif board["state"] == "gone":
+            state, why = "gone", "it is off, unplugged or out of WiFi"
+        known = {f.name for f in fields(Finding)} & set(board) - {"state"}
+        found.append(Finding(
+            port=board["link"] or "no link", description=board["state"] if told.is_live else "",
+            state=state, why=why, run=told.name, **{key: board[key] for key in known},
+        ))  # fmt: skip
+    return found
+
+
+def merge(knocked: Sequence[Finding], told: Sequence[Finding]) -> list[Finding]:
+    """Each board once: of a port that a run holds the run tells, else what was heard counts."""
+    here = {finding.name for finding in knocked if finding.state == "here"}
+    held = {finding.port for finding in told if finding.state == "here"}
+    titles = {finding.port: finding.description + " " for finding in knocked}
+    of_run = [
+        replace(finding, description=titles.get(finding.port, "") + finding.description)
+        for finding in told
+        if finding.name not in here
+    ]
+    return [finding for finding in knocked if finding.port not in held] + of_run
 
 
 async def knock_on_ports(
@@ -125,7 +167,7 @@ async def _knock_on_port(port: Finding, key: bytes | None, start: bool) -> Findi
         link = await links.parse(port.port).open()
     except LinkError as error:
         state = "busy" if "in use" in str(error) else "unusable"
-        return replace(port, state=state, why=str(error))
+        return replace(port, state=state, why=str(error).removeprefix(port.port + " is "))
     try:
         found = await _ask(link, port, key, TIMEOUT_S, True)
         if found.state == "silent" and start:
@@ -133,6 +175,10 @@ async def _knock_on_port(port: Finding, key: bytes | None, start: bool) -> Findi
             if why:
                 return replace(found, why=why)
             found = await _ask(link, port, key, _START_TIMEOUT_S, True)
+        if found.state == "silent":
+            owner = await asyncio.to_thread(portowner.find, link.name)
+            if owner is not None:
+                return replace(found, state="busy", why=f"open, too, in {owner}")
         return found
     finally:
         await link.close()
@@ -198,6 +244,6 @@ def _joined(finding: Finding, event: Joined) -> Finding:
     hello, status = event.hello, event.status
     return replace(
         finding, state="here", name=hello.name, uid=hello.uid.hex(), firmware=status.firmware,
-        kernels=status.kernels, free_ram=status.free_ram, n_samples=status.n_samples,
-        n_in=status.n_in, version=status.version,
+        kernels=status.kernels, free_ram=status.free_ram, free_flash=status.free_flash,
+        n_samples=status.n_samples, n_in=status.n_in, version=status.version, last_seen_s=0.0,
     )  # fmt: skip

@@ -12,9 +12,11 @@ from typing import Any
 
 from fedboard import prng
 from fedboard.model import Spec
-from fedboard_host import dataset, judge, links
+from fedboard_host import dataset, judge, links, presence
+from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.config import Home
 from fedboard_host.events import Note
+from fedboard_host.links.tcp import is_loopback
 from fedboard_host.progress import View
 from fedboard_host.rounds import Policy
 from fedboard_host.runtime import fast_kernels, read_key, stop_on_interrupt
@@ -61,6 +63,8 @@ async def _run(
         run=prng.mix(home.seed, _RUN),
     )  # fmt: skip
     view.watch_boards(federation.boards)
+    advert: Advert | None = None
+    telling: asyncio.Task[None] | None = None
     with stop_on_interrupt(federation, view):
         try:
             for board in home.boards:
@@ -68,10 +72,37 @@ async def _run(
                     federation.add_opener(links.parse(board.link))
             if home.listen is not None:
                 port = await federation.listen(*home.listen)
-                view.note(f"listening for boards on {home.listen[0]}:{port}")
+                advert = await _advertise(home, port, view)
+            telling = asyncio.create_task(presence.keep(
+                home.folder, home.name, home.rounds, lambda: federation.checkpoint.round,
+                federation.boards, "{}:{}".format(*home.listen) if home.listen else "",
+            ))  # fmt: skip
             return await federation.run(home.rounds)
         finally:
+            if telling is not None:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+            if advert is not None:
+                await advert.close()
             await federation.close()
+
+
+async def _advertise(home: Home, port: int, view: View) -> Advert | None:
+    """Make the host known by name, and say what boards' fedboard.json needs to find it."""
+    assert home.listen is not None
+    host = home.listen[0]
+    if is_loopback(host):
+        view.note(f"listening for boards on {host}:{port}, of this machine only")
+        return None
+    advert = Advert(home.name, port)
+    problem = await advert.start()
+    hosts = [f"{ip}:{port}" for ip in (addresses() if host == "0.0.0.0" else [host])]
+    if problem:
+        view(Note("warning", f"boards find this host by its address only: {problem}"))
+    else:
+        hosts.insert(0, f"{host_name(home.name)}:{port}")
+    view.note(f'listening; in boards\' fedboard.json: "host": "{", ".join(hosts)}"')
+    return advert
 
 
 def as_json(home: Home, result: Result) -> dict[str, Any]:

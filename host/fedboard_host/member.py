@@ -26,6 +26,8 @@ class BoardView:
     free_ram: int  # bytes
     n_samples: int
     version: int
+    n_in: int  # features of a sample
+    free_flash: int  # bytes
     bytes_up: int  # since this session's link came up
     bytes_down: int
 
@@ -91,7 +93,8 @@ class Member:
             name=info.name, uid=info.uid, link=connection.link.name if connection else "",
             state=self.state, last_seen_s=self.last_seen_ms(clock.now_ms()) / 1000,
             firmware=info.firmware, kernels=info.kernels, free_ram=info.free_ram,
-            n_samples=info.n_samples, version=self.holds()[0],
+            n_samples=info.n_samples, version=self.holds()[0], n_in=info.n_in,
+            free_flash=info.free_flash,
             bytes_up=connection.bytes_in if connection else 0,
             bytes_down=connection.bytes_out if connection else 0,
         )  # fmt: skip
@@ -103,5 +106,5 @@ def info_of(joined: Joined) -> BoardInfo:
     return BoardInfo(
         name=hello.name, uid=hello.uid.hex(), firmware=status.firmware, kernels=status.kernels,
         free_ram=status.free_ram, n_samples=status.n_samples, n_in=status.n_in,
-        version=status.version, digest=status.digest,
+        version=status.version, digest=status.digest, free_flash=status.free_flash,
     )  # fmt: skip

@@ -11,11 +11,14 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedboard import DataError, auth, kernels
 from fedboard_host import paths
-from fedboard_host.progress import View
-from fedboard_host.server import Federation
+
+if TYPE_CHECKING:
+    from fedboard_host.progress import View
+    from fedboard_host.server import Federation
 
 
 @contextlib.contextmanager

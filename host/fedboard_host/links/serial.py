@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import serial
 from serial.tools import list_ports
 
+from fedboard_host import portowner
 from fedboard_host.links import Link, LinkError, Opener, repl
 from fedboard_host.links.tcp import is_loopback
 
@@ -179,7 +180,8 @@ def _explain(name: str, error: Exception) -> str:
     if "permission" in low and os.name == "posix":
         return f"{name}: no permission: join the group that owns it (often dialout), log in anew"
     if "exclusively lock" in low or "busy" in low or "access is denied" in low:
-        return f"{name} is in use: close Thonny, mpremote or the other program that has it"
+        owner = portowner.find(name)
+        return f"{name} is in use by {owner or 'Thonny, mpremote or another program: close it'}"
     if isinstance(error, FileNotFoundError) or "no such file" in low or "could not find" in low:
         return f"{name} is not there: is the board plugged in? `fedboard boards` lists the ports"
     return f"{name} cannot be opened: {text}"

@@ -32,6 +32,7 @@ class BoardInfo:
     n_in: int = 0
     version: int = 0  # of the model that it holds; 0: none
     digest: bytes = b""
+    free_flash: int = 0  # bytes; 0: it cannot tell
 
 
 @dataclass(frozen=True, slots=True)

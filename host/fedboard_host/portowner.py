@@ -1,0 +1,84 @@
+"""Which program has a serial port open, and what to do about it.
+
+On Linux /proc tells, of one's own programs (root: of all); elsewhere nobody is found.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+# A word of its command line -> what it is called, and how to make it let go.
+_KNOWN = (
+    ("thonny", "Thonny", "close it, or stop it there (Run, Disconnect)"),
+    ("mpremote", "mpremote", "end it with Ctrl-]"),
+    ("rshell", "rshell", "end it with Ctrl-X"),
+    ("ampy", "ampy", "wait until it is done"),
+    ("arduino", "Arduino", "close its serial monitor"),
+    ("screen", "screen", "end it with Ctrl-A K"),
+    ("minicom", "minicom", "end it with Ctrl-A X"),
+    ("picocom", "picocom", "end it with Ctrl-A Ctrl-X"),
+    ("tio", "tio", "end it with Ctrl-T Q"),
+    (
+        "ModemManager",
+        "ModemManager",
+        "it lets go in a few seconds; or: systemctl stop ModemManager",
+    ),
+    ("brltty", "brltty", "it takes such ports for Braille displays: uninstall it"),
+    ("code", "Visual Studio Code", "close its serial monitor"),
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    pid: int
+    program: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.program} (process {self.pid}): {self.remedy}"
+
+
+def find(port: str) -> Owner | None:
+    """Another process that has `port` open, the longest-lived one; None: nobody is seen to."""
+    wanted = os.path.realpath(port)
+    if not wanted.startswith("/") or not _PROC.is_dir():
+        return None
+    for pid in sorted(int(each.name) for each in _PROC.iterdir() if each.name.isdigit()):
+        if pid != os.getpid() and _has_open(pid, wanted):
+            return _owner(pid)
+    return None
+
+
+def _has_open(pid: int, wanted: str) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        for fd in os.listdir(folder):
+            if os.readlink(f"{folder}/{fd}") == wanted:
+                return True
+    except OSError:
+        pass  # another user's, or it has just ended
+    return False
+
+
+def _owner(pid: int) -> Owner:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        words = []
+    return describe(pid, [word for word in words if word])
+
+
+def describe(pid: int, words: list[str]) -> Owner:
+    """The owner with this command line."""
+    names = [os.path.basename(word) for word in words[:4]]
+    if any("fedboard" in name for name in names) and "run" in words:
+        return Owner(
+            pid, "fedboard run", "stop it with Ctrl-C; what it knows of its boards is below"
+        )
+    for word, program, remedy in _KNOWN:
+        if any(name == word or name.startswith((word + ".", word + "-")) for name in names):
+            return Owner(pid, program, remedy)
+    return Owner(pid, names[0] if names else "a program", "close it")
