@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedboard import DataError
-from fedboard_host import config
+from fedboard_host import config, strategies
 from fedboard_host.strategies import FedAvg, TifedSingleLayer
 
 GOOD = """\
@@ -178,3 +178,19 @@ def test_missing_and_unreadable_file(tmp_path: Path) -> None:
 def test_multi_line_strings_do_not_shift_lines() -> None:
     text = GOOD.replace('"kitchen"', '"""\nrounds = 3\n"""').replace("layers", "layer")
     assert any(":7: unknown key layer" in p for p in problems(text))
+
+
+def test_meta_learning() -> None:
+    text = GOOD.replace("[federation]", '[federation]\nstrategy = "tinymetafed"\nrounds = 9')
+    home = parse(text)
+    assert home.strategy.name == "tinymetafed"
+    assert strategies.parameters("tinymetafed")["bits"] == 6
+    params = vars(home.strategy)
+    assert (params["rounds"], params["bits"], params["top_percent"]) == (9, 6, 10.0)
+    more = text.replace("rounds = 9", "rounds = 9\nalpha = 0.5\nin_turn = true\nlocal = 7")
+    with pytest.raises(DataError, match="local = 7: 0 to 5"):
+        parse(more)
+    with pytest.raises(DataError, match=r":2: local = 4 of \d layers: some must be shared"):
+        parse(text.replace("rounds = 9", "rounds = 9\nlocal = 4"))
+    floats = text.replace("[model]", '[model]\nrule = "float"').replace("rounds = 9", "rate = 655")
+    assert parse(floats).rule == "float"

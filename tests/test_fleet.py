@@ -130,7 +130,7 @@ class Boards:
             Learner(MemoryBase(), Set(own.x[rows[b]], own.y[rows[b]])) for b in range(len(rows))
         ]
         self.merger = strategy.merger(spec)
-        self.merger.start(start(spec))
+        self.merger.start(strategy.start(spec))
         self.models = {0: None}
         self.bytes_up = self.bytes_down = 0
 
@@ -146,7 +146,8 @@ class Boards:
             learner = self.learners[self.names.index(name)]
             task = SimpleNamespace(
                 **{k: getattr(work, k) for k in work.__slots__}, op=messages.TRAIN, round=number,
-                flags=messages.CARRY if work.carry else 0, spec=self.spec.pack(),
+                version=number, spec=self.spec.pack(),
+                flags=work.carry * messages.CARRY | work.stream * messages.STREAM,
                 seed=prng.mix(self.run, crc32(name.encode())),
             )  # fmt: skip
             learner.prepare(task)
@@ -164,7 +165,7 @@ class Boards:
             made = learner.update
             stream = b"".join(made.chunks())
             self.bytes_up += len(stream) + len(made.meta())
-            parsed = update.parse_update(self.spec, work.layers, made.meta(), stream)
+            parsed = update.parse_update(self.spec, work.sent, made.meta(), stream)
             self.merger.add(parsed, self.merger.weight(learner.done))
             learner.settle()
         self.merger.merge()
@@ -181,6 +182,23 @@ STRATEGIES = [
     ("tifed", "tifed-single-layer", {"batch": 5, "rate": 300}),
     ("fedboard", "tifed-single-layer", {"batch": 5}),
     ("fedboard", "fedavg-single-layer", {"batch": 5, "top_percent": 10, "bits": 4, "gain": 2}),
+    ("fedboard", "tinyreptile", {"rate": 6, "rounds": 6}),
+    ("fedboard", "reptile", {"rate": 5, "rate_last": 8, "rounds": 5, "n_max": 33, "batch": 4}),
+    ("tifed", "reptile", {"rate": 512, "alpha": 0.4, "alpha_last": 0.3, "epochs": 3, "select": 2}),
+    ("fedboard", "tinymetafed", {"rate": 5, "rounds": 5, "n_max": 40, "n_local": 13, "select": 2}),
+    (
+        "fedboard",
+        "tinymetafed",
+        {
+            "rate": 4,
+            "in_turn": True,
+            "top_percent": 50,
+            "rounds": 4,
+            "top_percent_last": 5,
+            "down_percent_last": 40,
+            "carry": False,
+        },
+    ),
 ]
 
 
@@ -217,7 +235,7 @@ def test_judges_are_equal(rule):
     assert FleetJudge(spec, own)(np.asarray(params)) == Judge(spec, own)(params)[0]
 
 
-@pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES[1:8:2])
+@pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES[1:8:2] + STRATEGIES[13:])
 def test_a_restored_federation_goes_on(rule, name, parameters):
     spec = Spec((6, 8, 4), rule, 5)
     own = samples(150, 6, 4, 2)
@@ -248,7 +266,7 @@ def test_exact_updates_without_counting_are_equal():
     assert made[0] == made[1]
 
 
-@pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES[2:7:2])
+@pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES[2:7:2] + STRATEGIES[10:])
 def test_the_real_protocol_gives_the_same_model(tmp_path, rule, name, parameters):
     spec = Spec((N_IN, 10, N_CLASSES), rule, 7)
     strategy = strategies.make(name, parameters)

@@ -135,9 +135,7 @@ def test_policies_that_cannot_be():
     assert not Policy(1, quorum=3).is_ready(2)
 
 
-answers = st.lists(
-    st.tuples(st.sampled_from(["accept", "fail"]), st.integers(0, 4)), max_size=12
-)
+answers = st.lists(st.tuples(st.sampled_from(["accept", "fail"]), st.integers(0, 4)), max_size=12)
 
 
 @given(st.integers(1, 5), st.integers(0, 5), answers, st.integers(0, 3000))
@@ -160,3 +158,17 @@ def test_whatever_happens_a_round_closes_with_enough_updates_only(n, quorum, hea
     if verdict is Verdict.OPEN:
         assert waiting
         assert now_ms < 1100
+
+
+def test_boards_in_turn() -> None:
+    boards = [BoardInfo(name, "") for name in ("d", "a", "c", "b")]
+    policy = Policy(n_boards=4, quorum=3).under(1, True)
+    assert (policy.n_select, policy.quorum, policy.n_boards) == (1, 1, 4)
+    turns = [policy.select(boards, 7, number)[0].name for number in range(1, 7)]
+    assert turns == ["a", "b", "c", "d", "a", "b"]
+    three = Policy(n_select=3).under(1, True)
+    names = [[b.name for b in three.select(boards, 7, number)] for number in (1, 2)]
+    assert names == [["a", "b", "c"], ["a", "b", "d"]]
+    assert len(policy.select(boards[:1], 7, 9)) == 1
+    assert policy.select([], 7, 9) == []
+    assert Policy(quorum=2).under(0, False) == Policy(quorum=2)

@@ -222,3 +222,17 @@ def test_simulate_as_people_call_it(tmp_path):
         result = CliRunner().invoke(cli, [*arguments[:-1], str(tmp_path / "no"), *wrong])
         assert result.exit_code != 0
         assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("strategy", ["tinyreptile", "reptile", "tinymetafed"])
+def test_meta_learning(tmp_path, strategy):
+    data = blobs(tmp_path / "blobs.npz")
+    options = ["--data", str(data), "--rounds", "12", "--boards", "6", "--hidden", "8",
+               "--out", str(tmp_path / "out"), "--set", "rate=6", "--json"]  # fmt: skip
+    done = CliRunner().invoke(cli, ["simulate", strategy, *options])
+    assert done.exit_code == 0, done.output
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["round"] == 12
+    assert last["n_boards"] == (6 if strategy == "reptile" else 1)
+    saved = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert saved["parameters"] == {"rounds": 12, "rate": 6}

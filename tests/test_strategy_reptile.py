@@ -9,7 +9,7 @@ import pytest
 
 from fedboard import DataError, model, reptile
 from fedboard_host.strategies import BoardInfo
-from fedboard_host.strategies.reptile import Reptile, TinyReptile
+from fedboard_host.strategies.reptile import Reptile, TinyMetaFed, TinyReptile
 
 SPEC = model.Spec((4, 6, 3), seed=9)
 ALL = 0b11
@@ -74,9 +74,61 @@ def test_plans():
         works = strategy.plan(SPEC, boards, 3)
         assert set(works) == {"a", "b"}
         assert works["a"].batch == batch
-        assert works["a"].layers == ALL
+        assert works["a"].layers == works["a"].sent == ALL
         assert not works["a"].carry
-    assert strategy.name == "reptile"
-    for wrong in ({"alpha": 1.5}, {"alpha_last": True}, {"rounds": 0}, {"top_percent": 0}):
-        with pytest.raises(DataError, match="use a"):
+        assert not works["a"].stream
+    assert Reptile(batch=4, n_max=9).plan(SPEC, boards, 1)["b"].stream
+    assert (strategy.name, strategy.selection()) == ("reptile", (0, False))
+    assert TinyReptile(in_turn=True).selection() == (1, True)
+    for wrong in (
+        {"alpha": 1.5}, {"alpha_last": True}, {"rounds": 0}, {"top_percent": 0}, {"carry": 1},
+        {"down_percent_last": 101}, {"select": -1},
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="use "):
             TinyReptile(**wrong)
+    with pytest.raises(DataError, match="needs rate"):
+        TinyReptile(rate_last=3)
+    with pytest.raises(DataError, match="use a whole"):
+        Reptile(batch=0)
+
+
+def test_what_is_annealed():
+    strategy = TinyReptile(
+        rate=8, rate_last=4, rounds=8, top_percent=50, top_percent_last=10, down_percent=20,
+        down_percent_last=5,
+    )  # fmt: skip
+    works = [strategy.plan(SPEC, [BoardInfo("a", "")], t)["a"] for t in (1, 2, 5, 9, 99)]
+    assert [w.rate for w in works] == [8, 7, 6, 4, 4]
+    assert [w.top_permille for w in works] == [500, 450, 300, 100, 100]
+    merger = strategy.merger(SPEC)
+    phi = model.new_params(SPEC)
+    merger.start(phi)
+    rng = np.random.default_rng(1)
+    moved = []
+    for _ in range(9):
+        before = merger.params()
+        tuned = array("h", [int(v) for v in rng.integers(-5000, 5001, SPEC.n_params)])
+        merger.add(changes(before, tuned), 1)
+        now = merger.merge()
+        moved.append(sum(a != b for a, b in zip(before, now, strict=True)))
+    tops = [reptile.linear(200, 50, t, 8) for t in range(9)]
+    wanted = [sum(-(-SPEC.n_layer_params(l) * top // 1000) for l in range(2)) for top in tops]
+    assert moved == wanted
+
+
+def test_local_layers_stay_away():
+    strategy = TinyMetaFed(n_local=5, n_max=30)
+    work = strategy.plan(SPEC, [BoardInfo("a", "")], 1)["a"]
+    assert (work.layers, work.local, work.sent, work.n_local) == (ALL, 0b10, 0b01, 5)
+    assert work.carry
+    assert work.stream
+    start = strategy.start(SPEC)
+    usual = TinyReptile().start(SPEC)
+    assert start[: SPEC.at(1)] == usual[: SPEC.at(1)]
+    assert any(usual[SPEC.at(1) :])
+    assert not any(start[SPEC.at(1) :])
+    for wrong in ({"local": 6}, {"local": 0, "n_local": 1}):
+        with pytest.raises(DataError):
+            TinyMetaFed(**wrong)
+    with pytest.raises(DataError, match="some must be shared"):
+        TinyMetaFed(local=2).start(SPEC)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         def read(self, i: int, x: "array[int]") -> "int | array[int]": ...
 
 
-_LOCAL = 256  # the label of the order in which local layers see samples; those below are epochs
+LOCAL = 256  # the label of the order in which local layers see samples; those below are epochs
 # What a model needs beside its weights: activations, feedback, transfers, the garbage of a round.
 WORK_BYTES = 8192
 
@@ -212,7 +212,7 @@ class Learner:
         if task.n_local:
             from fedboard import reptile
 
-            seed = prng.mix(task.seed, task.round, _LOCAL)
+            seed = prng.mix(task.seed, task.round, LOCAL)
             for _ in reptile.reconstruct(net, samples, x, task.n_local, seed, task.local):
                 self.done += 1
                 yield

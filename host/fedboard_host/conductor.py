@@ -32,7 +32,7 @@ from fedboard_host.store import Store
 from fedboard_host.strategies.base import Strategy
 from fedboard_host.tasks import Tasks
 
-Evaluate = Callable[["array[int]"], tuple[float, float]]  # result params -> (accuracy, loss)
+Evaluate = Callable[["array[int]"], tuple[float | None, float]]  # result -> (accuracy, loss)
 Totals = Callable[[], tuple[int, int]]  # -> bytes up, bytes down, of all links so far
 
 _STARVED_MS = 2000  # before a round that nobody could do is tried again; doubles up to
@@ -59,7 +59,7 @@ class Conductor:
         self.members: dict[str, Member] = {}  # the roster's
         self.totals: Totals = lambda: (0, 0)
         self._strategy = strategy
-        self._policy = policy
+        self._policy = policy.under(*strategy.selection())
         self._store = store
         self._evaluate = evaluate
         self._on_event = on_event

@@ -24,7 +24,7 @@ from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host import strategies
 
-RULES = ("fedboard", "tifed")
+RULES = ("fedboard", "tifed", "float", "float-relu", "float-squared")
 # What a board's link may begin with; "network": the board dials in, see [network].
 LINKS = ("serial:", "socket://", "rfc2217://", "process:", "network")
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,24}\Z")  # as session.Identity wants it
@@ -86,7 +86,7 @@ _STRATEGY = {
     "bits": _Key("int", 1, 16),
     "epochs": _Key("int", 1, 255),
     "batch": _Key("int", 1, 255),
-    "rate": _Key("int", 0, 32767),
+    "rate": _Key("int", 0, 65535),
     "n_max": _Key("int", 0, 1 << 20),
     "down_percent": _Key("number", 0.1, 100),
     "down_bits": _Key("int", 1, 16),
@@ -94,6 +94,15 @@ _STRATEGY = {
     "average_shift": _Key("int", 0, 8),
     "carry": _Key("flag"),
     "rotate": _Key("flag"),
+    "alpha": _Key("number", 0, 1),
+    "alpha_last": _Key("number", 0, 1),
+    "rate_last": _Key("int", 0, 65535),
+    "top_percent_last": _Key("number", 0, 100),
+    "down_percent_last": _Key("number", 0, 100),
+    "select": _Key("int", 0, 10_000),
+    "in_turn": _Key("flag"),
+    "local": _Key("int", 0, 5),
+    "n_local": _Key("int", 0, 65535),
 }
 # What fedavg does unless told otherwise: the demo's thrift.
 THRIFT = {"top_percent": 12.0, "bits": 2, "down_percent": 12.0, "down_bits": 2, "batch": 16}
@@ -188,13 +197,11 @@ class _Reader:
                 Spec(model["layers"], model.get("rule", "fedboard"))
             except DataError as error:
                 self.problem(("model", "layers"), f"layers = {model['layers']}: {error}")
-        strategy = self.strategy(federation)
+        strategy = self.strategy(federation, model)
         self.raise_problems()
         root = self.path.parent
         plain: dict[str, Any] = {
-            k: federation[k]
-            for k in ("rounds", "quorum", "deadline_s", "seed")
-            if k in federation
+            k: federation[k] for k in ("rounds", "quorum", "deadline_s", "seed") if k in federation
         }
         if "rule" in model:
             plain["rule"] = model["rule"]
@@ -211,11 +218,15 @@ class _Reader:
             **plain,
         )
 
-    def strategy(self, federation: dict[str, Any]) -> strategies.Strategy:
+    def strategy(self, federation: dict[str, Any], model: dict[str, Any]) -> strategies.Strategy:
         """The strategy with its parameters, those of another strategy being problems."""
         name = federation.get("strategy", "fedavg")
         known = strategies.parameters(name)
-        params = {k: v for k, v in THRIFT.items() if k in known}
+        params: dict[str, Any] = {}
+        if name.startswith("fedavg"):
+            params = {k: v for k, v in THRIFT.items() if k in known}
+        if "rounds" in known:  # what is annealed ends with the run
+            params["rounds"] = federation.get("rounds", Home.rounds)
         for key in _STRATEGY:
             if key in federation and key not in known:
                 self.problem(
@@ -223,7 +234,14 @@ class _Reader:
                 )
             elif key in federation:
                 params[key] = federation[key]
-        return strategies.make(name, params)
+        try:
+            strategy = strategies.make(name, params)
+            if "layers" in model:
+                strategy.start(Spec(model["layers"], model.get("rule", Home.rule)))
+        except DataError as error:
+            self.problem(("federation", "strategy"), str(error))
+            return strategies.make("fedavg")
+        return strategy
 
     def table(self, name: str) -> dict[str, Any]:
         """The sound values of one table."""

@@ -133,14 +133,14 @@ def run(options: Options, folder: Path, view: View) -> Summary:
         if options.compare:
             view.note("training each board alone, and all samples in one place, to compare ...")
             *alone, central = (
-                held_out(judge.train_centrally(spec, strategy, own, rounds, run_id))[0]
+                held_out(judge.train_centrally(spec, strategy, own, rounds, run_id))[0] or 0.0
                 for own in (*deal.boards, deal.everything)
             )
         log = store.rounds()
     work = next(iter(strategy.plan(spec, [strategies.BoardInfo("any", "")], 1).values()))
     shares = options.boards * rounds
     summary = Summary(
-        accuracy=held_out(result.model)[0],
+        accuracy=held_out(result.model)[0] or 0.0,
         accuracy_alone_mean=sum(alone) / len(alone) if alone else None,
         accuracy_alone=tuple(alone),
         accuracy_central=central,

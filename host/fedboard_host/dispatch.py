@@ -58,7 +58,8 @@ class Dispatch:
         return messages.Task(
             run=self._run, round=round_.number, version=self.history.version,
             digest=self.history.digest, op=messages.TRAIN,
-            flags=messages.CARRY if work.carry else 0, layers=work.layers, epochs=work.epochs,
+            flags=work.carry * messages.CARRY | work.stream * messages.STREAM,
+            layers=work.layers, local=work.local, n_local=work.n_local, epochs=work.epochs,
             batch=work.batch, rate=work.rate, top_permille=work.top_permille, bits=work.bits,
             n_max=work.n_max, seed=prng.mix(self._run, crc32(name.encode())),
             spec=self._spec.pack(),

@@ -4,8 +4,8 @@
     C header    the same as static const int16_t, and fedboard_predict() in the board's arithmetic
     model.bin   fedboard.checkpoint, which a board loads by itself
 
-Nothing in here unpickles. Weights have 12 fractional bits under rule "fedboard"; under "tifed" they
-are plain integers.
+Nothing in here unpickles. Weights have 12 fractional bits under rule "fedboard" and the float ones
+(whose C header is still missing); under "tifed" they are plain integers.
 """
 
 from __future__ import annotations
@@ -108,6 +108,10 @@ def c_header(model: Model, name: str = "fedboard") -> str:
     if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name):
         raise DataError(f"'{name}' is no name in C: use letters, digits and _")
     spec = model.spec
+    if spec.is_float:
+        raise DataError(
+            f"no C header for rule {spec.rule}: use --npz, whose weights divided by 4096 are floats"
+        )
     guard = f"{name.upper()}_MODEL_H"
     shape = "-".join(str(n) for n in spec.sizes)
     bits = "12 fractional bits" if spec.rule == "fedboard" else "plain integers"

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import DataError, prng
-from fedboard.model import Spec, init_params, new_params
+from fedboard.learner import LOCAL
+from fedboard.model import Spec
 from fedboard.order import Order
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, Words, boards_in_a_block
@@ -83,6 +84,8 @@ class FleetFederation:
         count: bool = False,
         threads: int = 0,
     ) -> None:
+        if spec.is_float:
+            raise DataError(f"rule {spec.rule} is simulated by fleet_float: use an integer rule")
         if samples.n_in != spec.sizes[0]:
             raise DataError(f"samples of {samples.n_in} features for {spec.sizes[0]} inputs")
         self.spec = spec
@@ -92,7 +95,7 @@ class FleetFederation:
         self.n_boards = len(rows)
         self._strategy = strategy
         self._run = run
-        self._policy = Policy(self.n_boards, n_select)
+        self._policy = Policy(self.n_boards, n_select).under(*strategy.selection())
         self._count = count
         self._names = list(names) or [f"board{b:05d}" for b in range(self.n_boards)]
         self._index = {name: b for b, name in enumerate(self._names)}
@@ -108,9 +111,7 @@ class FleetFederation:
         self._threads = threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads)
         self.merger = strategy.merger(spec)
-        start = new_params(spec)
-        init_params(spec, start)
-        self.merger.start(start)
+        self.merger.start(strategy.start(spec))
         self._set_model()
 
     @property
@@ -208,26 +209,29 @@ class FleetFederation:
         """One block's part of a round. Runs beside others: changes nothing that they read."""
         idle = self._idle.setdefault(len(members), [])
         fleet = idle.pop() if idle else Fleet(self.spec, len(members))
-        fleet.load(fleet.pack(self._moved(members)) if work.carry else self._lanes)
+        fleet.load(fleet.pack(self._moved(members, work.local)) if work.carry else self._lanes)
+        if work.n_local:
+            x, y, lengths = self._drawn(members, work, True)
+            fleet.learn(x, y, work.batch, work.local, work.rate, lengths)
         x, y, lengths = self._drawn(members, work)
         fleet.learn(x, y, work.batch, work.layers, work.rate, lengths)
-        n_samples = int(lengths.sum())
-        weights = [self.merger.weight(int(n)) for n in lengths]
+        n_samples = int(lengths.sum()) + work.n_local * len(members)
+        weights = [self.merger.weight(int(n) + work.n_local) for n in lengths]
         exact = work.top_permille == 1000 and work.bits == 16
         sums = None
         if exact and not work.carry and not self._count:
             sums = self._summed(fleet, weights)
-            bytes_up = len(members) * dense_bytes(self.spec, work.layers)
+            bytes_up = len(members) * dense_bytes(self.spec, work.sent)
         if sums is None:
             params = fleet.unpack(fleet.lanes).astype(np.int64)
             changes = params - self._model
-            sent, n_bytes = select(self.spec, changes, work.top_permille, work.bits, work.layers)
+            sent, n_bytes = select(self.spec, changes, work.top_permille, work.bits, work.sent)
             bytes_up = int(n_bytes.sum())
             sums = np.array(weights) @ sent
             if work.carry and self._own is not None:
                 self._own[members] = np.clip(params - sent, -self._limits, self._limits)
         idle.append(fleet)
-        return _Part(work.layers, sums, weights, n_samples, bytes_up)
+        return _Part(work.sent, sums, weights, n_samples, bytes_up)
 
     def _summed(self, fleet: Fleet, weights: Sequence[int]) -> Ints | None:
         """The sum of weight * change; None if a change may not fit an exact update's 16 bits."""
@@ -242,29 +246,43 @@ class FleetFederation:
                 total += change * float(weight)
         return fleet.unpack(total).astype(np.int64)
 
-    def _moved(self, members: NDArray[np.intp]) -> Ints:
-        """The boards' parameters on this round's model: see rebase.Rebase."""
+    def _moved(self, members: NDArray[np.intp], local: int) -> Ints:
+        """The boards' parameters on this round's model: see rebase.Rebase, learner.Learner."""
         moved = np.tile(self._model, (len(members), 1))
         if self._own is not None:
             for i, b in enumerate(members):
                 if self._version[b]:
                     moved[i] += self._own[b] - self._models[int(self._version[b])]
+        for l in range(self.spec.n_layers):
+            if local >> l & 1:
+                layer = slice(self.spec.at(l), self.spec.at(l + 1))
+                moved[:, layer] = self._model[layer]
         return np.clip(moved, -self._limits, self._limits, out=moved)
 
     def _drawn(
-        self, members: NDArray[np.intp], work: Work
+        self, members: NDArray[np.intp], work: Work, local: bool = False
     ) -> tuple[Features, Classes, NDArray[np.int64]]:
-        """The samples that learner.Learner.train() takes, in its order: x, y, how many of each."""
+        """The samples that learner.Learner.train() takes, in its order: x, y, how many of each.
+
+        local: those for the local layers alone.
+        """
         drawn = []
         for b in members:
             rows = self.rows[b]
             n = len(rows)
-            per_epoch = min(work.n_max, n) if work.n_max else n
             seed = prng.mix(self._run, crc32(self._names[b].encode()))
-            order = [
-                in_order(n, prng.mix(seed, self.number, epoch), per_epoch)
-                for epoch in range(work.epochs)
-            ]
+            streams = local or (work.stream and work.n_max)
+            per_pass = n if streams or not work.n_max else min(work.n_max, n)
+            count = work.epochs * per_pass
+            if streams:
+                count = work.n_local if local else work.n_max
+            order = []
+            for turn, first in enumerate(range(0, count, per_pass)):
+                if local:
+                    mixed = prng.mix(prng.mix(seed, self.number, LOCAL), turn)
+                else:
+                    mixed = prng.mix(seed, self.number, turn)
+                order.append(in_order(n, mixed, min(per_pass, count - first)))
             drawn.append(rows[np.concatenate(order)])
         lengths = np.array([len(each) for each in drawn])
         at = np.zeros((len(drawn), lengths.max()), np.intp)

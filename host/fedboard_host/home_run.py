@@ -126,6 +126,8 @@ def as_json(home: Home, result: Result) -> dict[str, Any]:
 def text(home: Home, result: Result) -> str:
     """What happened, and what to do next, for people."""
     judged = "not judged ([evaluate] data = ... would)"
+    if result.accuracy is None and result.loss is not None:
+        judged = f"held-out loss {result.loss:.4g}"
     if result.accuracy is not None:
         judged = f"held-out accuracy {percent(result.accuracy)}"
     lines = [

@@ -65,7 +65,7 @@ class Intake:
             work = round_.parts[name].work
             try:
                 parsed = await asyncio.to_thread(
-                    update.parse_update, self._spec, work.layers, begin.meta, data
+                    update.parse_update, self._spec, work.sent, begin.meta, data
                 )
             except WireError as error:
                 reason = str(error)

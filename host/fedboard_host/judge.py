@@ -1,48 +1,66 @@
 """Judging a model on held-out samples, and training without federation to compare with.
 
-All in the boards' own integers, through fedboard.dfa: what is measured is what a board would do.
+All in the boards' own arithmetic, dfa's or mlp's: what is measured is what a board would do.
 """
 
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
-from fedboard import DataError, prng
+from fedboard import DataError, mlp, prng
 from fedboard.dfa import Network
-from fedboard.model import Spec, init_params, new_params
+from fedboard.model import Spec, new_params
 from fedboard.order import Order
 from fedboard_host.dataset import Set
 from fedboard_host.strategies.base import BoardInfo, Strategy
 
 
 class Judge:
-    """judge(params) -> (accuracy 0 to 1, mean loss in the rule's unit) on held-out samples."""
+    """judge(params) -> (accuracy 0 to 1, mean loss in the rule's unit) on held-out samples.
+
+    Where numbers are predicted, no classes, there is no accuracy: None.
+    """
 
     def __init__(self, spec: Spec, own: Set) -> None:
+        self.spec = spec
         if own.n_in != spec.sizes[0]:
             raise DataError(
                 f"the held-out samples have {own.n_in} features, the model {spec.sizes[0]} "
                 "inputs: use samples of the same features"
             )
         n_out = spec.sizes[-1]
-        worst = max(own.y.tolist(), default=0)
-        if not len(own) or worst >= n_out or min(own.y.tolist()) < 0:
+        self._has_classes = spec.rule != "float-squared"
+        if not self._has_classes:
+            if own.n_targets != n_out or not len(own):
+                raise DataError(f"held-out samples need {n_out} targets each, at least one sample")
+        elif own.n_targets or not len(own) or own.y.max() >= n_out or own.y.min() < 0:
             raise DataError(f"held-out samples need labels from 0 to {n_out - 1}, at least one")
-        self._params = new_params(spec)
-        self._net = Network(spec, self._params)
+        self._net = network(spec)
         self._samples = own
         self._x = array("b", bytes(spec.sizes[0]))
 
-    def __call__(self, params: array[int]) -> tuple[float, float]:
-        self._params[:] = params
+    def __call__(self, params: array[int]) -> tuple[float | None, float]:
         net, x = self._net, self._x
+        if self.spec.is_float:
+            net.load(params)
+        else:
+            net.params[:] = params
         n_correct = 0
         loss = 0
         for i in range(len(self._samples)):
-            label = self._samples.read(i, x)
-            n_correct += net.predict(x) == label
-            loss += net.loss(label)
-        return n_correct / len(self._samples), loss / len(self._samples)
+            target = self._samples.read(i, x)
+            n_correct += net.predict(x) == target
+            loss += net.loss(target)
+        accuracy = n_correct / len(self._samples) if self._has_classes else None
+        return accuracy, loss / (net.loss_scale * len(self._samples))
+
+
+def network(spec: Spec) -> Any:
+    """A dfa.Network or mlp.Network of zeros, as the rule wants it."""
+    if spec.is_float:
+        return mlp.make(spec, mlp.new_params(spec))
+    return Network(spec, new_params(spec))
 
 
 def train_centrally(spec: Spec, strategy: Strategy, own: Set, rounds: int, run: int) -> array[int]:
@@ -53,8 +71,7 @@ def train_centrally(spec: Spec, strategy: Strategy, own: Set, rounds: int, run: 
     """
     board = BoardInfo("central", "", n_samples=len(own), n_in=own.n_in)
     work = strategy.plan(spec, [board], 1)["central"]
-    params = new_params(spec)
-    init_params(spec, params)
+    params = strategy.start(spec)
     merger = strategy.alone().merger(spec)
     merger.start(params)
     net = Network(spec, params, work.batch, 0, work.rate)

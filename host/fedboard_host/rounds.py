@@ -10,7 +10,7 @@ round, from another model or from a board that was not asked is told why it does
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from fedboard import DataError, messages, prng
@@ -32,6 +32,7 @@ class Verdict(Enum):
 class Policy:
     """n_boards: start once so many are ready. n_select: ask so many of them (0: all).
 
+    By lot, or in_turn: by name, those after the ones of the round before.
     A round closes when all asked boards have answered, or at the deadline if `quorum` updates are
     in (0: those of all asked boards that can); with fewer it goes on until they are.
     """
@@ -40,6 +41,7 @@ class Policy:
     n_select: int = 0
     quorum: int = 1
     deadline_ms: int = 600_000
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         if self.n_boards < 1 or self.n_select < 0 or self.quorum < 0 or self.deadline_ms < 1:
@@ -50,13 +52,24 @@ class Policy:
                 "lower quorum or raise n_select"
             )
 
+    def under(self, n_select: int, in_turn: bool) -> Policy:
+        """This policy where a strategy wants so many boards a round; its own number comes first."""
+        if self.n_select or not n_select:
+            return replace(self, in_turn=in_turn)
+        quorum = min(self.quorum, n_select)
+        return replace(self, n_select=n_select, in_turn=in_turn, quorum=quorum)
+
     def is_ready(self, n_ready: int) -> bool:
         return n_ready >= max(self.n_boards, self.quorum)
 
     def select(self, boards: Sequence[BoardInfo], run: int, number: int) -> list[BoardInfo]:
         """Whom to ask, ordered by name: the same for the same boards, run and round."""
         chosen = sorted(boards, key=lambda board: board.name)
-        if 0 < self.n_select < len(chosen):
+        if self.in_turn and self.n_select:
+            at = (number - 1) * self.n_select
+            picked = {(at + i) % len(chosen) for i in range(self.n_select)} if chosen else set()
+            chosen = [chosen[i] for i in sorted(picked)]
+        elif 0 < self.n_select < len(chosen):
             order = list(range(len(chosen)))
             prng.Xorshift(prng.mix(run, _SELECT, number)).shuffle(order)
             chosen = [chosen[i] for i in sorted(order[: self.n_select])]

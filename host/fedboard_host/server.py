@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from fedboard import DataError, model
+from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host.checkpoints import Checkpoint
 from fedboard_host.clock import Clock
@@ -66,7 +66,7 @@ class Federation:
         run: int | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Resumes from store.latest(), if there is one; else starts from `start` or the rule's.
+        """Resumes from store.latest(), if there is one; else starts from `start`, or as usual.
 
         key: 32 bytes; required once a link is on a network. run: u32 that names the run (None:
         random); with seeds it decides the order in which boards see their samples. evaluate is
@@ -75,9 +75,7 @@ class Federation:
         latest = store.latest()
         is_new = latest is None
         if latest is None:
-            params = start or model.new_params(spec)
-            if start is None:
-                model.init_params(spec, params)
+            params = start or strategy.start(spec)
             latest = _first(spec, strategy, params, secrets.randbits(32) if run is None else run)
             store.save(latest)
         _check_resume(latest, spec, strategy)

@@ -17,7 +17,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,7 @@ def run(
     settings: Settings, out: Path, resume: bool = False, watch: Watch | None = None
 ) -> list[Look]:
     """Simulate; see the module. Raises DataError for settings or files that do not fit."""
+    settings = _annealed(settings)
     strategy = strategies.make(settings.strategy, settings.parameters)
     train, test, writer = _samples(settings)
     sizes = (train.n_in, *settings.hidden, int(max(train.y.max(), test.y.max())) + 1)
@@ -117,6 +118,13 @@ def run(
         _write(looks, out)
     _draw(looks, settings, out)
     return looks
+
+
+def _annealed(settings: Settings) -> Settings:
+    """What a strategy anneals ends with the run, unless it says when."""
+    if "rounds" not in strategies.parameters(settings.strategy):
+        return settings
+    return replace(settings, parameters={"rounds": settings.rounds, **settings.parameters})
 
 
 def _samples(settings: Settings) -> tuple[Set, Set, partition.Labels]:

@@ -9,13 +9,23 @@ from dataclasses import fields
 from fedboard import DataError
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work
 from fedboard_host.strategies.fedavg import FedAvg
+from fedboard_host.strategies.reptile import Reptile, TinyMetaFed, TinyReptile
 from fedboard_host.strategies.single_layer import FedAvgSingleLayer
 from fedboard_host.strategies.tifed import TifedFull, TifedSingleLayer
 
 __all__ = ["BoardInfo", "Strategy", "Work", "make", "names", "parameters"]
 
 _STRATEGIES: dict[str, type[Strategy]] = {
-    cls.name: cls for cls in (FedAvg, FedAvgSingleLayer, TifedFull, TifedSingleLayer)
+    cls.name: cls
+    for cls in (
+        FedAvg,
+        FedAvgSingleLayer,
+        TifedFull,
+        TifedSingleLayer,
+        Reptile,
+        TinyReptile,
+        TinyMetaFed,
+    )
 }
 
 

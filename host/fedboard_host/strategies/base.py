@@ -1,5 +1,6 @@
 """A strategy: what each board is asked to do in a round, and how their updates become one model.
 
+    selection() -> (n, in turn)                       how many boards a round asks
     plan(spec, boards, round) -> {board: Work}        layers, passes, rate, how much to send
     merger(spec) -> aggregate.Merger                  streaming sums, merged at the round's close
 
@@ -10,12 +11,13 @@ from a configuration file through strategies.make(), which names typos.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from fedboard import DataError
-from fedboard.model import Spec
+from fedboard.model import Spec, init_params, new_params
 from fedboard_host.aggregate import Merger
 
 
@@ -47,6 +49,14 @@ class Work:
     bits: int = 16
     n_max: int = 0
     carry: bool = True
+    stream: bool = False  # n_max samples in all, pass after pass
+    local: int = 0  # of the layers, those that are never sent
+    n_local: int = 0  # samples that teach these alone, first
+
+    @property
+    def sent(self) -> int:
+        """The mask of the layers that an update has."""
+        return self.layers & ~self.local
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,16 @@ class Strategy(ABC):
     @abstractmethod
     def merger(self, spec: Spec) -> Merger:
         """A fresh merger for this model."""
+
+    def start(self, spec: Spec) -> array[int]:
+        """The model that the first round starts from."""
+        params = new_params(spec)
+        init_params(spec, params)
+        return params
+
+    def selection(self) -> tuple[int, bool]:
+        """So many boards a round, 0: all; in turn, or by lot: see rounds.Policy."""
+        return 0, False
 
     def alone(self) -> Strategy:
         """The same for training in one place, where there is nothing to average."""

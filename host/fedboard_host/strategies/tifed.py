@@ -42,8 +42,14 @@ class TifedFull(Strategy):
 
     def _work(self, layers: int) -> Work:
         return Work(
-            layers=layers, epochs=self.epochs, batch=self.batch, rate=self.rate,
-            top_permille=1000, bits=16, n_max=self.n_max, carry=False,
+            layers=layers,
+            epochs=self.epochs,
+            batch=self.batch,
+            rate=self.rate,
+            top_permille=1000,
+            bits=16,
+            n_max=self.n_max,
+            carry=False,
         )
 
 
@@ -69,9 +75,7 @@ def training_bytes(spec: Spec, layer: int, batch: int) -> int:
     return 2 * spec.n_params + batch * (n_in + 2 * n_out) + _SPARE_BYTES
 
 
-def assign_layers(
-    spec: Spec, boards: Sequence[BoardInfo], batch: int, turn: int
-) -> dict[str, int]:
+def assign_layers(spec: Spec, boards: Sequence[BoardInfo], batch: int, turn: int) -> dict[str, int]:
     """A layer for each board: groups of equal size; costly layers to boards with RAM and samples.
 
     A board that lacks RAM for a layer gets the costliest one that fits it. turn: shifts the groups
