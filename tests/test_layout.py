@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -75,6 +76,16 @@ def test_rooms_hold_their_packages_only(room):
 
 def test_mirror_is_identical():
     assert sync.differences() == [], "run python3 tools/sync.py"
+
+
+def test_package_json_lists_what_boards_need():
+    """For `mpremote mip install`: the same files as `cp -r device/ :`, but for main.py."""
+    assert sync.PACKAGE.read_bytes() == sync.package(), "run python3 tools/sync.py"
+    told = json.loads(sync.package())
+    assert all((ROOT / url).is_file() for _, url in told["urls"])
+    listed = {name for name, _ in told["urls"]}
+    assert listed | {"main.py"} == sync.files(ROOT / "device").keys()
+    assert "fedboard_device/node.py" in listed
 
 
 @pytest.mark.parametrize("path", BOARD_FILES, ids=_name)

@@ -1,7 +1,8 @@
-"""Writes device/fedboard as a byte-identical mirror of shared/fedboard.
+"""Writes device/fedboard as a byte-identical mirror of shared/fedboard, and package.json.
 
 `mpremote cp -r device/ :` must be all a maker needs, on any system and from an unpacked zip, so the
-board's tree holds a real copy, not a symlink. People edit shared/ only.
+board's tree holds a real copy, not a symlink. People edit shared/ only. package.json lists the
+same files for `mpremote mip install`, which puts them into the board's lib.
 
     python3 tools/sync.py            write what differs, delete what is stale
     python3 tools/sync.py --check    change nothing; exit 1 and name the files that differ
@@ -9,12 +10,15 @@ board's tree holds a real copy, not a symlink. People edit shared/ only.
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "shared" / "fedboard"
 MIRROR = ROOT / "device" / "fedboard"
+PACKAGE = ROOT / "package.json"
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -53,6 +57,20 @@ def sync(source: Path = SOURCE, mirror: Path = MIRROR) -> list[str]:
     return lines
 
 
+def package() -> bytes:
+    """What package.json must hold: where each file goes below lib, and where it is here."""
+    device = ROOT / "device"
+    names = [name for name in files(device) if "/" in name]  # main.py belongs at the board's root
+    found = re.search(r'VERSION = "(.+)"', (SOURCE / "__init__.py").read_text("utf-8"))
+    assert found
+    told = {"urls": [[name, f"device/{name}"] for name in names], "version": found[1]}
+    return json.dumps(told, indent=1).encode() + b"\n"
+
+
+def package_differs() -> bool:
+    return not PACKAGE.is_file() or PACKAGE.read_bytes() != package()
+
+
 def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print(__doc__)
@@ -63,12 +81,15 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         for line in sync():
             print(f"sync: {line}")
+        if package_differs():
+            PACKAGE.write_bytes(package())
+            print("sync: changed: package.json")
         return 0
-    lines = differences()
+    lines = differences() + ["changed: package.json"] * package_differs()
     for line in lines:
         print(f"sync: {line}")
     if lines:
-        print("sync: device/fedboard differs from shared/fedboard: run python3 tools/sync.py")
+        print("sync: what it writes differs from what it would: run python3 tools/sync.py")
     return 1 if lines else 0
 
 

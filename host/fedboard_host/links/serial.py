@@ -153,8 +153,8 @@ class SerialOpener(Opener):
                 port.dtr = port.rts = False
             port.open()
         except (OSError, ValueError, serial.SerialException) as error:
-            raise LinkError(_explain(self.name, error)) from None
-        _keep_lines(port)
+            raise LinkError(explain(self.name, error)) from None
+        keep_lines(port)
         return port
 
 
@@ -162,7 +162,7 @@ def _has_bridge(name: str) -> bool:
     return any(port.device == name and port.vid in _BRIDGES for port in list_ports.comports())
 
 
-def _keep_lines(port: Any) -> None:
+def keep_lines(port: Any) -> None:
     """Keep DTR and RTS when the port is closed: their fall resets some boards."""
     if os.name != "posix":
         return
@@ -174,7 +174,8 @@ def _keep_lines(port: Any) -> None:
         termios.tcsetattr(port.fd, termios.TCSANOW, attributes)
 
 
-def _explain(name: str, error: Exception) -> str:
+def explain(name: str, error: Exception) -> str:
+    """Why a port cannot be opened, and what to do."""
     text = str(error)
     low = text.lower()
     if "permission" in low and os.name == "posix":
