@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-from pathlib import Path
 
 import pytest
 import serial
