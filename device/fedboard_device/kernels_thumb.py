@@ -1,22 +1,26 @@
 # mypy: ignore-errors
 """Kernels in inline assembler for ARM Cortex-M: RP2040, RP2350, STM32, nRF52, SAMD.
 
-Only what costs most: forward, feedback_gate and update_shift; the rest is viper's, whose boards include all of
-these. Thumb-1 throughout, so that a Cortex-M0+ runs it. The assembler has no signed loads and no
-sign extension: data() emits LDRSH rd, [rn, rm] as 0x5E00 + 64 rm + 8 rn + rd, SXTB rd, rm as
-0xB240 + 8 rm + rd and SXTH rd, rm as 0xB200 + 8 rm + rd. Bit-identical to fedboard.kernels.
+Only what costs most; the rest is viper's, whose boards include all of these. Thumb-1 throughout, so
+that a Cortex-M0+ runs it. What the assembler has no word for, data() emits, rd, rn, rm below 8:
+
+    LDRSB rd, [rn, rm]  0x5600 + 64 rm + 8 rn + rd      SXTB rd, rm  0xB240 + 8 rm + rd
+    LDRSH rd, [rn, rm]  0x5E00 + 64 rm + 8 rn + rd      SXTH rd, rm  0xB200 + 8 rm + rd
+    LDM rn!, {list}     0xC800 + 256 rn + list          STM          0xC000 + 256 rn + list
+    CMP rn, rm >= 8     0x4500 + 8 rm + rn              ADD rd, rm >= 8    0x4400 + 8 rm + rd
+
+A load costs two cycles, nearly all else one: so weights and inputs are loaded by words where they
+lie on word boundaries, which is everywhere if the numbers of inputs are multiples of four.
+Bit-identical to fedboard.kernels.
 """
 
-from array import array
-
 import micropython
-from uctypes import addressof
 
+from fedboard_device.kernels_thumb_update import update_shift  # noqa: F401
 from fedboard_device.kernels_viper import (  # noqa: F401
     activate_relu,
     argmax,
     errors_softmax,
-    histogram,
     output_shift,
     put,
     update_divide,
@@ -27,13 +31,18 @@ name = "thumb"
 
 @micropython.asm_thumb
 def forward(r0, r1, r2, r3):
-    # r0 x, r1 the row, r2 acc, r3 layer; r4 the sum, r7 a counter; r8 the biases, r9 rows left
+    # r0 x, r1 the row, r2 the sum, r3 r4 weights, r5 inputs, r6 r7 one of each
+    # r8 the bias, r9 acc, r10 and r12 where x's words and x end, r11 layer; on the stack: rows left
     mov(r4, r8)
     mov(r5, r9)
-    push({r4, r5})
+    mov(r6, r10)
+    mov(r7, r11)
+    push({r4, r5, r6, r7})
+    mov(r9, r2)
+    mov(r11, r3)
     ldr(r4, [r3, 0])  # n_in
     ldr(r5, [r3, 4])  # n_out
-    mov(r9, r5)
+    push({r5})
     mul(r5, r4)
     ldr(r6, [r3, 8])  # at
     add(r5, r5, r6)
@@ -42,92 +51,80 @@ def forward(r0, r1, r2, r3):
     mov(r8, r5)
     lsl(r6, r6, 1)
     add(r1, r1, r6)
+    add(r4, r4, r0)
+    mov(r12, r4)
+
     label(ROW)
+    mov(r3, r11)
+    ldr(r4, [r3, 12])  # bias_input
     mov(r5, r8)
     mov(r7, 0)
-    data(2, 0x5FEC)  # ldrsh r4, [r5, r7]
+    data(2, 0x5FEA)  # ldrsh r2, [r5, r7]
     add(r5, 2)
     mov(r8, r5)
-    ldr(r5, [r3, 12])  # bias_input
-    mul(r4, r5)
-    ldr(r7, [r3, 0])
-    lsr(r7, r7, 3)
+    mul(r2, r4)
+    mov(r4, r0)
+    orr(r4, r1)
+    lsl(r4, r4, 30)
+    bne(TAIL)
+    ldr(r6, [r3, 0])
+    lsr(r6, r6, 2)
     beq(TAIL)
-    label(EIGHT)
-    ldrb(r5, [r0, 0])
-    ldrh(r6, [r1, 0])
-    data(2, 0xB26D, 0xB236)  # sxtb r5, r5; sxth r6, r6
-    mul(r5, r6)
-    add(r4, r4, r5)
-    ldrb(r5, [r0, 1])
-    ldrh(r6, [r1, 2])
-    data(2, 0xB26D, 0xB236)
-    mul(r5, r6)
-    add(r4, r4, r5)
-    ldrb(r5, [r0, 2])
-    ldrh(r6, [r1, 4])
-    data(2, 0xB26D, 0xB236)
-    mul(r5, r6)
-    add(r4, r4, r5)
-    ldrb(r5, [r0, 3])
-    ldrh(r6, [r1, 6])
-    data(2, 0xB26D, 0xB236)
-    mul(r5, r6)
-    add(r4, r4, r5)
-    ldrb(r5, [r0, 4])
-    ldrh(r6, [r1, 8])
-    data(2, 0xB26D, 0xB236)
-    mul(r5, r6)
-    add(r4, r4, r5)
-    ldrb(r5, [r0, 5])
-    ldrh(r6, [r1, 10])
-    data(2, 0xB26D, 0xB236)
-    mul(r5, r6)
-    add(r4, r4, r5)
-    ldrb(r5, [r0, 6])
-    ldrh(r6, [r1, 12])
-    data(2, 0xB26D, 0xB236)
-    mul(r5, r6)
-    add(r4, r4, r5)
-    ldrb(r5, [r0, 7])
-    ldrh(r6, [r1, 14])
-    data(2, 0xB26D, 0xB236)
-    mul(r5, r6)
-    add(r4, r4, r5)
-    add(r0, 8)
-    add(r1, 16)
-    sub(r7, 1)
-    bne(EIGHT)
+    lsl(r6, r6, 2)
+    add(r6, r6, r0)
+    mov(r10, r6)
+    label(FOUR)
+    data(2, 0xC918, 0xC820)  # ldm r1!, {r3, r4}; ldm r0!, {r5}
+    data(2, 0xB26E, 0xB21F)  # sxtb r6, r5; sxth r7, r3
+    mul(r6, r7)
+    add(r2, r2, r6)
+    lsl(r6, r5, 16)
+    asr(r6, r6, 24)
+    asr(r3, r3, 16)
+    mul(r6, r3)
+    add(r2, r2, r6)
+    lsl(r6, r5, 8)
+    asr(r6, r6, 24)
+    data(2, 0xB227)  # sxth r7, r4
+    mul(r6, r7)
+    add(r2, r2, r6)
+    asr(r5, r5, 24)
+    asr(r4, r4, 16)
+    mul(r5, r4)
+    add(r2, r2, r5)
+    data(2, 0x4550)  # cmp r0, r10
+    bne(FOUR)
     label(TAIL)
-    ldr(r7, [r3, 0])
-    mov(r5, 7)
-    and_(r7, r5)
-    beq(DONE)
+    mov(r7, 0)
+    b(TEST)
     label(ONE)
-    ldrb(r5, [r0, 0])
-    ldrh(r6, [r1, 0])
-    data(2, 0xB26D, 0xB236)
+    data(2, 0x57C5, 0x5FCE)  # ldrsb r5, [r0, r7]; ldrsh r6, [r1, r7]
     mul(r5, r6)
-    add(r4, r4, r5)
+    add(r2, r2, r5)
     add(r0, 1)
     add(r1, 2)
-    sub(r7, 1)
+    label(TEST)
+    data(2, 0x4560)  # cmp r0, r12
     bne(ONE)
-    label(DONE)
-    str(r4, [r2, 0])
-    add(r2, 4)
-    ldr(r7, [r3, 0])
-    sub(r0, r0, r7)
-    mov(r7, r9)
-    sub(r7, 1)
-    mov(r9, r7)
-    cmp(r7, 0)
+    mov(r4, r9)
+    str(r2, [r4, 0])
+    add(r4, 4)
+    mov(r9, r4)
+    mov(r3, r11)
+    ldr(r4, [r3, 0])
+    sub(r0, r0, r4)
+    pop({r5})
+    sub(r5, 1)
     beq(END)
+    push({r5})
     b(ROW)
     label(END)
-    pop({r4, r5})
+    pop({r4, r5, r6, r7})
     mov(r8, r4)
     mov(r9, r5)
+    mov(r10, r6)
+    mov(r11, r7)
+    mov(r0, 0)
 
 
 @micropython.asm_thumb
@@ -179,212 +176,50 @@ def _gate(r0, r1, r2, r3):
     bne(ROW)
     pop({r4})
     mov(r8, r4)
-
-
-def feedback_gate(e, b, d, layer):
-    _gate(e, b, d, len(e) << 13 | layer[1])
-
-
-# Fields of the record that _update works on, in words: a layer's first seven, and
-# 7 the row of sums, 8 x, 9 rows left, 10 samples left, 11 half, 12 the biases, 13 d of this column.
-_record = array("i", bytes(4 * 14))
-_row = array("i")
-
-
-@micropython.asm_thumb
-def _update(r0, r1, r2, r3):
-    # r0 the record, r1 x, r2 d, r3 w
-    str(r1, [r0, 32])
-    ldr(r4, [r0, 4])
-    str(r4, [r0, 36])
-    ldr(r5, [r0, 0])
-    mul(r4, r5)
-    ldr(r5, [r0, 8])
-    add(r4, r4, r5)
-    lsl(r4, r4, 1)
-    add(r4, r4, r3)
-    str(r4, [r0, 48])  # the first bias
-    lsl(r5, r5, 1)
-    add(r3, r3, r5)  # the first row
-    mov(r4, 1)
-    ldr(r5, [r0, 24])
-    lsl(r4, r5)
-    lsr(r4, r4, 1)
-    str(r4, [r0, 44])  # half
-
-    label(ROW)
-    str(r2, [r0, 52])
-    mov(r4, r8)
-    push({r3, r4})  # r3: the row's weights
-    mov(r6, 0)
-    mov(r8, r6)  # nothing found yet
-    ldr(r1, [r0, 32])
-    ldr(r4, [r0, 20])
-    str(r4, [r0, 40])
-
-    label(SAMPLE)
-    mov(r7, 0)
-    data(2, 0x5FD4)  # ldrsh r4, [r2, r7]: the factor
-    ldr(r5, [r0, 4])
-    lsl(r5, r5, 1)
-    add(r2, r2, r5)
-    cmp(r4, 0)
-    bne(WORK)
-    ldr(r5, [r0, 0])
-    add(r1, r1, r5)
-    b(NEXT)
-    label(WORK)
-    ldr(r3, [r0, 28])
-    ldr(r7, [r0, 0])
-    mov(r5, r8)
-    cmp(r5, 0)
-    bne(MORE)
-    mov(r5, 1)
-    mov(r8, r5)
-    label(FIRST)
-    ldrb(r5, [r1, 0])
-    data(2, 0xB26D)
-    mul(r5, r4)
-    str(r5, [r3, 0])
-    add(r1, 1)
-    add(r3, 4)
-    sub(r7, 1)
-    bne(FIRST)
-    ldr(r5, [r0, 12])
-    mul(r5, r4)
-    str(r5, [r3, 0])
-    b(NEXT)
-    label(MORE)
-    lsr(r7, r7, 2)
-    beq(REST)
-    label(FOUR)
-    ldrb(r5, [r1, 0])
-    data(2, 0xB26D)
-    mul(r5, r4)
-    ldr(r6, [r3, 0])
-    add(r6, r6, r5)
-    str(r6, [r3, 0])
-    ldrb(r5, [r1, 1])
-    data(2, 0xB26D)
-    mul(r5, r4)
-    ldr(r6, [r3, 4])
-    add(r6, r6, r5)
-    str(r6, [r3, 4])
-    ldrb(r5, [r1, 2])
-    data(2, 0xB26D)
-    mul(r5, r4)
-    ldr(r6, [r3, 8])
-    add(r6, r6, r5)
-    str(r6, [r3, 8])
-    ldrb(r5, [r1, 3])
-    data(2, 0xB26D)
-    mul(r5, r4)
-    ldr(r6, [r3, 12])
-    add(r6, r6, r5)
-    str(r6, [r3, 12])
-    add(r1, 4)
-    add(r3, 16)
-    sub(r7, 1)
-    bne(FOUR)
-    label(REST)
-    ldr(r7, [r0, 0])
-    mov(r5, 3)
-    and_(r7, r5)
-    beq(BIAS)
-    label(ONE)
-    ldrb(r5, [r1, 0])
-    data(2, 0xB26D)
-    mul(r5, r4)
-    ldr(r6, [r3, 0])
-    add(r6, r6, r5)
-    str(r6, [r3, 0])
-    add(r1, 1)
-    add(r3, 4)
-    sub(r7, 1)
-    bne(ONE)
-    label(BIAS)
-    ldr(r5, [r0, 12])
-    mul(r5, r4)
-    ldr(r6, [r3, 0])
-    add(r6, r6, r5)
-    str(r6, [r3, 0])
-    label(NEXT)
-    ldr(r7, [r0, 40])
-    sub(r7, 1)
-    str(r7, [r0, 40])
-    beq(SUMMED)
-    b(SAMPLE)
-
-    label(SUMMED)
-    mov(r5, r8)
-    pop({r3, r4})
-    mov(r8, r4)
-    cmp(r5, 0)
-    bne(APPLY)
-    ldr(r5, [r0, 0])
-    lsl(r5, r5, 1)
-    add(r3, r3, r5)
-    b(COLUMN)
-    # r1 the sums, r2 half, r3 the weights, r4 the limit, r7 a counter, the shift in r6 when needed
-    label(APPLY)
-    ldr(r1, [r0, 28])
-    ldr(r2, [r0, 44])
-    ldr(r4, [r0, 16])
-    ldr(r7, [r0, 0])
-    label(CHANGE)
-    ldr(r5, [r1, 0])
-    ldr(r6, [r0, 24])
-    add(r5, r5, r2)
-    asr(r5, r6)
-    beq(SAME)
-    ldrh(r6, [r3, 0])
-    data(2, 0xB236)
-    sub(r6, r6, r5)
-    cmp(r6, r4)
-    bgt(HIGH)
-    add(r5, r6, r4)
-    bmi(LOW)
-    label(STORE)
-    strh(r6, [r3, 0])
-    label(SAME)
-    add(r1, 4)
-    add(r3, 2)
-    sub(r7, 1)
-    bgt(CHANGE)
-    bmi(COLUMN_BIASED)
-    # the bias comes last, from its own place: r3 is kept while r7 goes from 0 to -1
-    push({r3})
-    ldr(r3, [r0, 48])
-    b(CHANGE)
-    label(HIGH)
-    mov(r6, r4)
-    b(STORE)
-    label(LOW)
-    neg(r6, r4)
-    b(STORE)
-    label(COLUMN_BIASED)
-    pop({r3})
-    label(COLUMN)
-    ldr(r5, [r0, 48])
-    add(r5, 2)
-    str(r5, [r0, 48])
-    ldr(r2, [r0, 52])
-    add(r2, 2)
-    ldr(r5, [r0, 36])
-    sub(r5, 1)
-    str(r5, [r0, 36])
-    beq(END)
-    b(ROW)
-    label(END)
     mov(r0, 0)
 
 
-def update_shift(w, x, d, layer):
-    global _row
-    if len(_row) <= layer[0]:
-        _row = array("i", range(layer[0] + 1))  # bytes(...) would take the memory twice
-    record = _record
-    for i in range(7):
-        record[i] = layer[i]
-    record[7] = addressof(_row)
-    _update(record, x, d, w)
+@micropython.viper
+def feedback_gate(e, b, d, layer):
+    fields = ptr32(layer)
+    _gate(e, b, d, int(len(e)) << 13 | fields[1])
+
+
+@micropython.asm_thumb
+def histogram(r0, r1, r2, r3):
+    # r0 a, r1 b, r2 counts, r3 block; r4 left, r5 high, r6 the magnitude
+    ldr(r4, [r3, 0])
+    lsl(r4, r4, 1)
+    add(r0, r0, r4)
+    ldr(r4, [r3, 4])
+    ldr(r5, [r3, 8])
+    cmp(r4, 0)
+    beq(END)
+    label(ONE)
+    mov(r7, 0)
+    data(2, 0x5FC6, 0x5FCB)  # ldrsh r6, [r0, r7]; ldrsh r3, [r1, r7]
+    add(r0, 2)
+    add(r1, 2)
+    sub(r6, r6, r3)
+    bpl(SIZED)
+    neg(r6, r6)
+    label(SIZED)
+    lsr(r7, r6, 8)
+    cmp(r5, 0)
+    blt(COUNT)
+    cmp(r7, r5)
+    bne(NEXT)
+    mov(r7, 255)
+    and_(r7, r6)
+    label(COUNT)
+    lsl(r7, r7, 2)
+    add(r7, r7, r2)
+    ldr(r6, [r7, 0])
+    add(r6, 1)
+    str(r6, [r7, 0])
+    label(NEXT)
+    sub(r4, 1)
+    bne(ONE)
+    label(END)
+    mov(r0, 0)
+

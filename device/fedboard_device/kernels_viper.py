@@ -17,35 +17,34 @@ name = "viper"
 
 
 @micropython.viper
-def forward(x, w, acc, layer):
-    px = ptr8(x)
-    pw = ptr16(w)
-    pa = ptr32(acc)
-    pl = ptr32(layer)
+def forward(x: ptr8, w: ptr16, acc: ptr32, layer: ptr32):
     sign = 1
     sign = sign << 31
-    n_in = pl[0]
-    n_out = pl[1]
-    at = pl[2]
-    bias_input = (pl[3] ^ sign) - sign
-    bias_at = at + n_in * n_out
-    n4 = n_in & -4
+    n_in = layer[0]
+    n_out = layer[1]
+    bias_input = (layer[3] ^ sign) - sign
+    w = ptr16(int(w) + 2 * layer[2])
+    bias = ptr16(int(w) + 2 * n_in * n_out)
+    end = int(x) + n_in
+    last4 = end - 3
     j = 0
     while j < n_out:
-        total = ((pw[bias_at + j] ^ 32768) - 32768) * bias_input
-        i = 0
-        while i < n4:
-            total += ((px[i] ^ 128) - 128) * ((pw[at] ^ 32768) - 32768)
-            total += ((px[i + 1] ^ 128) - 128) * ((pw[at + 1] ^ 32768) - 32768)
-            total += ((px[i + 2] ^ 128) - 128) * ((pw[at + 2] ^ 32768) - 32768)
-            total += ((px[i + 3] ^ 128) - 128) * ((pw[at + 3] ^ 32768) - 32768)
-            i += 4
-            at += 4
-        while i < n_in:
-            total += ((px[i] ^ 128) - 128) * ((pw[at] ^ 32768) - 32768)
-            i += 1
-            at += 1
-        pa[j] = total
+        total = ((bias[j] ^ 32768) - 32768) * bias_input
+        while int(x) < last4:
+            total += (
+                ((x[0] ^ 128) - 128) * ((w[0] ^ 32768) - 32768)
+                + ((x[1] ^ 128) - 128) * ((w[1] ^ 32768) - 32768)
+                + ((x[2] ^ 128) - 128) * ((w[2] ^ 32768) - 32768)
+                + ((x[3] ^ 128) - 128) * ((w[3] ^ 32768) - 32768)
+            )
+            x = ptr8(int(x) + 4)
+            w = ptr16(int(w) + 8)
+        while int(x) < end:
+            total += ((x[0] ^ 128) - 128) * ((w[0] ^ 32768) - 32768)
+            x = ptr8(int(x) + 1)
+            w = ptr16(int(w) + 2)
+        x = ptr8(int(x) - n_in)
+        acc[j] = total
         j += 1
 
 
@@ -109,11 +108,11 @@ def output_shift(out):
 
 
 @micropython.viper
-def _errors(out, e, d, label: int, powers) -> int:
+def errors_softmax(out, e, d, label: int) -> int:
     po = ptr32(out)
     pe = ptr16(e)
     pd = ptr16(d)
-    pp = ptr16(powers)
+    pp = ptr16(EXP2)
     sign = 1
     sign = sign << 31
     n = int(len(e))
@@ -151,152 +150,135 @@ def _errors(out, e, d, label: int, powers) -> int:
     return loss
 
 
-def errors_softmax(out, e, d, label):
-    return _errors(out, e, d, label, EXP2)
-
-
 @micropython.viper
-def _gate(e, b, d, n_out: int):
+def feedback_gate(e, b: ptr8, d: ptr16, layer: ptr32):
     pe = ptr16(e)
-    pb = ptr8(b)
-    pd = ptr16(d)
     n = int(len(e))
+    n_out = layer[1]
     j = 0
     while j < n_out:
-        if pd[j]:
-            at = j * n
+        if d[j]:
             total = 0
             k = 0
             while k < n:
-                total += ((pb[at] ^ 128) - 128) * ((pe[k] ^ 32768) - 32768)
-                at += 1
+                total += ((b[k] ^ 128) - 128) * ((pe[k] ^ 32768) - 32768)
                 k += 1
             if total < -32767:
                 total = -32767
             elif total > 32767:
                 total = 32767
-            pd[j] = total
+            d[j] = total
+        b = ptr8(int(b) + n)
         j += 1
-
-
-def feedback_gate(e, b, d, layer):
-    _gate(e, b, d, layer[1])
 
 
 _row = array("i")
 
 
 @micropython.viper
-def _sum_row(x, d, j: int, layer, row) -> int:
-    """row[i] = sum_s x[s, i] d[s, j], the bias's behind; 0, undone, if all d are 0."""
-    px = ptr8(x)
-    pd = ptr16(d)
-    pl = ptr32(layer)
-    pr = ptr32(row)
+def _update(w: ptr16, x: ptr8, row: ptr32, d: ptr16, layer: ptr32, divide: int):
+    """row[i] = sum_s x[s, i] d[s, j], the bias's behind, and weights changed by it, for each j."""
     sign = 1
     sign = sign << 31
-    n_in = pl[0]
-    n_out = pl[1]
-    bias_input = (pl[3] ^ sign) - sign
-    batch = pl[5]
-    found = 0
-    s = 0
-    while s < batch:
-        factor = (pd[j] ^ 32768) - 32768
-        j += n_out
-        if factor:
-            k = s * n_in
-            i = 0
-            if found:
-                while i < n_in:
-                    pr[i] = pr[i] + ((px[k] ^ 128) - 128) * factor
-                    k += 1
-                    i += 1
-                pr[n_in] = pr[n_in] + bias_input * factor
-            else:
-                found = 1
-                while i < n_in:
-                    pr[i] = ((px[k] ^ 128) - 128) * factor
-                    k += 1
-                    i += 1
-                pr[n_in] = bias_input * factor
-        s += 1
-    return found
-
-
-@micropython.viper
-def _apply(w, row, j: int, layer, divide: int):
-    """Change row j of the weights, and its bias, by the sums in `row`."""
-    pw = ptr16(w)
-    pr = ptr32(row)
-    pl = ptr32(layer)
-    sign = 1
-    sign = sign << 31
-    n_in = pl[0]
-    limit = pl[4]
+    n_in = layer[0]
+    n_out = layer[1]
+    bias_input = (layer[3] ^ sign) - sign
+    limit = layer[4]
     low = 0 - limit
-    rate = pl[6]
-    at = pl[2] + j * n_in
+    batch = layer[5]
+    rate = layer[6]
+    w = ptr16(int(w) + 2 * layer[2])
+    bias = int(w) + 2 * n_in * n_out
     half = 0
     if divide == 0:
         half = (1 << rate) >> 1
-    i = 0
-    while i <= n_in:
-        if i == n_in:
-            at = pl[2] + n_in * pl[1] + j
-        step = (pr[i] ^ sign) - sign
-        if divide:
-            step = step // rate
-        else:
-            step = (step + half) >> rate
-        if step:
-            value = ((pw[at] ^ 32768) - 32768) - step
-            if value < low:
-                value = low
-            elif value > limit:
-                value = limit
-            pw[at] = value
-        at += 1
-        i += 1
+    j = 0
+    while j < n_out:
+        found = 0
+        at = j
+        s = 0
+        while s < batch:
+            factor = (d[at] ^ 32768) - 32768
+            at += n_out
+            s += 1
+            end = int(x) + n_in
+            if factor == 0:
+                x = ptr8(end)
+            elif found:
+                while int(x) < end:
+                    row[0] = row[0] + ((x[0] ^ 128) - 128) * factor
+                    x = ptr8(int(x) + 1)
+                    row = ptr32(int(row) + 4)
+                row[0] = row[0] + bias_input * factor
+                row = ptr32(int(row) - 4 * n_in)
+            else:
+                found = 1
+                while int(x) < end:
+                    row[0] = ((x[0] ^ 128) - 128) * factor
+                    x = ptr8(int(x) + 1)
+                    row = ptr32(int(row) + 4)
+                row[0] = bias_input * factor
+                row = ptr32(int(row) - 4 * n_in)
+        x = ptr8(int(x) - batch * n_in)
+        next_row = int(w) + 2 * n_in
+        if found:
+            end = next_row
+            while end:
+                while int(w) < end:
+                    step = (row[0] ^ sign) - sign
+                    if divide:
+                        step = step // rate
+                    else:
+                        step = (step + half) >> rate
+                    if step:
+                        value = ((w[0] ^ 32768) - 32768) - step
+                        if value < low:
+                            value = low
+                        elif value > limit:
+                            value = limit
+                        w[0] = value
+                    w = ptr16(int(w) + 2)
+                    row = ptr32(int(row) + 4)
+                if end == next_row:
+                    w = ptr16(bias + 2 * j)
+                    end = int(w) + 2
+                else:
+                    end = 0
+            row = ptr32(int(row) - 4 * n_in - 4)
+        w = ptr16(next_row)
+        j += 1
 
 
-def _update(w, x, d, layer, divide):
+def _row_for(layer):
+    """The row of sums, as long as the widest layer so far."""
     global _row
     if len(_row) <= layer[0]:
         _row = array("i", range(layer[0] + 1))  # bytes(...) would take the memory twice
-    row = _row
-    for j in range(layer[1]):
-        if _sum_row(x, d, j, layer, row):
-            _apply(w, row, j, layer, divide)
+    return _row
 
 
 def update_shift(w, x, d, layer):
-    _update(w, x, d, layer, 0)
+    _update(w, x, _row_for(layer), d, layer, 0)
 
 
 def update_divide(w, x, d, layer):
-    _update(w, x, d, layer, 1)
+    _update(w, x, _row_for(layer), d, layer, 1)
 
 
 @micropython.viper
-def histogram(a, b, counts, block):
-    pa = ptr16(a)
-    pb = ptr16(b)
-    pc = ptr32(counts)
-    where = ptr32(block)
+def histogram(a: ptr16, b: ptr16, counts: ptr32, block: ptr32):
     sign = 1
     sign = sign << 31
-    at = where[0]
-    n = where[1]
-    high = (where[2] ^ sign) - sign
-    i = 0
-    while i < n:
-        m = ((pa[at] ^ 32768) - 32768) - ((pb[i] ^ 32768) - 32768)
-        at += 1
-        i += 1
+    a = ptr16(int(a) + 2 * block[0])
+    end = int(a) + 2 * block[1]
+    high = (block[2] ^ sign) - sign
+    while int(a) < end:
+        m = ((a[0] ^ 32768) - 32768) - ((b[0] ^ 32768) - 32768)
         if m < 0:
             m = 0 - m
         if high < 0:
-            pc[m >> 8] = pc[m >> 8] + 1
+            counts[m >> 8] = counts[m >> 8] + 1
         elif m >> 8 == high:
-            pc[m & 255] = pc[m & 255] + 1
+            counts[m & 255] = counts[m & 255] + 1
+        a = ptr16(int(a) + 2)
+        b = ptr16(int(b) + 2)
