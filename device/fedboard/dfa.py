@@ -21,10 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fedboard.model import Spec
 
-    A = array[int]
-    # its number, its record, its inputs (None: the sample itself), its deltas, its feedback
-    Trained = tuple[int, A, "A | None", A, "A | None"]
-
 # A batch's sum of x d, and half of a rounding shift: 255 * 128 * 32767 + 2**29 < 2**31.
 LARGEST_BATCH = 255
 
@@ -71,9 +67,6 @@ class Network:
                 rng = Xorshift(mix(spec.seed, _FEEDBACK, l))
                 self._b.append(self.rule.feedback(rng, units, n_out))
         self._acc = array("i", bytes(4 * widest))
-        # Tuples, as a board looks up one faster than an element of each of several lists.
-        self._hidden = [(self._records[l], self._a[l], self._d[l]) for l in range(n - 1)]
-        self._trained: list[Trained] = []  # the layers that learn
         self._pending = 0  # samples of the present batch, and those of them with an error
         self._stored = 0
         self._batch_x: list[array[int]] = []
@@ -105,29 +98,23 @@ class Network:
             self.batch = batch
             self.layers = layers
             self.release()
-            self._trained = []
-            for l in range(n):
-                if layers >> l & 1:
-                    x = self._a[l - 1] if l else None
-                    b = self._b[l] if l < n - 1 else None
-                    self._records[l][5] = 1
-                    self._trained.append((l, self._records[l], x, self._d[l], b))
 
     @property
     def batch_bytes(self) -> int:
         """What the batch's buffers take: the most after the parameters."""
         n_bytes = 0
-        if self.batch > 1:
-            for layer in self._trained:
-                n_in, n_out = self.spec.shape(layer[0])
+        for l in range(self.spec.n_layers):
+            if self.layers >> l & 1:
+                n_in, n_out = self.spec.shape(l)
                 n_bytes += self.batch * (n_in + 2 * n_out)
         return n_bytes
 
     def _make_batch(self) -> None:
-        for layer in self._trained:
-            n_in, n_out = self.spec.shape(layer[0])
-            self._batch_x.append(zeros("b", self.batch * n_in))
-            self._batch_d.append(zeros("h", self.batch * n_out))
+        for l in range(self.spec.n_layers):
+            n_in, n_out = self.spec.shape(l)
+            slots = self.batch if self.layers >> l & 1 else 0
+            self._batch_x.append(zeros("b", slots * n_in))
+            self._batch_d.append(zeros("h", slots * n_out))
 
     def release(self) -> None:
         """Free the batch's buffers; the next learn() makes them anew."""
@@ -143,20 +130,19 @@ class Network:
 
     def predict(self, x: "array[int]") -> int:
         """The class of the int8 features x (the first of equal logits); logits in `out`."""
-        params = self.params
+        records = self._records
+        last = len(records) - 1
         acc = self._acc
         rule = self.rule
-        last = self._records[-1]
-        forward = kernels.forward
-        if len(x) != self.spec.sizes[0]:
-            raise DataError(f"{len(x)} features for a network of {self.spec.sizes[0]} inputs")
-        for record, a, d in self._hidden:
-            forward(x, params, acc, record)
-            rule.activate(acc, a, d, record)
-            x = a
+        if len(x) != records[0][0]:
+            raise DataError(f"{len(x)} features for a network of {records[0][0]} inputs")
+        for l in range(last):
+            kernels.forward(x, self.params, acc, records[l])
+            rule.activate(acc, self._a[l], self._d[l], records[l])
+            x = self._a[l]
         out = self.out
-        forward(x, params, out, last)
-        rule.output(out, self._d[-1], last)
+        kernels.forward(x, self.params, out, records[last])
+        rule.output(out, self._d[last], records[last])
         return kernels.argmax(out)
 
     def features(self, l: int) -> "array[int]":
@@ -175,11 +161,6 @@ class Network:
         self.loss_sum += self.loss(label)
         self.n_correct += guess == label
         self.n_seen += 1
-        if self.batch == 1:
-            if any(self._e):
-                self._step(x)
-                return True
-            return False
         self._pending += 1
         if any(self._e):
             if not self._batch_x:
@@ -191,8 +172,8 @@ class Network:
         """The loss, in the rule's unit, of the sample that predict() saw last. Ask once."""
         if not 0 <= label < len(self._e):
             raise DataError(f"no class {label} in a network of {len(self._e)} outputs")
-        record = self._records[-1]
-        return self.rule.errors(self.out, label, self._e, self._d[-1], record)
+        last = len(self._records) - 1
+        return self.rule.errors(self.out, label, self._e, self._d[last], self._records[last])
 
     def flush(self) -> bool:
         """Apply the step of a batch that is not full; False if there is nothing to apply."""
@@ -200,27 +181,22 @@ class Network:
         self._pending = self._stored = 0
         if n == 0:
             return False
-        for layer, x, d in zip(self._trained, self._batch_x, self._batch_d):
-            record = layer[1]
-            record[5] = n
-            self.rule.update(self.params, x, d, record)
+        for l in range(len(self._records)):
+            if self.layers >> l & 1:
+                record = self._records[l]
+                record[5] = n
+                self.rule.update(self.params, self._batch_x[l], self._batch_d[l], record)
         return True
-
-    def _step(self, x: "array[int]") -> None:
-        """Learn the sample at once: its own buffers are a batch of one."""
-        rule = self.rule
-        params = self.params
-        for _, record, a, d, b in self._trained:
-            if b is not None:
-                rule.spread(self._e, b, d, record)
-            rule.update(params, x if a is None else a, d, record)
 
     def _store(self, x: "array[int]") -> None:
         """Put the inputs and the deltas of the layers that are trained into the batch."""
+        records = self._records
         slot = self._stored
         self._stored = slot + 1
-        for (_, record, a, d, b), xs, ds in zip(self._trained, self._batch_x, self._batch_d):
-            if b is not None:
-                self.rule.spread(self._e, b, d, record)
-            kernels.put(x if a is None else a, xs, slot)
-            kernels.put(d, ds, slot)
+        for l in range(len(records)):
+            if self.layers >> l & 1:
+                d = self._d[l]
+                if l < len(self._b):
+                    self.rule.spread(self._e, self._b[l], d, records[l])
+                kernels.put(self._a[l - 1] if l else x, self._batch_x[l], slot)
+                kernels.put(d, self._batch_d[l], slot)
