@@ -114,6 +114,10 @@ def test_remove(path, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["samples.bin"]
     add(file, 7)
     assert numbers(file) == [0, 2, 3, 5, 6, 7]
+    assert file.remove(256, 2) == 2
+    assert numbers(file) == [0, 2, 3, 5]
+    add(file, 6)
+    add(file, 7)
     assert (file.remove(0), file.remove(2), file.remove(1)) == (3, 2, 1)
     assert (len(file), file.n_in, os.listdir(tmp_path)) == (0, 0, [])
     add(file, 4)

@@ -1,4 +1,4 @@
-"""Labelled samples on flash, and the user's own sensor."""
+"""Labelled samples on flash."""
 
 from __future__ import annotations
 
@@ -115,26 +115,3 @@ def test_targets(folder):
         assert len(found) == 5
     finally:
         found.close()
-
-
-# The user's own sensor
-
-
-def test_sensor(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "my_sensor.py").write_text("def read():\n    return (-9, -1.0, 0, 0.5, 1.0, 9)\n")
-    (tmp_path / "no_sensor.py").write_text("")
-    x = array("b", bytes(6))
-    sensors.Sensor({"module": "my_sensor", "low": -1, "high": 1.0}).read(x)
-    assert list(x) == [-127, -127, 0, 64, 127, 127]
-    with pytest.raises(DataError, match="6 values, 5"):
-        sensors.Sensor({"module": "my_sensor"}).read(array("b", bytes(5)))
-    for settings, text in (
-        ({"module": "my_other"}, "no sensor my_other.py"),
-        ({"module": "no_sensor"}, "needs a function read"),
-        ({"module": "my_sensor", "low": 1, "high": 1}, "below"),
-    ):
-        with pytest.raises(DataError, match=text):
-            sensors.Sensor(settings)
-
-

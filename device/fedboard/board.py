@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from fedboard.collect import Collector
     from fedboard.learner import Samples
     from fedboard.rebase import Rebase
 
@@ -46,12 +47,15 @@ class Board:
         log: "Callable[[str], None] | None" = None,
         free_flash: "Callable[[], int] | None" = None,
         personal: "Callable[[], Any] | None" = None,
+        open_sensor: "Callable[[], Any] | None" = None,
     ) -> None:
         self.node = Node(identity, key, entropy, self._status)
         self.learner = Learner(base, samples, free_memory, personal)
         self.task: messages.Task | None = None
         self.rest_s = 0  # the host has nothing to do for so long; whoever sleeps sets it to 0
         self._free_flash = free_flash
+        self._open_sensor = open_sensor
+        self._collector: Collector | None = None
         self._n_told = 0  # samples that the host knows of
         self._firmware = firmware
         self._log = log
@@ -62,6 +66,7 @@ class Board:
 
     def open(self, now_ms: int) -> None:
         """A fresh link is up."""
+        self._stop_collecting()
         self._abort_model()
         self.node.open(now_ms)
 
@@ -91,18 +96,22 @@ class Board:
             elif isinstance(event, Denied):
                 self._say(event.reason)
             elif isinstance(event, Opened):
+                self._stop_collecting()
                 self._abort_model()
                 self._say("joined")
             elif isinstance(event, messages.Bye):
+                self._stop_collecting()
                 self._say("host left: " + event.reason)
             elif isinstance(event, messages.Sleep):
                 self.rest_s = event.seconds
+            elif isinstance(event, messages.Message):
+                self._collect(event)
 
     def step(self, now_ms: int) -> bool:
-        """Do one sample's work. True while there is more."""
+        """Do one sample's work, or read the sensor if it is time. True while there is more."""
         self._now_ms = now_ms
         if self._work is None:
-            return False
+            return self._collector is not None and self._collector.step(now_ms)
         try:
             next(self._work)
         except StopIteration:
@@ -122,7 +131,16 @@ class Board:
     @property
     def busy(self) -> bool:
         """Work or a transfer is under way: no time to sleep."""
-        return self._work is not None or self.node.transferring or not self.node.channel.idle
+        at_work = self._work is not None or (
+            self._collector is not None and self._collector.active
+        )
+        return at_work or self.node.transferring or not self.node.channel.idle
+
+    def wait_ms(self, now_ms: int, most_ms: int) -> int:
+        """How long nothing needs to be done here, if nothing comes in."""
+        if self._collector is not None and self._collector.active:
+            return max(0, min(most_ms, self._collector.due_ms - now_ms))
+        return most_ms
 
     @property
     def receiving(self) -> bool:
@@ -163,9 +181,27 @@ class Board:
             free_flash=self._free_flash() if self._free_flash else 0,
         )  # fmt: skip
 
+    # Its samples and its sensor
+
+    def _collect(self, message: messages.Message) -> None:
+        """Do what a person asks for: see collect."""
+        if self._collector is None:
+            from fedboard import collect  # only the boards that are asked pay for it
+
+            self._collector = collect.Collector(
+                self.learner, self._open_sensor, self._tell, self._say
+            )
+        is_learning = self._work is not None or self._rebase is not None
+        self._collector.take(message, self._now_ms, is_learning)
+
+    def _stop_collecting(self) -> None:
+        if self._collector is not None:
+            self._collector.stop()
+
     # The task and its model
 
     def _on_task(self, task: messages.Task) -> None:
+        self._stop_collecting()
         learner = self.learner
         if self.task is not None and task.pack() == self.task.pack() and self._rebase is None:
             if learner.update is not None:

@@ -81,8 +81,7 @@ class Learner:
             raise DataError("this board has no model yet: let it take part in a federation first")
         spec = unpack_spec(task.spec if task.version else self.base.spec_bytes)
         self._check_samples(spec)
-        if self.net is None or self.net.spec != spec:
-            self._make(spec)
+        self.use(spec)
         net = self._network()
         if task.op == messages.EVALUATE:
             return
@@ -95,8 +94,15 @@ class Learner:
         net.configure(task.batch, task.layers, task.rate)
         self._check_free(net.batch_bytes, f"a batch of {task.batch}")
 
+    def use(self, spec: Spec) -> None:
+        """Have a network of this shape, at first with the base's parameters if they fit it."""
+        if self.net is None or self.net.spec != spec:
+            self._make(spec)
+
     def _check_samples(self, spec: Spec) -> None:
         n_in = self.samples.n_in
+        if len(self.x) != n_in:  # the first samples have come meanwhile
+            self.x = array("b", bytes(n_in))
         if spec.sizes[0] != n_in:
             raise DataError(f"the model has {spec.sizes[0]} inputs, this board's samples {n_in}")
         if not len(self.samples):

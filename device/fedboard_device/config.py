@@ -38,7 +38,15 @@ _SENSOR = {
     "module": (str, "a text"),
     "low": ((int, float), "a number"),
     "high": ((int, float), "a number"),
+    "pins": (list, "a list of pins such as [26, 27]"),
+    "pull": (str, 'a text, "up", "down" or ""'),
+    "files": (list, 'a list of files such as ["idle.bin", "wave.bin"]'),
+    "sda": ((int, str), "a pin"),
+    "scl": ((int, str), "a pin"),
 }
+for _name in ("window", "hop", "rate_hz", "blocks", "bands", "group", "floor", "burst", "i2c",
+              "address"):
+    _SENSOR[_name] = (int, "a whole number")
 
 
 class Settings:
@@ -53,6 +61,7 @@ class Settings:
         self.watchdog_ms = 0
         self.max_samples = MAX_SAMPLES
         self.sleep = ""
+        self.folder = ""  # of the file
         self.wifi: dict[str, Any] = {}
         self.sensor: dict[str, Any] = {}
         self.problems: list[str] = []
@@ -61,6 +70,7 @@ class Settings:
 def load(path: str) -> Settings:
     """The settings in the file at `path`, or defaults where it is missing or wrong."""
     settings = Settings()
+    settings.folder = path.replace("\\", "/").rpartition("/")[0]
     try:
         with open(path, "rb") as file:
             text = file.read()

@@ -62,9 +62,11 @@ class Runner:
         self._board = Board(
             identity, settings.key, self._base, self._samples, system.entropy,
             system.firmware(), system.free_memory, self._log, lambda: system.free_flash(folder),
-            self._personal,
+            self._personal, self._open_sensor,
         )
         self._board.node.channel.burst = 1
+        self._sensor = dict(settings.sensor)
+        self._sensor["folder"] = settings.folder
         self._watchdog = system.watchdog(settings.watchdog_ms)
         self._sleep = settings.sleep
         self._up = False
@@ -85,6 +87,9 @@ class Runner:
         if self._own is None:
             self._own = store.FileBase(self._folder, system.say, "own")
         return self._own
+
+    def _open_sensor(self) -> sensors.Sensor:
+        return sensors.Sensor(self._sensor)
 
     def loop(self) -> None:
         """Serve the link for ever. Ends with KeyboardInterrupt, or LinkDown: no console."""
@@ -122,7 +127,7 @@ class Runner:
             if self._sleep and self._board.rest_s and not self._board.busy:
                 self._rest()
             elif self._up:
-                self._link.wait(IDLE_MS)
+                self._link.wait(self._board.wait_ms(now_ms, IDLE_MS))
             else:
                 system.sleep_ms(IDLE_MS)
 
@@ -225,6 +230,8 @@ def run(path: str = "") -> None:
     """Be a board until Ctrl-C, which comes out of here. path: of fedboard.json; "": the usual."""
     path = path or _argument() or ("" if system.DESKTOP else "/") + "fedboard.json"
     settings = _settings(path)
+    if system.DESKTOP:
+        sys.path.append(settings.folder or ".")  # of the user's own sensor.py
     if system.RUNTIME == "micropython":
         from fedboard_device import backends
 

@@ -169,10 +169,11 @@ class SampleFile:
         except OSError as error:
             self._fail(error)
 
-    def remove(self, label: int) -> int:
-        """Delete the samples with this label, all or none of them. How many there were."""
+    def remove(self, label: int, n_last: int = 0) -> int:
+        """Delete the samples with this label, and the last n. All or none. How many they were."""
         self._check_labels()
         x = array("b", bytes(self.n_in))
+        first_last = len(self) - n_last
         n = 0
         try:
             with open(self._name("new"), "wb") as file:
@@ -180,7 +181,7 @@ class SampleFile:
                     file.write(samples.pack_header(self.n_in))
                 for i in range(len(self)):
                     found = self.read(i, x)
-                    if found == label:
+                    if found == label or i >= first_last:
                         n += 1
                     else:
                         file.write(samples.pack_record(x, found))

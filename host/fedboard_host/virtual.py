@@ -55,6 +55,24 @@ class ArraySamples:
         x[:] = self._rows[i]
         return self._labels[i]
 
+    def append(self, x: array[int], label: int, flush: bool = True) -> None:
+        self._rows.append(array("b", x))
+        self._labels.append(label)
+        self.n_in = len(x)
+
+    def remove(self, label: int, n_last: int = 0) -> int:
+        """Delete the samples with this label, and the last n. How many they were."""
+        n = len(self)
+        left = [i for i in range(n - n_last) if self._labels[i] != label]
+        self._rows = [self._rows[i] for i in left]
+        self._labels = [self._labels[i] for i in left]
+        if not left:
+            self.n_in = 0
+        return n - len(left)
+
+    def flush(self) -> None:
+        """There is no flash."""
+
 
 class Samples(Protocol):
     """What a board learns from: fedboard.board.Samples."""
@@ -80,8 +98,12 @@ class VirtualBoard(Opener):
         down: Faults | None = None,
         clock: Clock | None = None,
         log: Callable[[str], None] | None = None,
+        open_sensor: Callable[[], Any] | None = None,
     ) -> None:
-        """up, down: what the cable does to bytes to, and from, the host."""
+        """up, down: what the cable does to bytes to, and from, the host.
+
+        open_sensor() makes a sensor for the board: see fedboard.collect.
+        """
         self.name = name
         self._samples = samples
         self._key = key
@@ -89,6 +111,7 @@ class VirtualBoard(Opener):
         self._faults = up, down
         self._clock = clock or Clock()
         self._log = log
+        self._open_sensor = open_sensor
         self._end: MemoryLink | None = None
         self._wake = asyncio.Event()
         self._plugged = True
@@ -159,6 +182,7 @@ class VirtualBoard(Opener):
                     await asyncio.sleep(0)
                 else:
                     waiting = _BUSY_MS if board.busy else _IDLE_MS
+                    waiting = board.wait_ms(self._clock.now_ms(), waiting)
                     await self._clock.wait(self._wake, waiting)
         except WireError:
             end.cut()
@@ -183,5 +207,5 @@ class VirtualBoard(Opener):
         return Board(
             self._identity, self._key, self.base, cast(Any, self._samples), os.urandom,
             firmware=f"virtual {sys.implementation.name}", log=self._log,
-            personal=lambda: self.personal,
+            personal=lambda: self.personal, open_sensor=self._open_sensor,
         )  # fmt: skip

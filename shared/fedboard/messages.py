@@ -277,14 +277,26 @@ class Sleep(Message):
     seconds: int
 
 
-_BY_KIND = {}
-for _kind in (Knock, Hello, Welcome, Deny, Status, Task, Begin, Chunk, End, Progress, Accepted,
-              Refused, Metrics, Ping, Pong, Error, Bye, Sleep):
-    _BY_KIND[_kind.KIND] = _kind
+FIRST_COLLECT = 0x20  # these and the next 15 kinds are in module collect
+_BY_KIND: "dict[int, type[Message]]" = {}
+
+
+def add(*kinds: "type[Message]") -> None:
+    """Let unpack() know these messages."""
+    for each in kinds:
+        _BY_KIND[each.KIND] = each
+
+
+add(Knock, Hello, Welcome, Deny, Status, Task, Begin, Chunk, End, Progress, Accepted, Refused,
+    Metrics, Ping, Pong, Error, Bye, Sleep)  # fmt: skip
 
 
 def unpack(kind: int, payload: bytes) -> Message:
     """The message in a frame. Raises WireError for an unknown kind or a malformed payload."""
+    if kind not in _BY_KIND and kind & 0xF0 == FIRST_COLLECT:
+        from fedboard import collect  # boards load it when they are asked, and it adds itself
+
+        assert collect
     if kind not in _BY_KIND:
         raise WireError(f"message kind 0x{kind:02x} is unknown: update the older side")
     cls = _BY_KIND[kind]
