@@ -69,11 +69,11 @@ NOTES = """
 All ways see the same 50 samples of each of the 20,000 tasks, TinyReptile one at a time and without
 storing any. It needs the fewest rounds to each target, and its inner loop a fraction of the RAM:
 Reptile keeps the task's samples and a batch's activations. Where it does not pay: a network that is
-trained jointly on all waves learns their mean, and is then no better a start than random weights;
-going on from task to task without an annealed outer step ("task after task") forgets, and its error
-depends on the last tasks. Reptile's published rates want more rounds than these; ten passes over the
-stored samples help it early and not in the end. Fine-tuning by single shots, which a board can
-do without storing them, costs some accuracy against full batches of the shots.
+trained jointly on all waves learns their mean, and is then no better a start than random weights.
+Going on from task to task without an annealed outer step ("task after task") forgets: its error
+hangs on the last tasks. Reptile's published rates want more rounds than these; ten passes over
+stored samples help it early, not in the end. Fine-tuning by single shots, which a board can do
+without storing them, costs some accuracy against full batches of the shots.
 """
 HEADLINES = (
     "query MSE, 10 shots, 8 steps", "query MSE, 10 shots, 32 steps", "query MSE, 10 shots streamed",
