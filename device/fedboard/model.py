@@ -233,6 +233,10 @@ class MemoryBase:
         """Drop what is staged; the base stays as it was."""
         self._staged = None
 
+    def close(self) -> None:
+        """As abort(): what FileBase needs."""
+        self.abort()
+
     def clear(self) -> None:
         """No base any more."""
         self.version = 0

@@ -10,9 +10,14 @@ rounds, while the host has nothing to do; deep saves most, but forgets what was 
 sent. All are optional. Whatever is wrong becomes a line in Settings.problems and its default holds,
 in the end USB serial: a board with a broken file can still be reached. Values are never repeated
 there, because some are secrets. On a network a key is required.
+
+CircuitPython keeps secrets in settings.toml: what is not in fedboard.json is looked up there, or in
+the environment of a desktop: FEDBOARD_NAME, FEDBOARD_KEY, FEDBOARD_HOST, CIRCUITPY_WIFI_SSID,
+CIRCUITPY_WIFI_PASSWORD.
 """
 
 import json
+import os
 
 from fedboard import DataError
 
@@ -75,7 +80,7 @@ def load(path: str) -> Settings:
         with open(path, "rb") as file:
             text = file.read()
     except OSError:
-        return settings  # most boards on USB have none
+        text = b"{}"  # most boards on USB have none
     try:
         if text[:3] == b"\xef\xbb\xbf":  # Windows' editors
             text = text[3:]
@@ -85,10 +90,26 @@ def load(path: str) -> Settings:
         settings.problems.append(f"{path} is no valid JSON, all defaults hold: check its commas")
         return settings
     if isinstance(values, dict):
-        _fill(settings, _checked(values, _TYPES, "", settings.problems))
+        right = _checked(values, _TYPES, "", settings.problems)
+        _add_environment(right)
+        _fill(settings, right)
     else:
         settings.problems.append(f"{path} is no JSON object, all defaults hold: use name: value")
     return settings
+
+
+def _add_environment(values: "dict[str, Any]") -> None:
+    """What is in settings.toml, or in a desktop's environment, and not in the file."""
+    get = getattr(os, "getenv", None)
+    if get is None:
+        return
+    for name in ("name", "key", "host"):
+        value = get("FEDBOARD_" + name.upper())
+        if value and name not in values:
+            values[name] = str(value)
+    ssid = get("CIRCUITPY_WIFI_SSID")
+    if ssid and "wifi" not in values:
+        values["wifi"] = {"ssid": ssid, "password": get("CIRCUITPY_WIFI_PASSWORD") or ""}
 
 
 def _fill(settings: Settings, values: "dict[str, Any]") -> None:

@@ -1,4 +1,4 @@
-"""Byte streams to the host, each with its platform's quirks: USB serial (the console), and TCP.
+"""Byte streams to the host: what a link is, and the console. Others: usbserial, tcp.
 
     open()           may block for some seconds; OSError says why it failed
     read() -> bytes  what is there, or a view of it until the next read; b"" if nothing is; never
@@ -13,7 +13,6 @@ driver; a desktop's console is made raw here and does it in read().
 """
 
 import errno
-import select
 import sys
 
 from fedboard import wire
@@ -21,19 +20,20 @@ from fedboard_device import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
-CONNECT_TIMEOUT_S = 5
 WRITE_TIMEOUT_MS = 5000
-WIFI_TIMEOUT_MS = 20000
 READ_BYTES = 256
 _CANONICAL = 0x102  # ICANON, of Linux and of macOS
-_WAIT = (errno.EAGAIN, 10035)  # nothing there yet; the latter is Windows'
+WAIT = (errno.EAGAIN, 10035)  # nothing there yet; the latter is Windows'
 
 
-def _poller(stream: "Any") -> "Any":
+def poller(stream: "Any") -> "Any":
     """A poll object for reading from `stream`, or None where there is no such thing."""
+    try:
+        import select
+    except ImportError:  # the smallest boards
+        return None
     if not hasattr(select, "poll"):
         return None
     poll = select.poll()
@@ -41,10 +41,22 @@ def _poller(stream: "Any") -> "Any":
     return poll
 
 
-class _Link:
+class Link:
     dials = False
     window = 1
     _poll: "Any" = None
+
+    def open(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def read(self) -> "Any":
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
 
     def wait(self, timeout_ms: int) -> None:
         if self._poll is None:
@@ -56,14 +68,24 @@ class _Link:
         """Switch off what makes the link possible, to sleep; open() switches it on."""
 
 
-class Console(_Link):
+def serial() -> Link:
+    """The board's serial port to the host. OSError: it has none."""
+    try:
+        from fedboard_device import usbserial
+    except ImportError:
+        return Console()
+    return usbserial.UsbSerial()
+
+
+class Console(Link):
     """USB serial, or whatever else stdin and stdout are: a UART, a pty, pipes."""
 
     def __init__(self) -> None:
         # A Pico's buffer holds two frames, an ESP32's one; a desktop's pty many.
         self.window = 4 if system.DESKTOP else 2 if sys.platform == "rp2" else 1
-        self._in: Any = sys.stdin.buffer
-        self._out = sys.stdout.buffer
+        # CircuitPython's have no `buffer`; but nothing that its text does touches a frame's bytes.
+        self._in: Any = getattr(sys.stdin, "buffer", sys.stdin)
+        self._out = getattr(sys.stdout, "buffer", sys.stdout)
         self._one = bytearray(1)
         self._buffer = bytearray(READ_BYTES)
         self._header = bytearray(wire.HEADER_BYTES)
@@ -74,7 +96,7 @@ class Console(_Link):
 
     def open(self) -> None:
         stream: Any = sys.stdin
-        self._poll = _poller(stream)
+        self._poll = poller(stream)
         if self._poll is None:
             raise OSError("no serial console on this system: use a tcp link")
         if system.DESKTOP:
@@ -150,96 +172,12 @@ class Console(_Link):
         return memoryview(buffer)[:n] if n else b""
 
     def write(self, data: bytes) -> None:
-        _write_all(self._out.write, data)
+        write_all(self._out.write, data)
         if system.RUNTIME == "cpython":
             self._out.flush()
 
 
-class Tcp(_Link):
-    """A connection to the host, at the first of `hosts`, (address, port), that takes it.
-
-    CircuitPython's sockets come from a pool, others from `socket`.
-    """
-
-    dials = True
-    window = 4
-
-    def __init__(self, hosts: "list[tuple[str, int]]", wifi: "dict[str, Any]") -> None:
-        self._hosts = hosts
-        self._wifi = wifi
-        self._socket: Any = None
-        self._buffer = bytearray(READ_BYTES)
-
-    def open(self) -> None:
-        self.close()
-        if self._wifi:
-            join_wifi(self._wifi["ssid"], self._wifi.get("password", ""))
-        last = OSError("no address of a host")
-        pool = _sockets()
-        for family, kind, protocol, _, address in self._addresses(pool):
-            connection = pool.socket(family, kind, protocol)
-            try:
-                connection.settimeout(CONNECT_TIMEOUT_S)
-                connection.connect(address)
-                connection.setblocking(False)
-            except OSError as error:
-                connection.close()
-                last = error
-                continue
-            try:
-                connection.setsockopt(6, 1, 1)  # TCP_NODELAY: our frames are small and awaited
-            except (AttributeError, OSError, ValueError):
-                pass  # slower, no worse
-            self._socket = connection
-            try:
-                self._poll = _poller(connection)
-            except (TypeError, OSError):
-                self._poll = None
-            return
-        raise last
-
-    def _addresses(self, pool: "Any") -> "Iterator[Any]":
-        """What to dial. A name that nobody knows is passed over, unless it is the last hope."""
-        for host, port in self._hosts:
-            try:
-                found = pool.getaddrinfo(host, port, 0, pool.SOCK_STREAM)
-            except OSError:
-                if host == self._hosts[-1][0]:
-                    raise
-                continue
-            yield from found
-
-    def close(self) -> None:
-        self._poll = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def leave(self) -> None:
-        if not system.DESKTOP and self._wifi:
-            leave_wifi()
-
-    def read(self) -> "Any":
-        try:
-            if hasattr(self._socket, "recv_into"):
-                n = self._socket.recv_into(self._buffer)
-            else:
-                n = self._socket.readinto(self._buffer)
-        except OSError as error:
-            if error.errno in _WAIT:
-                return b""
-            raise
-        if n is None:
-            return b""
-        if n == 0:
-            raise OSError("the host closed the connection")
-        return memoryview(self._buffer)[:n]
-
-    def write(self, data: bytes) -> None:
-        _write_all(self._socket.send, data)
-
-
-def _write_all(write: "Any", data: bytes) -> None:
+def write_all(write: "Any", data: bytes) -> None:
     """write() some, until all is written, or nothing went for WRITE_TIMEOUT_MS."""
     view = memoryview(data)
     at = 0
@@ -248,7 +186,7 @@ def _write_all(write: "Any", data: bytes) -> None:
         try:
             n = write(view[at:]) or 0
         except OSError as error:
-            if error.errno not in _WAIT:
+            if error.errno not in WAIT:
                 raise
             n = 0
         at += n
@@ -258,53 +196,6 @@ def _write_all(write: "Any", data: bytes) -> None:
             raise OSError("the host does not read")
         else:
             system.sleep_ms(1)
-
-
-def _sockets() -> "Any":
-    if system.RUNTIME == "circuitpython":
-        import socketpool
-        import wifi
-
-        return socketpool.SocketPool(wifi.radio)
-    import socket
-
-    return socket
-
-
-def join_wifi(ssid: str, password: str) -> None:
-    """Join the network unless that is done. Desktops are on theirs. The password is never shown."""
-    if system.DESKTOP:
-        return
-    if system.RUNTIME == "circuitpython":
-        import wifi
-
-        if not wifi.radio.connected:
-            wifi.radio.connect(ssid, password)
-        return
-    import network
-
-    station = network.WLAN(network.STA_IF)
-    if station.isconnected():
-        return
-    station.active(True)
-    station.connect(ssid, password)
-    until_ms = system.clock_ms() + WIFI_TIMEOUT_MS
-    while not station.isconnected():
-        if system.clock_ms() > until_ms:
-            station.disconnect()
-            raise OSError(f"no WiFi {ssid}: check its name, password, and that it is 2.4 GHz")
-        system.sleep_ms(100)
-
-
-def leave_wifi() -> None:
-    if system.RUNTIME == "circuitpython":
-        import wifi
-
-        wifi.radio.stop_station()
-        return
-    import network
-
-    network.WLAN(network.STA_IF).active(False)
 
 
 def _make_raw(fd: int) -> "Any":

@@ -17,6 +17,7 @@ from fedboard_device import link, sensors, store, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from fedboard.model import MemoryBase
     from fedboard_device.config import Settings
 
 IDLE_MS = 20  # the longest sleep: timers and the watchdog wait no longer
@@ -42,11 +43,12 @@ class Runner:
         self._moving = True
         self._collect_after(False)
         folder = settings.data_dir or ("" if system.DESKTOP else "/") + "fedboard_data"
-        self._link: link.Console | link.Tcp
         if settings.link == "tcp":
-            self._link = link.Tcp(settings.hosts, settings.wifi)
+            from fedboard_device import tcp
+
+            self._link: link.Link = tcp.Tcp(settings.hosts, settings.wifi)
         else:
-            self._link = link.Console()
+            self._link = link.serial()
         uid = system.unique_id(folder)
         name = settings.name or system.default_name(uid)
         try:
@@ -56,8 +58,8 @@ class Runner:
             name = "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
             identity = Identity(name, uid, self._link.window)
         self._folder = folder
-        self._base = store.FileBase(folder, system.say)
-        self._own: store.FileBase | None = None
+        self._base = store.open_base(folder, system.say)
+        self._own: store.FileBase | MemoryBase | None = None
         self._samples = sensors.stored(folder, system.say, settings.max_samples)
         self._board = Board(
             identity, settings.key, self._base, self._samples, system.entropy,
@@ -82,10 +84,10 @@ class Runner:
             f" model {self._base.version}, link {where}"
         )
 
-    def _personal(self) -> "store.FileBase":
+    def _personal(self) -> "store.FileBase | MemoryBase":
         """The personal model's files, opened when they are first wanted."""
         if self._own is None:
-            self._own = store.FileBase(self._folder, system.say, "own")
+            self._own = store.open_base(self._folder, system.say, "own")
         return self._own
 
     def _open_sensor(self) -> sensors.Sensor:
@@ -232,7 +234,7 @@ def run(path: str = "") -> None:
     settings = _settings(path)
     if system.DESKTOP:
         sys.path.append(settings.folder or ".")  # of the user's own sensor.py
-    if system.RUNTIME == "micropython":
+    if system.RUNTIME != "cpython":
         from fedboard_device import backends
 
         backends.choose(system.say)

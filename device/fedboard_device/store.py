@@ -13,6 +13,7 @@ that is takes its place. Each new model is one write of its size: the 1.4 MB of 
 import os
 
 from fedboard import DataError, StateError, checkpoint
+from fedboard_device import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from fedboard.model import MemoryBase
+
+
 replace = getattr(os, "replace", os.rename)  # Windows' rename does not replace
+
+
+def open_base(
+    folder: str, log: "Callable[[str], None]", name: str = "base"
+) -> "FileBase | MemoryBase":
+    """A FileBase; but in memory where a CircuitPython board may not write: its drive is the host's.
+
+    Samples can be read there all the same: the host copies them onto the drive.
+    """
+    if system.RUNTIME == "circuitpython":
+        make_folder(folder)
+        try:
+            open(folder + "/" + name + ".new", "ab").close()
+        except OSError as error:
+            log(
+                f"cannot write {folder} ({error}): the model is in memory until the board is off;"
+                " see CircuitPython in docs/board.md"
+            )
+            from fedboard.model import MemoryBase
+
+            return MemoryBase()
+    return FileBase(folder, log, name)
 
 
 class FileBase:

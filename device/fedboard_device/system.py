@@ -147,8 +147,11 @@ def show(error: Exception) -> None:
     say("unexpected error, please report it:")
     if hasattr(sys, "print_exception"):
         sys.print_exception(error)
-    else:
-        sys.excepthook(type(error), error, error.__traceback__)
+        return
+    try:
+        __import__("traceback").print_exception(error)  # CircuitPython, desktops
+    except ImportError:
+        say(f"{type(error).__name__}: {error}")
 
 
 def watchdog(timeout_ms: int) -> "Any":
@@ -156,6 +159,13 @@ def watchdog(timeout_ms: int) -> "Any":
     if not timeout_ms:
         return None
     try:
+        if RUNTIME == "circuitpython":
+            from microcontroller import watchdog as timer
+            from watchdog import WatchDogMode
+
+            timer.timeout = timeout_ms / 1000
+            timer.mode = WatchDogMode.RESET
+            return timer
         import machine
 
         return machine.WDT(timeout=timeout_ms)

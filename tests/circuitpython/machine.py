@@ -1,0 +1,1 @@
+raise ImportError("CircuitPython has no machine")

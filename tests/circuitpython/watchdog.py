@@ -1,0 +1,2 @@
+class WatchDogMode:
+    RESET = "reset"
