@@ -359,7 +359,7 @@ def test_command(drive, tmp_path, monkeypatch):
     key_file.write_text("5a" * 32 + "\n")
     monkeypatch.setenv("FEDBOARD_WIFI_PASSWORD", "s3cret")
     said = run(
-        drive, "--name", "hall", "--key-file", key_file, "--wifi", "home", "--host", "laptop:4850",
+        drive, "--name", "hall", "--key-file", key_file, "--wifi", "home", "--host", "laptop:4850, 10.0.0.1:4850",
         "--sensor", "accelerometer.py",
     )  # fmt: skip
     assert "circuitpython 9.2.1" in said
@@ -367,7 +367,7 @@ def test_command(drive, tmp_path, monkeypatch):
     assert "s3cret" not in said
     assert "5a5a" not in said
     assert json.loads((drive / "fedboard.json").read_text()) == {
-        "name": "hall", "link": "tcp", "host": "laptop:4850", "key": "5a" * 32,
+        "name": "hall", "link": "tcp", "host": "laptop:4850, 10.0.0.1:4850", "key": "5a" * 32,
         "wifi": {"ssid": "home", "password": "s3cret"}, "sensor": {"module": "accelerometer"},
     }  # fmt: skip
     assert "were up to date" in run(drive)

@@ -33,7 +33,7 @@ PASSWORD = "FEDBOARD_WIFI_PASSWORD"
 @click.option("--autostart/--no-autostart", default=True, show_default=True, help="At boot.")
 @click.option("--name", default="", help="The board's name.")
 @click.option("--key-file", type=_PATH, help="The federation's key.")
-@click.option("--host", metavar="ADDRESS:PORT", default="", help="Dial this host over the network.")
+@click.option("--host", metavar="ADDRESS:PORT", default="", help="Dial it; more than one: commas.")
 @click.option("--wifi", metavar="SSID", default="", help=f"Its password: asked, or ${PASSWORD}.")
 @click.option("--sensor", metavar="MODULE", default="", help="The board's module with read().")
 @click.option("--anew", is_flag=True, help="Change the settings of a board that has some.")
@@ -85,9 +85,10 @@ def _settings(key: bytes | None, name: str, host: str, wifi: str, sensor: str) -
     if name:
         found["name"] = name
     if host:
-        address, _, port = host.rpartition(":")
-        if not address or not port.isdigit() or not 0 < int(port) < 65536:
-            raise DataError(f"--host {host}: use ADDRESS:PORT, like laptop.local:4850")
+        for part in host.split(","):
+            address, _, port = part.strip().rpartition(":")
+            if not address or not port.isdigit() or not 0 < int(port) < 65536:
+                raise DataError(f"--host {part}: use ADDRESS:PORT, like laptop.local:4850")
         if key is None:
             raise DataError("a network needs a key: make one with `fedboard key`, give --key-file")
         found |= {"link": "tcp", "host": host}
