@@ -359,8 +359,8 @@ def test_command(drive, tmp_path, monkeypatch):
     key_file.write_text("5a" * 32 + "\n")
     monkeypatch.setenv("FEDBOARD_WIFI_PASSWORD", "s3cret")
     said = run(
-        drive, "--name", "hall", "--key-file", key_file, "--wifi", "home", "--host", "laptop:4850, 10.0.0.1:4850",
-        "--sensor", "accelerometer.py",
+        drive, "--name", "hall", "--key-file", key_file, "--wifi", "home",
+        "--host", "laptop:4850, 10.0.0.1:4850", "--sensor", "accelerometer.py",
     )  # fmt: skip
     assert "circuitpython 9.2.1" in said
     assert "settings written" in said
