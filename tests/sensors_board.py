@@ -104,7 +104,7 @@ def main(folder):
     show({"module": "adc", "pins": [26], "window": 64, "burst": 64, "bands": 5, "rate_hz": 4})
     show({"module": "adc"})
     show({"module": "digital", "pins": [15, 16], "window": 10})
-    show({"module": "digital", "pins": [15], "pull": "", "low": 0, "high": 16384})
+    show({"module": "digital", "pins": [15], "pull": "none", "low": 0, "high": 16384})
     for label in (0, 1, -1, 2):
         files = {"files": ["idle.bin", "wave.bin"], "folder": folder}
         show(dict(files, module="replay", window=30), label=label)

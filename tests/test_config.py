@@ -194,3 +194,23 @@ def test_meta_learning() -> None:
         parse(text.replace("rounds = 9", "rounds = 9\nlocal = 4"))
     floats = text.replace("[model]", '[model]\nrule = "float"').replace("rounds = 9", "rate = 655")
     assert parse(floats).rule == "float"
+
+
+def test_labels_and_sensor() -> None:
+    text = GOOD.replace("[model]", '[model]\nlabels = ["idle", "wave"]')
+    text += '[sensor]\nmodule = "mpu6050"\nwindow = 100\nsda = 4\nscl = "SCL"\npins = [26, "A1"]\n'
+    home = parse(text)
+    assert home.labels == ("idle", "wave")
+    assert home.sensor == {
+        "module": "mpu6050", "window": 100, "sda": 4, "scl": "SCL", "pins": [26, "A1"],
+    }  # fmt: skip
+    assert parse(GOOD).labels == ()
+    for old, new, says in (
+        ('["idle", "wave"]', '["idle", "idle"]', "different texts"),
+        ('["idle", "wave"]', "[1, 2]", "a list of texts"),
+        ("window = 100", "windw = 100", "did you mean window?"),
+        ("sda = 4", "sda = [4]", "a pin is a number or a name"),
+        ('[26, "A1"]', "26", "a list of them"),
+        ("[64, 32, 10]", "[64, 1]", "2 labels for 1 classes"),
+    ):
+        assert any(says in p for p in problems(text.replace(old, new, 1))), says

@@ -44,7 +44,7 @@ _SENSOR = {
     "low": ((int, float), "a number"),
     "high": ((int, float), "a number"),
     "pins": (list, "a list of pins such as [26, 27]"),
-    "pull": (str, 'a text, "up", "down" or ""'),
+    "pull": (str, 'a text, "up", "down" or "none"'),
     "files": (list, 'a list of files such as ["idle.bin", "wave.bin"]'),
     "sda": ((int, str), "a pin"),
     "scl": ((int, str), "a pin"),

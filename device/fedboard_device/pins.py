@@ -53,7 +53,7 @@ def analog(name: "int | str") -> "Callable[[], int]":
 
 
 def digital(name: "int | str", pull: str = "up") -> "Callable[[], int]":
-    """A function that reads 0 or 1 on a pin; pull: "up", "down" or ""."""
+    """A function that reads 0 or 1 on a pin; pull: "up", "down" or "none"."""
     found = pin(name)
     if _CIRCUITPYTHON:
         import digitalio

@@ -2,7 +2,8 @@
 
     [federation]  name, folder, rounds, quorum, deadline_s, seed,
                   key_file, strategy, and its parameters: top_percent, bits, epochs, batch, ...
-    [model]       layers, rule
+    [model]       layers, rule, labels
+    [sensor]      module, window, ...                  of the boards, for `fedboard deploy`
     [[board]]     name, link                           one table a board
     [network]     listen                               boards that dial in over WiFi; needs a key
     [evaluate]    data                                 held-out samples, judged after every round
@@ -13,16 +14,16 @@ file, line and remedy, one line for each problem found. Relative paths are relat
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host import strategies
+from fedboard_host.config_values import Key, check, find_lines, nearest, show
 
 RULES = ("fedboard", "tifed", "float", "float-relu", "float-squared")
 # What a board's link may begin with; "network": the board dials in, see [network].
@@ -59,62 +60,69 @@ class Home:
     key_file: Path | None = None
     listen: tuple[str, int] | None = None
     evaluate: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What a key may hold: a kind, and a range or a choice of values."""
-
-    kind: str  # int, number, flag, text, file, ints
-    low: float = 0
-    high: float = 0
-    choices: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # the names of classes 0, 1, ...
+    sensor: dict[str, Any] = field(default_factory=dict)  # as in a board's fedboard.json
 
 
 _FEDERATION = {
-    "name": _Key("text"),
-    "folder": _Key("file"),
-    "rounds": _Key("int", 1, 1_000_000),
-    "quorum": _Key("int", 0, 10_000),
-    "deadline_s": _Key("number", 1, 7 * 86_400),
-    "seed": _Key("int", 0, 0xFFFFFFFF),
-    "key_file": _Key("file"),
-    "strategy": _Key("text", choices=tuple(strategies.names())),
+    "name": Key("text"),
+    "folder": Key("file"),
+    "rounds": Key("int", 1, 1_000_000),
+    "quorum": Key("int", 0, 10_000),
+    "deadline_s": Key("number", 1, 7 * 86_400),
+    "seed": Key("int", 0, 0xFFFFFFFF),
+    "key_file": Key("file"),
+    "strategy": Key("text", choices=tuple(strategies.names())),
 }
 _STRATEGY = {
-    "top_percent": _Key("number", 0.1, 100),
-    "bits": _Key("int", 1, 16),
-    "epochs": _Key("int", 1, 255),
-    "batch": _Key("int", 1, 255),
-    "rate": _Key("int", 0, 65535),
-    "n_max": _Key("int", 0, 1 << 20),
-    "down_percent": _Key("number", 0.1, 100),
-    "down_bits": _Key("int", 1, 16),
-    "gain": _Key("int", 1, 8),
-    "average_shift": _Key("int", 0, 8),
-    "carry": _Key("flag"),
-    "rotate": _Key("flag"),
-    "alpha": _Key("number", 0, 1),
-    "alpha_last": _Key("number", 0, 1),
-    "rate_last": _Key("int", 0, 65535),
-    "top_percent_last": _Key("number", 0, 100),
-    "down_percent_last": _Key("number", 0, 100),
-    "select": _Key("int", 0, 10_000),
-    "in_turn": _Key("flag"),
-    "local": _Key("int", 0, 5),
-    "n_local": _Key("int", 0, 65535),
+    "top_percent": Key("number", 0.1, 100),
+    "bits": Key("int", 1, 16),
+    "epochs": Key("int", 1, 255),
+    "batch": Key("int", 1, 255),
+    "rate": Key("int", 0, 65535),
+    "n_max": Key("int", 0, 1 << 20),
+    "down_percent": Key("number", 0.1, 100),
+    "down_bits": Key("int", 1, 16),
+    "gain": Key("int", 1, 8),
+    "average_shift": Key("int", 0, 8),
+    "carry": Key("flag"),
+    "rotate": Key("flag"),
+    "alpha": Key("number", 0, 1),
+    "alpha_last": Key("number", 0, 1),
+    "rate_last": Key("int", 0, 65535),
+    "top_percent_last": Key("number", 0, 100),
+    "down_percent_last": Key("number", 0, 100),
+    "select": Key("int", 0, 10_000),
+    "in_turn": Key("flag"),
+    "local": Key("int", 0, 5),
+    "n_local": Key("int", 0, 65535),
 }
 # What fedavg does unless told otherwise: the demo's thrift.
 THRIFT = {"top_percent": 12.0, "bits": 2, "down_percent": 12.0, "down_bits": 2, "batch": 16}
-_TABLES: dict[str, dict[str, _Key]] = {
+_SENSOR_NUMBERS = (
+    "window", "hop", "rate_hz", "blocks", "bands", "group", "floor", "burst", "i2c", "address",
+)  # fmt: skip
+_TABLES: dict[str, dict[str, Key]] = {
     "federation": {**_FEDERATION, **_STRATEGY},
     "model": {
-        "layers": _Key("ints", 1, 4096),
-        "rule": _Key("text", choices=RULES),
+        "layers": Key("ints", 1, 4096),
+        "rule": Key("text", choices=RULES),
+        "labels": Key("texts", 1, 255),
     },
-    "board": {"name": _Key("text"), "link": _Key("text")},
-    "network": {"listen": _Key("text")},
-    "evaluate": {"data": _Key("file")},
+    "sensor": {
+        "module": Key("text"),
+        "low": Key("number", -1e9, 1e9),
+        "high": Key("number", -1e9, 1e9),
+        "pins": Key("pins", 1, 16),
+        "pull": Key("text", choices=("up", "down", "none")),
+        "files": Key("texts", 1, 255),
+        "sda": Key("pin"),
+        "scl": Key("pin"),
+        **{name: Key("int", 0, 65535) for name in _SENSOR_NUMBERS},
+    },
+    "board": {"name": Key("text"), "link": Key("text")},
+    "network": {"listen": Key("text")},
+    "evaluate": {"data": Key("file")},
 }
 
 
@@ -149,19 +157,20 @@ class _Reader:
     def __init__(self, tree: dict[str, Any], text: str, path: Path) -> None:
         self.tree = tree
         self.path = path
-        self.lines = _find_lines(text)
+        self.lines = find_lines(text)
         self.problems: list[tuple[int, str]] = []
         self.flagged: set[tuple[str | int, ...]] = set()
 
     def home(self) -> Home:
         for name in self.tree:
             if name not in _TABLES:
-                self.problem((name,), f"unknown table [{name}]{_nearest(name, _TABLES)}")
+                self.problem((name,), f"unknown table [{name}]{nearest(name, _TABLES)}")
         federation = self.table("federation")
         model = self.table("model")
         boards = self.boards()
         network = self.table("network")
         evaluate = self.table("evaluate")
+        sensor = self.table("sensor")
         for table, values, key, remedy in (
             ("federation", federation, "name", 'a name for the runs, like name = "kitchen"'),
             ("model", model, "layers", "inputs, hidden units, classes, like layers = [64, 32, 10]"),
@@ -197,6 +206,12 @@ class _Reader:
                 Spec(model["layers"], model.get("rule", "fedboard"))
             except DataError as error:
                 self.problem(("model", "layers"), f"layers = {model['layers']}: {error}")
+        if len(model.get("labels", [])) > model.get("layers", [255])[-1]:
+            self.problem(
+                ("model", "labels"),
+                f"{len(model['labels'])} labels for {model['layers'][-1]} classes: "
+                "the last of layers is their number",
+            )
         strategy = self.strategy(federation, model)
         self.raise_problems()
         root = self.path.parent
@@ -215,6 +230,8 @@ class _Reader:
             key_file=root / federation["key_file"] if "key_file" in federation else None,
             listen=listen,
             evaluate=root / evaluate["data"] if "data" in evaluate else None,
+            labels=tuple(model.get("labels", [])),
+            sensor=sensor,
             **plain,
         )
 
@@ -292,17 +309,17 @@ class _Reader:
         return host.strip("[]") or "0.0.0.0", int(port)
 
     def values(
-        self, at: tuple[str | int, ...], title: str, found: dict[str, Any], keys: dict[str, _Key]
+        self, at: tuple[str | int, ...], title: str, found: dict[str, Any], keys: dict[str, Key]
     ) -> dict[str, Any]:
         sound: dict[str, Any] = {}
         for name, value in found.items():
             key = keys.get(name)
             if key is None:
-                self.problem((*at, name), f"unknown key {name} in {title}{_nearest(name, keys)}")
+                self.problem((*at, name), f"unknown key {name} in {title}{nearest(name, keys)}")
                 continue
-            reason = _check(key, value)
+            reason = check(key, value)
             if reason:
-                self.problem((*at, name), f"{name} = {_show(value)}: {reason}")
+                self.problem((*at, name), f"{name} = {show(value)}: {reason}")
             else:
                 sound[name] = value
         return sound
@@ -320,74 +337,3 @@ class _Reader:
                 for line, text in sorted(self.problems)
             ]
             raise DataError("\n".join(lines))
-
-
-def _check(key: _Key, value: Any) -> str:
-    """Why the value cannot be, or ""."""
-    if key.kind in ("text", "file"):
-        if not isinstance(value, str) or not value:
-            return 'a text in quotes is wanted, like "kitchen"'
-        if key.choices and value not in key.choices:
-            return f"use one of {', '.join(key.choices)}{_nearest(value, key.choices)}"
-        return ""
-    if key.kind == "ints":
-        if not isinstance(value, list) or not all(type(n) is int for n in value):
-            return "a list of whole numbers is wanted, like [64, 32, 10]"
-        if not 2 <= len(value) <= 7:
-            return "2 to 7 numbers are wanted: inputs, hidden units, classes"
-        if not all(key.low <= n <= key.high for n in value):
-            return f"each number is {key.low:g} to {key.high:g}"
-        return ""
-    if key.kind == "flag":
-        return "" if isinstance(value, bool) else "true or false is wanted"
-    if type(value) is not int and (key.kind == "int" or type(value) is not float):
-        return "a whole number is wanted" if key.kind == "int" else "a number is wanted"
-    if not key.low <= value <= key.high:
-        return f"{key.low:g} to {key.high:.10g} is possible"
-    return ""
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _nearest(name: str, known: Any) -> str:
-    """: did you mean 'rounds'?  or the list of what there is."""
-    near = difflib.get_close_matches(name, list(known), 1, 0.6)
-    return f": did you mean {near[0]}?" if near else f": there are {', '.join(known)}"
-
-
-_HEADER = re.compile(r"\s*(\[\[?)\s*([\w\-. \"']+?)\s*\]\]?\s*(#.*)?$")
-_ASSIGN = re.compile(r"\s*([\w\-\"']+(?:\s*\.\s*[\w\-\"']+)*)\s*=")
-
-
-def _find_lines(text: str) -> dict[tuple[str | int, ...], int]:
-    """Path of a key -> its line (from 1): tomllib does not tell. Good enough for messages."""
-    lines: dict[tuple[str | int, ...], int] = {}
-    here: tuple[str | int, ...] = ()
-    counts: dict[str, int] = {}
-    quote = ""  # inside a multi-line string: what ends it
-    for number, line in enumerate(text.splitlines(), 1):
-        if quote:
-            quote = "" if quote in line else quote
-            continue
-        for mark in ('"""', "'''"):
-            if line.count(mark) % 2:
-                quote = mark
-        header = _HEADER.match(line)
-        assign = _ASSIGN.match(line)
-        if header:
-            here = tuple(part.strip().strip("\"'") for part in header[2].split("."))
-            if header[1] == "[[":
-                n = counts.get(str(here[-1]), 0)
-                counts[str(here[-1])] = n + 1
-                lines.setdefault(here, number)
-                here = (*here, n)
-            lines.setdefault(here, number)
-        elif assign:
-            parts = [part.strip().strip("\"'") for part in assign[1].split(".")]
-            for n in range(1, len(parts) + 1):
-                lines.setdefault((*here, *parts[:n]), number)
-    return lines

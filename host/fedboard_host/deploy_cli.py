@@ -61,6 +61,8 @@ def deploy(
     if settings["name"] and len(places) > 1:
         raise DataError("--name names one board: say which, by its port or its present name")
     common = _settings(key, **settings)
+    if chosen is not None and chosen.sensor and "sensor" not in common:
+        common["sensor"] = chosen.sensor
     wish = Wish(files.sources(paths.device_dir()), mpy, autostart, common, anew)
     failed = _deploy_all(places, wish, _show_json if as_json else _show, as_json)
     if failed:
