@@ -151,18 +151,24 @@ def errors_softmax(out, label):
     return shown(e) + f" {loss}" if e == d else "e is not d"
 
 
-def feedback(kernel, code, record, e, b, d):
+def backward(record, d, w):
+    layer = array("i", numbers(record))
+    acc = array("i", [9] * layer[0])
+    kernels.backward(array("h", numbers(d)), array("h", numbers(w)), acc, layer)
+    return shown(acc)
+
+
+def gate(record, acc, d):
     deltas = array("h", numbers(d))
-    kernel(array("h", numbers(e)), array(code, numbers(b)), deltas, array("i", numbers(record)))
+    kernels.gate(array("i", numbers(acc)), deltas, array("i", numbers(record)))
     return shown(deltas)
 
 
-def feedback_gate(record, e, b, d):
-    return feedback(kernels.feedback_gate, "b", record, e, b, d)
-
-
 def feedback_divide(record, e, b, d):
-    return feedback(kernels.feedback_divide, "h", record, e, b, d)
+    deltas = array("h", numbers(d))
+    layer = array("i", numbers(record))
+    kernels.feedback_divide(array("h", numbers(e)), array("h", numbers(b)), deltas, layer)
+    return shown(deltas)
 
 
 def step(kernel, record, w, x, d):
@@ -329,7 +335,7 @@ OPS = {
     "xorshift": xorshift, "below": below, "shuffle": shuffle, "mix": mix, "isqrt": isqrt,
     "forward": forward, "activate_relu": activate_relu, "activate_tanh": activate_tanh,
     "output_shift": output_shift, "errors_softmax": errors_softmax,
-    "feedback_gate": feedback_gate, "feedback_divide": feedback_divide,
+    "backward": backward, "gate": gate, "feedback_divide": feedback_divide,
     "update_shift": update_shift, "update_divide": update_divide, "histogram": histogram,
     "learn": learn,
     "spec": spec, "limits": limits, "start": start, "checkpoint": saved,

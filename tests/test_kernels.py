@@ -132,19 +132,29 @@ def test_errors_softmax(logits, label):
 
 
 @given(cases(), st.integers(1, 11))
-def test_feedback(case, n):
+def test_feedback_divide(case, n):
     n_out = case.layer[1]
-    e = case.draw(n, 144)
+    e, b = case.draw(n, 144), case.draw(n * n_out, 443)
     slopes = case.rng.choice([1, 2, 8, 128], n_out)
-    gates = case.rng.integers(0, 2, n_out)
-    for kernel, formula, before, code, most in (
-        (kernels.feedback_gate, reference.feedback_gate, gates, "b", 127),
-        (kernels.feedback_divide, reference.feedback_divide, slopes, "h", 443),
-    ):
-        b = case.draw(n * n_out, most)
-        d = ints("h", before)
-        kernel(ints("h", e), ints(code, b), d, case.record)
-        assert d.tolist() == formula(case.layer, e, b, before).tolist()
+    d = ints("h", slopes)
+    kernels.feedback_divide(ints("h", e), ints("h", b), d, case.record)
+    assert d.tolist() == reference.feedback_divide(case.layer, e, b, slopes).tolist()
+
+
+@given(cases())
+def test_backward_and_gate(case):
+    """Deltas as large as gate() lets them be: sums fit int32, with the half that gate() adds."""
+    n_in, n_out = case.layer[:2]
+    deltas = case.draw(n_out, kernels.LARGEST_BACK // (n_out + 1))
+    acc = array("i", [5] * n_in)
+    kernels.backward(ints("h", deltas), ints("h", case.w), acc, case.record)
+    sums = reference.backward(case.layer, deltas, case.w)
+    assert acc.tolist() == sums.tolist()
+    slopes = case.rng.integers(0, 2, n_in)
+    below = [1, n_in, 0, 128, INT16, 1, 1]
+    d = ints("h", slopes)
+    kernels.gate(acc, d, ints("i", below))
+    assert d.tolist() == reference.gate(below, sums, slopes).tolist()
 
 
 @given(cases())

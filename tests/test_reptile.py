@@ -190,7 +190,7 @@ def test_schedules():
 def test_it_pays_where_labels_are_permuted(make):
     """Places have other names in every task: two shots of each, and the learned start is ahead."""
     labels = [(0, 1, 2), (2, 0, 1), (1, 2, 0), (0, 2, 1), (1, 0, 2), (2, 1, 0)]
-    net, x = make((6, 16, 3), rate=6000 if make is float_net else 6)
+    net, x = make((6, 16, 3), rate=6000 if make is float_net else 8)
     start = array(net.params.typecode, net.params)
     meta = reptile.Reptile(net, array(net.params.typecode, net.params))
     for t in range(240):

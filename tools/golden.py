@@ -103,14 +103,24 @@ def kernel_cases() -> Iterator[str]:
             errors, loss = kernels.errors_softmax(numbers(out), label)
             yield f"errors_softmax {out} {label} = {shown(errors)} {loss}"
 
-    for record, e, b, d in (
-        ("9,6,0,128,1,1,1", "rand:11:4:-128:127", "rand:12:24:-1:1", "1,0,1,1,0,1"),
-        ("9,100,0,128,1,1,1", "rand:13:10:-32767:32767", "rand:14:1000:-40:40", "rand:15:100:0:1"),
-        ("9,5,0,128,1,1,1", "fill:10:-32767", "fill:50:43", "fill:5:1"),
+    for record, deltas, w in (
+        ("5,3,0,128,32767,1,1", "7,0,-9", "rand:11:18:-32767:32767"),
+        ("200,10,6,128,32767,1,1", "rand:12:10:-128:127", "rand:13:2016:-32767:32767"),
+        ("2,5,0,128,32767,1,1", "fill:5:13107", "fill:15:-32767"),  # the largest sums there are
+        ("2,5,0,128,32767,1,1", "fill:5:-13107", "fill:15:-32767"),
     ):
         layer = numbers(record).tolist()
-        result = kernels.feedback_gate(layer, numbers(e), numbers(b), numbers(d))
-        yield f"feedback_gate {record} {e} {b} {d} = {shown(result)}"
+        result = kernels.backward(layer, numbers(deltas), numbers(w))
+        yield f"backward {record} {deltas} {w} = {shown(result)}"
+    for record, sums, slopes in (
+        ("9,8,0,128,1,1,1", "255,256,-256,-257,767,-768,2147385345,-2147385345", "fill:8:1"),
+        ("9,8,0,128,1,1,1", "255,256,-256,-257,767,-768,2147385345,9", "1,0,1,0,1,0,0,1"),
+        ("9,200,0,128,1,1,1", "rand:15:200:-300000:300000", "rand:15:200:0:1"),
+        ("9,1,0,128,1,1,1", "-2147385345", "1"),
+    ):
+        layer = numbers(record).tolist()
+        result = kernels.gate(layer, numbers(sums), numbers(slopes))
+        yield f"gate {record} {sums} {slopes} = {shown(result)}"
     for record, e, b, d in (
         ("9,6,0,1,1,1,1", "rand:16:4:-143:128", "rand:17:24:-43:42", "1,2,8,128,1,2"),
         ("9,6,0,-1,1,1,1", "rand:16:4:-143:128", "rand:17:24:-43:42", "1,2,8,128,1,2"),

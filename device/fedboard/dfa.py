@@ -1,10 +1,13 @@
-"""The network that learns on a board: integers only, by direct feedback alignment (DFA).
+"""The network that learns on a board, in integers only, by one of two rules.
 
-The output's errors e reach every hidden layer at once through a fixed random matrix B (Nokland,
-"Direct Feedback Alignment Provides Learning in Deep Neural Networks", 2016): no transposed weights,
-no chain of layers. So a layer can be trained alone, and `x` may be the output of frozen features.
+    a = f(W x + b) per layer     d_last = g(e)     W -= rate * sum d x'
+    d_l = f'(.) * (B_l e)             "tifed": direct feedback alignment (DFA)
+    d_l = f'(.) * (W_l+1' d_l+1)      "fedboard": backpropagation
 
-    a = f(W x + b) per layer     d_last = g(e)     d_l = f'(.) * (B_l e)     W -= rate * sum d x'
+DFA sends the output's errors e to every hidden layer at once through a fixed random matrix B
+(Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks", 2016). All deltas
+are computed before any weight changes, so a layer can be trained alone just as well, and `x` may
+be the output of frozen features.
 
 Arithmetic: int8 inputs and activations, int16 parameters and deltas, int32 sums that cannot
 overflow: |x| <= 128 and |W|, |b| <= spec.limit(l) bound the forward ones, |x| <= 128, |d| <= 32767
@@ -64,8 +67,9 @@ class Network:
             if l < n - 1:
                 widest = max(widest, units)
                 self._a.append(array("b", bytes(units)))
-                rng = Xorshift(mix(spec.seed, _FEEDBACK, l))
-                self._b.append(self.rule.feedback(rng, units, n_out))
+                if self.rule.is_direct:
+                    rng = Xorshift(mix(spec.seed, _FEEDBACK, l))
+                    self._b.append(rules.feedback(rng, units, n_out))
         self._acc = array("i", bytes(4 * widest))
         self._pending = 0  # samples of the present batch, and those of them with an error
         self._stored = 0
@@ -92,8 +96,8 @@ class Network:
             raise DataError(f"the rate is 1 to {self.rule.largest_rate}, not {rate}")
         layers = layers or (1 << n) - 1
         self.rate = rate or self.rule.default_rate
-        for l in range(n):
-            self._records[l][6] = self.rule.layer_rate(self.rate, l < n - 1)
+        for record in self._records:
+            record[6] = self.rate
         if (batch, layers) != (self.batch, self.layers):
             self.batch = batch
             self.layers = layers
@@ -190,13 +194,25 @@ class Network:
 
     def _store(self, x: "array[int]") -> None:
         """Put the inputs and the deltas of the layers that are trained into the batch."""
-        records = self._records
         slot = self._stored
         self._stored = slot + 1
-        for l in range(len(records)):
-            if self.layers >> l & 1:
-                d = self._d[l]
-                if l < len(self._b):
-                    self.rule.spread(self._e, self._b[l], d, records[l])
+        last = len(self._records) - 1
+        for l in range(last, -1, -1):
+            is_trained = self.layers >> l & 1
+            if l < last and (is_trained or not self.rule.is_direct):
+                self._spread(l)
+            if is_trained:
                 kernels.put(self._a[l - 1] if l else x, self._batch_x[l], slot)
-                kernels.put(d, self._batch_d[l], slot)
+                kernels.put(self._d[l], self._batch_d[l], slot)
+            if not self.layers & (1 << l) - 1:  # none is trained below
+                return
+
+    def _spread(self, l: int) -> None:
+        """Hidden layer l's slopes become its deltas."""
+        d = self._d[l]
+        record = self._records[l]
+        if self.rule.is_direct:
+            kernels.feedback_divide(self._e, self._b[l], d, record)
+        else:
+            kernels.backward(self._d[l + 1], self.params, self._acc, self._records[l + 1])
+            kernels.gate(self._acc, d, record)

@@ -9,7 +9,7 @@ the same functions. `layer` is the record that describes a layer to them, an arr
     5 BATCH  6 RATE          samples in a batch buffer; the shift or divisor of an update
 
 Inputs and activations x, a: array('b'). Parameters w, deltas d, errors e: array('h'). Sums acc:
-array('i'). Feedback matrices b: array('b') for feedback_gate, array('h') for feedback_divide.
+array('i'). Feedback matrices b: array('h').
 Spec.limit and dfa's largest batch keep every sum within int32; callers see to that, kernels check
 nothing. Stores are clamped first. Nothing is allocated: not even a tuple, as MicroPython would for
 `a, b, c, d = ...`.
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LAYER_FIELDS = 7  # of a layer record
 WEIGHT_BITS = 12  # fractional bits of a weight under rule "fedboard"
 DEAD_ZONE = 8  # an error below 1/16 counts as none
+BACK_BITS = 9  # that deltas lose on their way back through a layer's weights
+LARGEST_BACK = 65535  # sum of a layer's |deltas|: times a weight it fits int32, with half to spare
 # 4096 * 2**(-i / 16): an octave of the softmax's powers; the further ones are shifts of it.
 EXP2 = array(
     "h",
@@ -150,24 +152,46 @@ def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: i
     return loss
 
 
-def feedback_gate(e: "array[int]", b: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """d[j] = sum_k B[j, k] e[k] where d[j] is not 0, clamped to int16.
+def backward(d: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[int]") -> None:
+    """acc[i] = sum_j W[j, i] d[j], i < N_IN: a layer's deltas back to its inputs.
 
-    B[j, k] = b[j*len(e) + k].
+    Row by row: a delta that is 0, as most are of what is known well, costs nothing.
     """
-    n = len(e)
+    n_in = layer[0]
+    at = layer[2]
+    for i in range(n_in):
+        acc[i] = 0
     for j in range(layer[1]):
-        if d[j]:
-            at = j * n
-            total = 0
-            for k in range(n):
-                total += b[at] * e[k]
+        factor = d[j]
+        if factor:
+            for i in range(n_in):
+                acc[i] += w[at] * factor
                 at += 1
-            d[j] = -32767 if total < -32767 else 32767 if total > 32767 else total
+        else:
+            at += n_in
+
+
+def gate(acc: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """d[j] = (acc[j] + half) >> BACK_BITS where d[j] is not 0, half = 2**BACK_BITS // 2.
+
+    Clamped to LARGEST_BACK // (N_OUT + 1): an int16, and all of them together can go further back.
+    """
+    n_out = layer[1]
+    bits = BACK_BITS
+    half = 1 << bits >> 1
+    most = LARGEST_BACK // (n_out + 1)
+    low = -most
+    for j in range(n_out):
+        if d[j]:
+            value = acc[j] + half >> bits
+            d[j] = low if value < low else most if value > most else value
 
 
 def feedback_divide(e: "array[int]", b: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """d[j] = BIAS_INPUT (sum_k B[j, k] e[k] // d[j]), clamped to int16; B as in feedback_gate."""
+    """d[j] = BIAS_INPUT (sum_k B[j, k] e[k] // d[j]), clamped to int16.
+
+    B[j, k] = b[j*len(e) + k].
+    """
     n = len(e)
     sign = layer[3]
     at = 0
@@ -298,7 +322,8 @@ KERNELS = (
     "activate_tanh",
     "output_shift",
     "errors_softmax",
-    "feedback_gate",
+    "backward",
+    "gate",
     "feedback_divide",
     "update_shift",
     "update_divide",

@@ -3,9 +3,12 @@
 A rule is a small set of functions and constants, chosen once, when a network is made. `d` carries a
 sample's slopes from the activation to where the deltas are computed, which replace them in place:
 
-    hidden layer   activate(acc, a, d)   sums -> activations, slopes    spread(e, B, d)   -> deltas
+    hidden layer   activate(acc, a, d)   sums -> activations, slopes
     last layer     output(out, d)        sums -> logits, slopes         errors(out, label, e, d)
     every layer    update(w, x, d)       a batch's deltas -> parameters
+
+is_direct: a hidden layer's deltas come of the errors themselves, by a matrix B = feedback(...) and
+kernels.feedback_divide; else of the deltas above, by kernels.backward and gate.
 
 Types as in `kernels`; `layer` is its record of the layer in question.
 """
@@ -24,9 +27,6 @@ if TYPE_CHECKING:
     A = array[int]
 
 
-HIDDEN_SHIFT = 1
-
-
 class Tifed:
     """TIFeD's published arithmetic, bit for bit, with clamps before the stores of W, b and d.
 
@@ -35,22 +35,12 @@ class Tifed:
     products x d, which parameters are updated by, the published ones. Rate: 1/eta, a divisor.
     """
 
+    is_direct = True  # DFA: through fixed random matrices
     default_rate = 2048
     largest_rate = 32767
 
     def bias_input(self, l: int) -> int:
         return -1 if l else 1
-
-    def layer_rate(self, rate: int, hidden: bool) -> int:
-        return rate
-
-    def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
-        """B uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden)): array('h')."""
-        r = isqrt(12 * 32767 // (n_out + n_hidden))
-        b = zeros("h", n_hidden * n_out)
-        for i in range(len(b)):
-            b[i] = rng.below(2 * r) - r
-        return b
 
     def activate(self, acc: "A", a: "A", d: "A", layer: "A") -> None:
         kernels.activate_tanh(acc, a, d, layer)
@@ -72,38 +62,27 @@ class Tifed:
             d[k] = error // d[k] * sign
         return loss >> 1
 
-    def spread(self, e: "A", b: "A", d: "A", layer: "A") -> None:
-        kernels.feedback_divide(e, b, d, layer)
-
     def update(self, w: "A", x: "A", d: "A", layer: "A") -> None:
         kernels.update_divide(w, x, d, layer)
 
 
 class Fedboard:
-    """Our own rule, first form: clipped ReLU, integer softmax, errors of sum zero, feedback +-1.
+    """Our own rule: clipped ReLU, integer softmax, errors of sum zero, and backpropagation.
 
     12 fractional bits in a weight, 7 in an input, an activation, a logit and an error. Softmax of
     base 2: p_k ~ 2**((out_k - max) / 64). e_k = 128 p_k, floored, for the wrong classes; 0 below
     1/16: what is known well costs no update; the right one's is minus their sum, so that no
-    output drifts. A hidden unit learns while its activation is strictly between 0 and 1.
-    Rate: the shift of an update, HIDDEN_SHIFT more for hidden layers: their feedback is strong.
+    output drifts. A hidden unit learns while its activation is strictly between 0 and 1; its delta
+    comes back through the weights above, of which 3 bits more are kept than an error has: hidden
+    layers learn 8 times as fast. Rate: the shift of an update, rounded to the nearest.
     """
 
+    is_direct = False  # through the weights of the layer above
     default_rate = 8
     largest_rate = 28
 
     def bias_input(self, l: int) -> int:
         return 128  # 1.0
-
-    def layer_rate(self, rate: int, hidden: bool) -> int:
-        return rate + HIDDEN_SHIFT if hidden else rate
-
-    def feedback(self, rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
-        """B uniform in {-1, 1}: array('b')."""
-        b = zeros("b", n_hidden * n_out)
-        for i in range(len(b)):
-            b[i] = 2 * rng.below(2) - 1
-        return b
 
     def activate(self, acc: "A", a: "A", d: "A", layer: "A") -> None:
         kernels.activate_relu(acc, a, d, layer)
@@ -115,11 +94,17 @@ class Fedboard:
         """e = d = the softmax's error. Returns the loss: 128 (1 - p of the right class)."""
         return kernels.errors_softmax(out, e, d, label)
 
-    def spread(self, e: "A", b: "A", d: "A", layer: "A") -> None:
-        kernels.feedback_gate(e, b, d, layer)
-
     def update(self, w: "A", x: "A", d: "A", layer: "A") -> None:
         kernels.update_shift(w, x, d, layer)
+
+
+def feedback(rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
+    """TIFeD's B, uniform in [-r, r), r = isqrt(12 * 32767 / (n_out + n_hidden)): array('h')."""
+    r = isqrt(12 * 32767 // (n_out + n_hidden))
+    b = zeros("h", n_hidden * n_out)
+    for i in range(len(b)):
+        b[i] = rng.below(2 * r) - r
+    return b
 
 
 def make(spec: "Spec") -> "Tifed | Fedboard":

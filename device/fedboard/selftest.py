@@ -72,12 +72,17 @@ def _arguments(name: str, turn: int) -> "list[Any]":
         return [fill("i", 7, 1 << 29)]
     if name == "errors_softmax":
         return [fill("i", 10, 300), fill("h", 10, 1), fill("h", 10, 1), turn]
-    if name in ("feedback_gate", "feedback_divide"):
-        b = fill("b" if name == "feedback_gate" else "h", 3 * _N_OUT, 127)
+    if name == "backward":
+        d = fill("h", _N_OUT, 13107)
+        d[2] = 0
+        return [d, fill("h", n_params, 32767), fill("i", _N_IN, 9), record]
+    if name in ("gate", "feedback_divide"):
         d = fill("h", _N_OUT, 100)
         for j in range(_N_OUT):
             d[j] = (d[j] | 1) if j or name == "feedback_divide" else 0
-        return [fill("h", 3, 32767), b, d, record]
+        if name == "gate":
+            return [fill("i", _N_OUT, 1 << 24), d, record]
+        return [fill("h", 3, 32767), fill("h", 3 * _N_OUT, 127), d, record]
     if name in ("update_shift", "update_divide"):
         x = fill("b", _BATCH * _N_IN, 127)
         d = fill("h", _BATCH * _N_OUT, 32767)

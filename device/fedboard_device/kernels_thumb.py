@@ -21,6 +21,7 @@ from fedboard_device.kernels_viper import (  # noqa: F401
     activate_relu,
     argmax,
     errors_softmax,
+    gate,
     output_shift,
     put,
     update_divide,
@@ -128,61 +129,47 @@ def forward(r0, r1, r2, r3):
 
 
 @micropython.asm_thumb
-def _gate(r0, r1, r2, r3):
-    # r0 e, r1 b, r2 d, r3 rows left; r6 the sum, r7 a counter; r8 the errors' number
-    mov(r4, r8)
-    push({r4})
-    lsr(r4, r3, 13)
-    mov(r8, r4)
-    lsl(r3, r3, 19)
-    lsr(r3, r3, 19)
+def backward(r0, r1, r2, r3):
+    # r0 d, r1 w, r2 acc, r3 layer; r4 a row's delta, r7 a counter
+    ldr(r5, [r3, 8])
+    lsl(r5, r5, 1)
+    add(r1, r1, r5)  # the first row
+    ldr(r7, [r3, 0])
+    mov(r5, r2)
+    mov(r4, 0)
+    label(CLEAR)
+    str(r4, [r5, 0])
+    add(r5, 4)
+    sub(r7, 1)
+    bne(CLEAR)
+    ldr(r7, [r3, 4])
     label(ROW)
-    ldrh(r5, [r2, 0])
-    mov(r7, r8)
-    cmp(r5, 0)
-    bne(SUM)
+    push({r2, r7})
+    mov(r6, 0)
+    data(2, 0x5F84)  # ldrsh r4, [r0, r6]
+    add(r0, 2)
+    ldr(r7, [r3, 0])
+    cmp(r4, 0)
+    bne(WORK)
+    lsl(r7, r7, 1)
     add(r1, r1, r7)
     b(NEXT)
-    label(SUM)
-    mov(r6, 0)
+    label(WORK)
     label(ONE)
-    ldrb(r4, [r1, 0])
-    ldrh(r5, [r0, 0])
-    data(2, 0xB264, 0xB22D)  # sxtb r4, r4; sxth r5, r5
-    mul(r4, r5)
-    add(r6, r6, r4)
-    add(r0, 2)
-    add(r1, 1)
+    ldrh(r5, [r1, 0])
+    data(2, 0xB22D)
+    mul(r5, r4)
+    ldr(r6, [r2, 0])
+    add(r6, r6, r5)
+    str(r6, [r2, 0])
+    add(r1, 2)
+    add(r2, 4)
     sub(r7, 1)
     bne(ONE)
-    mov(r7, r8)
-    lsl(r7, r7, 1)
-    sub(r0, r0, r7)
-    mov(r5, 1)
-    lsl(r5, r5, 15)
-    sub(r5, 1)
-    cmp(r6, r5)
-    bgt(CLAMP)
-    neg(r5, r5)
-    cmp(r6, r5)
-    bge(STORE)
-    label(CLAMP)
-    mov(r6, r5)
-    label(STORE)
-    strh(r6, [r2, 0])
     label(NEXT)
-    add(r2, 2)
-    sub(r3, 1)
+    pop({r2, r7})
+    sub(r7, 1)
     bne(ROW)
-    pop({r4})
-    mov(r8, r4)
-    mov(r0, 0)
-
-
-@micropython.viper
-def feedback_gate(e, b, d, layer):
-    fields = ptr32(layer)
-    _gate(e, b, d, int(len(e)) << 13 | fields[1])
 
 
 @micropython.asm_thumb

@@ -151,24 +151,42 @@ def errors_softmax(out, e, d, label: int) -> int:
 
 
 @micropython.viper
-def feedback_gate(e, b: ptr8, d: ptr16, layer: ptr32):
-    pe = ptr16(e)
-    n = int(len(e))
+def backward(d: ptr16, w: ptr16, acc: ptr32, layer: ptr32):
+    n_in = layer[0]
     n_out = layer[1]
+    w = ptr16(int(w) + 2 * layer[2])
+    i = 0
+    while i < n_in:
+        acc[i] = 0
+        i += 1
+    j = 0
+    while j < n_out:
+        factor = (d[j] ^ 32768) - 32768
+        if factor:
+            i = 0
+            while i < n_in:
+                acc[i] = acc[i] + ((w[i] ^ 32768) - 32768) * factor
+                i += 1
+        w = ptr16(int(w) + 2 * n_in)
+        j += 1
+
+
+@micropython.viper
+def gate(acc: ptr32, d: ptr16, layer: ptr32):
+    sign = 1
+    sign = sign << 31
+    n_out = layer[1]
+    most = 65535 // (n_out + 1)
+    low = 0 - most
     j = 0
     while j < n_out:
         if d[j]:
-            total = 0
-            k = 0
-            while k < n:
-                total += ((b[k] ^ 128) - 128) * ((pe[k] ^ 32768) - 32768)
-                k += 1
-            if total < -32767:
-                total = -32767
-            elif total > 32767:
-                total = 32767
-            d[j] = total
-        b = ptr8(int(b) + n)
+            value = (((acc[j] ^ sign) - sign) + 256) >> 9
+            if value < low:
+                value = low
+            elif value > most:
+                value = most
+            d[j] = value
         j += 1
 
 

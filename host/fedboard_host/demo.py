@@ -51,7 +51,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "fedavg": {
         "rounds": 80,
         "batch": 16,
-        "rate": 7,
+        "rate": 8,
         "top_percent": 12.0,
         "bits": 2,
         "down_percent": 12.0,

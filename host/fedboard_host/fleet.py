@@ -94,13 +94,13 @@ class Fleet:
         if x.shape != (self.boards, n, self.spec.sizes[0]) or y.shape != x.shape[:2]:
             raise StateError(f"x {x.shape} and y {y.shape} are not {self.boards} boards' samples")
         mask = layers or (1 << self.spec.n_layers) - 1
-        steps = [self.rule.step(rate, l) for l in range(self.spec.n_layers)]
+        step = self.rule.step(rate)
         squeezed = squeeze(self._layers[0], x) if n > batch else None
         if squeezed is not None:
             first, self._layers[0] = self._layers[0], squeezed
             rest = self.lanes[:, self.spec.at(1) :].copy()
             try:
-                self._learn_all(squeezed.gather(x), y, batch, mask, steps, lengths)
+                self._learn_all(squeezed.gather(x), y, batch, mask, step, lengths)
                 squeezed.finish()
                 return
             except TooFar:
@@ -108,7 +108,7 @@ class Fleet:
             finally:
                 self._layers[0] = first
                 self.touched()
-        self._learn_all(x, y, batch, mask, steps, lengths)
+        self._learn_all(x, y, batch, mask, step, lengths)
 
     def _learn_all(
         self,
@@ -116,7 +116,7 @@ class Fleet:
         y: Classes,
         batch: int,
         mask: int,
-        steps: list[Step],
+        step: Step,
         lengths: NDArray[np.int64] | None,
     ) -> None:
         n = x.shape[1]
@@ -127,7 +127,7 @@ class Fleet:
                 live = (np.arange(at, end) < lengths[:, None]).astype(np.float32)
                 if not live.any():
                     break
-            self._learn(x[:, at:end], y[:, at:end], mask, steps, live)
+            self._learn(x[:, at:end], y[:, at:end], mask, step, live)
 
     def predict(self, x: Features) -> Classes:
         """Classes (boards, samples) for x (boards, samples, n_in); the first of equals."""
@@ -150,19 +150,27 @@ class Fleet:
         out, slope = self.rule.output(self._layers[last].forward(source))
         return out, [*slopes, slope]
 
-    def _learn(
-        self, x: Features, y: Classes, mask: int, steps: list[Step], live: Floats | None
-    ) -> None:
+    def _learn(self, x: Features, y: Classes, mask: int, step: Step, live: Floats | None) -> None:
         out, slopes = self._forward(x)
         e, d = self.rule.errors(out, y, slopes[-1])
         if live is not None:
             e *= live[:, :, None]
             d = d if d is e else d * live[:, :, None]
+        deltas = self._deltas(e, d, slopes, mask)
+        for l, own in deltas.items():
+            self._layers[l].update(own, step)
+
+    def _deltas(self, e: Floats, d: Floats, slopes: list[Floats], mask: int) -> dict[int, Floats]:
+        """Of the layers that are trained, all of them from the weights as they are."""
         last = self.spec.n_layers - 1
-        for l in range(last + 1):
-            if mask >> l & 1:
-                deltas = d if l == last else self.rule.spread(e, self._feedback[l], slopes[l])
-                self._layers[l].update(deltas, steps[l])
+        lowest = (mask & -mask).bit_length() - 1
+        deltas = {last: d}
+        for l in range(last - 1, lowest - 1, -1):
+            if self._feedback:
+                deltas[l] = self.rule.spread(e, self._feedback[l], slopes[l])
+            else:
+                deltas[l] = self.rule.gate(self._layers[l + 1].backward(deltas[l + 1]), slopes[l])
+        return {l: own for l, own in deltas.items() if mask >> l & 1}
 
 
 class FleetJudge:

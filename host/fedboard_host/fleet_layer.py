@@ -122,6 +122,14 @@ class Layer:
         np.copyto(integers, products, casting="unsafe")
         np.add(integers.sum(axis=1, dtype=kind), (rest[0][0] @ rest[0][1])[:, 0], out=out)
 
+    def backward(self, d: Floats) -> NDArray[np.floating]:
+        """The sums (boards, samples, n_in) of W d for deltas (boards, samples, n_out)."""
+        reach = float(np.abs(d).sum(axis=2).max()) * float(np.abs(self.w).max())
+        kind: type = np.float32 if 1.01 * reach < _EXACT else np.float64
+        columns = self.w[:, :-1].transpose(0, 2, 1)
+        sums = self._buffers.get(f"back {kind.__name__}", (*d.shape[:2], self.n_in), kind)
+        return np.matmul(d.astype(kind, copy=False), columns.astype(kind, copy=False), out=sums)
+
     def update(self, d: Floats, step: Step) -> None:
         """w -= the batch's sums of x d, as `step` divides and rounds them; then clamped.
 

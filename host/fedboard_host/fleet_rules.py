@@ -3,9 +3,9 @@
 Arrays have the shape (boards, samples, units) and hold integers: sums and what comes of them as
 float64, exact up to 2**53, so that floor() of a quotient is that of the integers; the small rest as
 float32, exact up to 2**24 (errors fed back, the largest, reach 144 * 627 * sqrt(n_out)). What the
-functions return is good until they are called for the same layer again.
+functions return is good until they are called for the same layer again; deltas replace the slopes.
 
-    hidden layer   activate(acc, l) -> (a, slope)      spread(e, B, slope) -> deltas
+    hidden layer   activate(acc, l) -> (a, slope)      spread(e, B, slope) -> deltas, or gate(sums)
     last layer     output(acc) -> (out, slope)         errors(out, labels, slope) -> (e, deltas)
 
 shared keeps TIFeD's hidden activations negated, to fit int8, and negates what they meet. Here they
@@ -74,14 +74,17 @@ class FleetRule:
         return abs(self._rule.bias_input(l))
 
     def feedback(self) -> list[Floats]:
-        """B (n_out, n_hidden), transposed, of each hidden layer: the very ones a board makes."""
+        """B (n_out, n_hidden), transposed, of each hidden layer: the very ones a board makes.
+
+        None at all where deltas come back through the weights.
+        """
         net = Network(self.spec, new_params(self.spec))
         n_out = self.spec.sizes[-1]
         made = [np.array(b, np.float32).reshape(-1, n_out).T for b in net._b]
         return [np.ascontiguousarray(b) for b in made]
 
-    def step(self, rate: int, l: int) -> Step:
-        """The update of layer l at this rate (0: the rule's own)."""
+    def step(self, rate: int) -> Step:
+        """An update at this rate (0: the rule's own)."""
         raise NotImplementedError
 
     def activate(self, acc: Reals, l: int) -> tuple[Floats, Floats]:
@@ -96,13 +99,14 @@ class FleetRule:
     def spread(self, e: Floats, feedback: Floats, slope: Floats) -> Floats:
         raise NotImplementedError
 
-    def _layer_rate(self, rate: int, l: int) -> int:
-        return self._rule.layer_rate(rate or self.default_rate, l < self.spec.n_layers - 1)
+    def gate(self, sums: NDArray[np.floating], slope: Floats) -> Floats:
+        """Deltas of what comes back through the weights of the layer above; `sums` change."""
+        raise NotImplementedError
 
 
 class TifedFleet(FleetRule):
-    def step(self, rate: int, l: int) -> Step:
-        divisor = self._layer_rate(rate, l)
+    def step(self, rate: int) -> Step:
+        divisor = rate or self.default_rate
         if divisor & (divisor - 1) == 0:
             return Step(1 / divisor, 1, 0)
         return Step(1, divisor, 0)
@@ -126,15 +130,15 @@ class TifedFleet(FleetRule):
         return e, np.floor(e * slope)
 
     def spread(self, e: Floats, feedback: Floats, slope: Floats) -> Floats:
-        d = np.matmul(e, feedback, out=self._buffers.get("d", slope.shape, np.float32))
-        d *= slope
+        d = slope
+        d *= np.matmul(e, feedback, out=self._buffers.get("sums", slope.shape, np.float32))
         np.floor(d, out=d)
         return np.clip(d, -self._largest_delta, self._largest_delta, out=d)
 
 
 class FedboardFleet(FleetRule):
-    def step(self, rate: int, l: int) -> Step:
-        shift = self._layer_rate(rate, l)
+    def step(self, rate: int) -> Step:
+        shift = rate or self.default_rate
         return Step(0.5**shift, 1, 0.5 if shift else 0)
 
     def activate(self, acc: Reals, l: int) -> tuple[Floats, Floats]:
@@ -158,10 +162,14 @@ class FedboardFleet(FleetRule):
         e -= e.sum(axis=2, keepdims=True) * right
         return e, e
 
-    def spread(self, e: Floats, feedback: Floats, slope: Floats) -> Floats:
-        d = np.matmul(e, feedback, out=self._buffers.get("d", slope.shape, np.float32))
-        d *= slope
-        return np.clip(d, -self._largest_delta, self._largest_delta, out=d)
+    def gate(self, sums: NDArray[np.floating], slope: Floats) -> Floats:
+        most = kernels.LARGEST_BACK // (sums.shape[2] + 1)
+        sums *= 0.5**kernels.BACK_BITS
+        sums += 0.5
+        np.floor(sums, out=sums)
+        np.clip(sums, -most, most, out=sums)
+        d: Floats = np.multiply(sums, slope, out=slope, casting="unsafe")
+        return d
 
 
 def make(spec: Spec, clamped: bool = True) -> FleetRule:

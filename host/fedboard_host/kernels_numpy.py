@@ -11,7 +11,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from fedboard.kernels import WEIGHT_BITS
+from fedboard.kernels import BACK_BITS, LARGEST_BACK, WEIGHT_BITS
 
 name = "numpy"
 
@@ -51,16 +51,27 @@ def activate_tanh(acc: array[int], a: array[int], d: array[int], layer: array[in
     np.frombuffer(d, np.int16)[:n_out] = np.select(pieces, [128, 8, 2, 1, 2, 8], 128)
 
 
-def feedback_gate(e: array[int], b: array[int], d: array[int], layer: array[int]) -> None:
+def backward(d: array[int], w: array[int], acc: array[int], layer: array[int]) -> None:
+    n_in, n_out, at = layer[0], layer[1], layer[2]
+    weights = np.frombuffer(w, np.int16)[at : at + n_in * n_out].reshape(n_out, n_in)
+    deltas = np.frombuffer(d, np.int16)[:n_out].astype(np.float64)
+    np.frombuffer(acc, np.int32)[:n_in] = deltas @ weights
+
+
+def gate(acc: array[int], d: array[int], layer: array[int]) -> None:
     n_out = layer[1]
+    most = LARGEST_BACK // (n_out + 1)
     deltas = np.frombuffer(d, np.int16)[:n_out]
-    deltas[:] = np.where(deltas != 0, _spread(e, b, n_out), 0).clip(-32767, 32767)
+    value = np.frombuffer(acc, np.int32)[:n_out] + (1 << BACK_BITS >> 1) >> BACK_BITS
+    deltas[:] = np.where(deltas != 0, value.clip(-most, most), 0)
 
 
 def feedback_divide(e: array[int], b: array[int], d: array[int], layer: array[int]) -> None:
     n_out, sign = layer[1], layer[3]
     deltas = np.frombuffer(d, np.int16)[:n_out]
-    deltas[:] = (_spread(e, b, n_out) // deltas * sign).clip(-32767, 32767)
+    errors = np.frombuffer(e, np.int16)
+    feedback = np.frombuffer(b, np.int16).reshape(n_out, len(errors)).astype(np.int64)
+    deltas[:] = (feedback @ errors // deltas * sign).clip(-32767, 32767)
 
 
 def update_shift(w: array[int], x: array[int], d: array[int], layer: array[int]) -> None:
@@ -82,13 +93,6 @@ def histogram(a: array[int], b: array[int], counts: array[int], block: array[int
     m = np.abs(change - np.frombuffer(b, np.int16)[:n])
     bytes_ = m >> 8 if high < 0 else m[m >> 8 == high] & 255
     np.frombuffer(counts, np.int32)[:] += np.bincount(bytes_, minlength=256).astype(np.int32)
-
-
-def _spread(e: array[int], b: array[int], n_out: int) -> Ints:
-    errors = np.frombuffer(e, np.int16)
-    feedback = np.asarray(memoryview(b)).reshape(n_out, len(errors))  # int8 or int16
-    spread: Ints = feedback.astype(np.int64) @ errors
-    return spread
 
 
 def _sums(x: array[int], d: array[int], layer: array[int]) -> tuple[Ints, Ints]:

@@ -48,8 +48,13 @@ def activate_tanh(layer: Sequence[int], acc: Ints) -> tuple[Ints, Ints]:
     return -values, slopes
 
 
-def feedback_gate(layer: Sequence[int], e: Ints, b: Ints, d: Ints) -> Ints:
-    return np.clip(np.where(d != 0, b.reshape(layer[1], len(e)) @ e, 0), -32767, 32767)
+def backward(layer: Sequence[int], d: Ints, w: Ints) -> Ints:
+    return d[: layer[1]] @ _split(layer, w)[0]
+
+
+def gate(layer: Sequence[int], acc: Ints, d: Ints) -> Ints:
+    most = 65535 // (layer[1] + 1)
+    return np.where(d != 0, np.clip((acc[: layer[1]] + 256) // 512, -most, most), 0)
 
 
 def feedback_divide(layer: Sequence[int], e: Ints, b: Ints, d: Ints) -> Ints:

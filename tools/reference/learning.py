@@ -24,7 +24,7 @@ START, FEEDBACK = 1, 2  # labels of the random streams
 
 
 class Net:
-    """W[l]: (n_out, n_in); b[l]: (n_out); B[l]: (n_hidden, n_outputs)."""
+    """W[l]: (n_out, n_in); b[l]: (n_out); B[l], of "tifed": (n_hidden, n_outputs)."""
 
     def __init__(self, sizes: Sequence[int], rule: str, seed: int) -> None:
         self.sizes = tuple(sizes)
@@ -35,9 +35,9 @@ class Net:
         for l, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             self.W.append(_start(rule, n_out, n_in, prng.mix(seed, START, l)))
             self.b.append(np.zeros(n_out, np.int64))
-            if l < len(sizes) - 2:
+            if rule == "tifed" and l < len(sizes) - 2:
                 words = prng.stream(prng.mix(seed, FEEDBACK, l))
-                self.B.append(_feedback(rule, n_out, sizes[-1], words))
+                self.B.append(_feedback(n_out, sizes[-1], words))
 
     @property
     def last(self) -> int:
@@ -72,16 +72,18 @@ class Net:
             deltas = [_int16(e @ B.T // slopes[l]) for l, B in enumerate(self.B)]
             deltas.append(e // slopes[-1])
         else:
-            e = softmax_errors(outputs[-1], truth)
-            deltas = [_int16(e @ B.T * slopes[l]) for l, B in enumerate(self.B)]
-            deltas.append(e)
+            deltas = [softmax_errors(outputs[-1], truth)]
+            for l in range(self.last, 0, -1):
+                most = 65535 // (self.sizes[l] + 1)
+                back = np.clip(_rounded(deltas[0] @ self.W[l], 512), -most, most)
+                deltas.insert(0, back * slopes[l - 1])
         for l in layers:
             gradient = deltas[l].T @ outputs[l]
             if self.rule == "tifed":
                 weight_step = gradient // rate
                 bias_step = deltas[l].sum(axis=0) // rate
             else:
-                scale = 2 ** (rate + (1 if l < self.last else 0))
+                scale = 2**rate
                 weight_step = _rounded(gradient, scale)
                 bias_step = _rounded(128 * deltas[l].sum(axis=0), scale)
             most = self.limit(l)
@@ -167,13 +169,10 @@ def _start(rule: str, n_out: int, n_in: int, seed: int) -> Ints:
     return np.array(values, np.int64).reshape(n_out, n_in)
 
 
-def _feedback(rule: str, n_hidden: int, n_out: int, words: Iterable[int]) -> Ints:
+def _feedback(n_hidden: int, n_out: int, words: Iterable[int]) -> Ints:
     words = iter(words)
-    if rule == "tifed":
-        r = math.isqrt(12 * 32767 // (n_out + n_hidden))
-        values = [prng.below(words, 2 * r) - r for _ in range(n_hidden * n_out)]
-    else:
-        values = [2 * prng.below(words, 2) - 1 for _ in range(n_hidden * n_out)]
+    r = math.isqrt(12 * 32767 // (n_out + n_hidden))
+    values = [prng.below(words, 2 * r) - r for _ in range(n_hidden * n_out)]
     return np.array(values, np.int64).reshape(n_hidden, n_out)
 
 
