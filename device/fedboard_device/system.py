@@ -58,7 +58,8 @@ def free_flash(folder: str) -> int:
             found = os.statvfs(path)
         except (OSError, AttributeError):
             continue
-        return min(found[0] * found[3], 0xFFFFFFFF)
+        # A full littlefs says -1: it reckons some blocks twice.
+        return max(0, min(found[0] * found[3], 0xFFFFFFFF))
     return 0
 
 

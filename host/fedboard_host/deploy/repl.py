@@ -131,7 +131,7 @@ class ReplBoard(Target):
         self._run(_REMOVE.format(path=repr("/" + path), folder=repr(folder)))
 
     def free_bytes(self) -> int:
-        (found,) = self._ask("import os; s = os.statvfs('/'); print(s[0] * s[3])")
+        (found,) = self._ask("import os; s = os.statvfs('/'); print(max(0, s[0] * s[3]))")
         return int(found)
 
     def restart(self) -> None:
