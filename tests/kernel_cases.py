@@ -91,9 +91,6 @@ class Cases:
             for j in range(n_out):
                 acc[j] >>= 4 + rng.below(16)
             return acc, self.take(self.deltas[1], n_out), layer
-        if name == "feedback_gate":
-            e = self.take(self.deltas[kind & 1], 1 + rng.below(10))
-            return e, self.take(self.x, len(e) * n_out), self.take(self.deltas[1], n_out), layer
         if name == "feedback_divide":
             e = self.take(self.deltas[kind & 1], 1 + rng.below(10))
             b = self.take(self.w[2], len(e) * n_out)

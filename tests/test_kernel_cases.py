@@ -1,4 +1,4 @@
-"""10,000 random and extreme cases: every kernel of every backend, on every machine, the same bits."""
+"""10,000 random and extreme cases: every kernel, backend and machine computes the same bits."""
 
 from __future__ import annotations
 
