@@ -112,6 +112,19 @@ class Fleet:
         self._tasks.append(asyncio.create_task(board.run()))
         self.federation.add_opener(board)
 
+    def add_sleeper(self, name: str, samples: ArraySamples) -> None:
+        """A board that dials, and sleeps when it may."""
+        board = VirtualBoard(name, samples, clock=self.clock, dial=self.federation.add_link)
+        self.boards.append(board)
+        self._tasks.append(asyncio.create_task(board.run()))
+        self.federation.add_link(board.link)
+
+    async def until_ready(self, n: int) -> None:
+        """n boards are here."""
+        async with asyncio.timeout(30):
+            while sum(m.is_here for m in self.federation._roster.members.values()) < n:
+                await asyncio.sleep(0.002)
+
     async def run(self, n_rounds: int, timeout_s: float = 60) -> Result:
         async with asyncio.timeout(timeout_s):
             return await self.federation.run(n_rounds)

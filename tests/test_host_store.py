@@ -271,7 +271,7 @@ def test_the_log_follows_the_checkpoints(tmp_path):
     # Killed between the rename and the log's row; and, in another life, the other way round.
     with sqlite3.connect(tmp_path / "log.sqlite") as db:
         db.execute("DELETE FROM rounds WHERE round = 4")
-        db.execute("INSERT INTO updates VALUES (5, 'kitchen', 1, 1, 1, '', 0)")
+        db.execute("INSERT INTO updates VALUES (5, 'kitchen', 1, 1, 1, '', 0, NULL, NULL)")
     db.close()
     with Store(tmp_path, resume=True) as store:
         assert [row["round"] for row in store.rounds()] == [1, 2, 3, 4]

@@ -48,6 +48,7 @@ class Checkpoint:
     # board: (uid, round) of its last accepted update, so that it is told when it returns
     accepted: dict[str, tuple[str, int]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)  # the log's row of this round
+    learned: dict[str, int] = field(default_factory=dict)  # board: samples at its last update
 
 
 def path_of(folder: Path, round_no: int) -> Path:
@@ -76,6 +77,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "loss": checkpoint.loss,
         "accepted": checkpoint.accepted,
         "record": checkpoint.record,
+        "learned": checkpoint.learned,
     }
     arrays: dict[str, Any] = {
         "sizes": np.array(spec.sizes, np.int32),
@@ -150,6 +152,7 @@ def _from_arrays(arrays: dict[str, Any]) -> Checkpoint:
             for name, (uid, round_no) in meta["accepted"].items()
         },
         record=dict(meta["record"]),
+        learned={str(name): int(n) for name, n in meta.get("learned", {}).items()},
     )
 
 

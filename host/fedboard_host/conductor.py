@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fedboard import hub, messages
+from fedboard_host.attendance import Attendance
 from fedboard_host.checkpoints import Checkpoint
 from fedboard_host.clock import Clock
 from fedboard_host.dispatch import MAX_TRANSFERS, Dispatch, confirm
@@ -29,7 +30,7 @@ from fedboard_host.intake import Intake
 from fedboard_host.member import Member
 from fedboard_host.rounds import Policy, Round, Verdict
 from fedboard_host.store import Store
-from fedboard_host.strategies.base import Strategy
+from fedboard_host.strategies.base import Strategy, training_bytes
 from fedboard_host.tasks import Tasks
 
 Evaluate = Callable[["array[int]"], tuple[float | None, float]]  # result -> (accuracy, loss)
@@ -69,8 +70,12 @@ class Conductor:
             self._merger.restore(now.state)
         else:
             self._merger.start(now.params)
+        self._attendance = Attendance(policy, now.learned)
+        self.paused = False  # no round starts
         self._intake = Intake(now.spec, self._merger, self.emit, self._set_state, now.round)
         self._dispatch = Dispatch(now.spec, now.run, self._set_state)
+        for past in store.past():
+            self._dispatch.history.add(past.version, past.params)
         self._dispatch.history.add(now.version, now.params)
         self._starved_ms = _STARVED_MS
         self._bytes = (0, 0)  # totals at the round's start
@@ -98,18 +103,23 @@ class Conductor:
             self._raise_crash()
             if self.n_stops:
                 return None
-            ready = self._ready()
-            if self._policy.is_ready(len(ready)):
-                break
-            if not told and await self._clock.wait(self.changed, 10_000):
+            if self.paused:
+                await self._clock.wait(self.changed, None)
                 continue
-            if not told:
+            ready = self._ready()
+            now_ms = self._clock.now_ms()
+            hold_ms = self._attendance.hold_ms(self.members.values(), len(ready), now_ms)
+            if hold_ms == 0:
+                break
+            if hold_ms is not None or told:
+                await self._clock.wait(self.changed, hold_ms)
+            elif not await self._clock.wait(self.changed, 10_000):
                 told = True
                 need = max(self._policy.n_boards, self._policy.quorum)
-                self.emit(Note("info", f"{len(ready)} of {need} boards are here: waiting"))
-            await self._clock.wait(self.changed, None)
+                self.emit(Note("info", f"{len(ready)} of {need} boards are {self._what}: waiting"))
         number = self.now.round + 1
-        round_ = Round(number, self.now.version, self._policy, self._clock.now_ms())
+        round_ = Round(number, self.now.version, self._policy, now_ms)
+        self._attendance.started(now_ms)
         self._bytes = self.totals()
         self._intake.open(round_)
         self.round = round_
@@ -119,17 +129,23 @@ class Conductor:
         self.emit(RoundStarted(number, round_.version, names))
         return round_
 
+    @property
+    def _what(self) -> str:
+        n_new = self._policy.n_new
+        return f"here with {n_new} new samples each" if n_new else "here"
+
     def _ready(self) -> list[Member]:
-        """Who could take part in a round that starts now."""
-        n_in = self.now.spec.sizes[0]
-        members = self.members.values()
-        return [m for m in members if m.is_here and m.info.n_samples and m.info.n_in == n_in]
+        return self._attendance.ready(self.members.values(), self.now.spec.sizes[0])
 
     def _ask(self, round_: Round, members: list[Member]) -> None:
-        works = self._strategy.plan(self.now.spec, [m.info for m in members], round_.number)
+        infos = [m.planned_info(self.now.spec) for m in members]
+        works = self._strategy.plan(self.now.spec, infos, round_.number)
+        now_ms = self._clock.now_ms()
         for member in members:
             member.n_broken = 0
-            round_.ask(member.info, works[member.info.name])
+            member.progress = None
+            due_ms = self._attendance.due_ms(member, now_ms)
+            round_.ask(member.info, works[member.info.name], now_ms, due_ms)
             self.tasks.spawn(self._dispatch.send(round_, member))
 
     async def _collect(self, round_: Round) -> Verdict:
@@ -175,6 +191,7 @@ class Conductor:
             round_.number, round_.version + 1, n_updates, len(round_.parts), accuracy, loss,
             up - self._bytes[0], down - self._bytes[1],
             self._intake.n_bytes, (self._clock.now_ms() - round_.started_ms) / 1000,
+            self.now.spec.digest(params).hex(),
         )  # fmt: skip
         now = replace(
             self.now, round=closed.round, version=closed.version, params=params, result=result,
@@ -183,16 +200,32 @@ class Conductor:
                 **self.now.accepted,
                 **{name: (uid, closed.round) for name, uid in accepted.items()},
             },
+            learned={
+                **self.now.learned,
+                **{name: self.members[name].info.n_samples for name in accepted},
+            },
         )  # fmt: skip
         await asyncio.to_thread(self._store.save, now, closed)
         self.now = now
         self._dispatch.history.add(closed.version, params)
-        for name in round_.parts:
+        for name, part in round_.parts.items():
             member = self.members[name]
             if accepted.get(name) == member.info.uid:
                 confirm(member, closed.round)
+                member.has_learned()
+            elif not part.failure:  # next time it is waited for longer
+                member.took_ms.append(self._clock.now_ms() - part.asked_ms)
             self._set_state(member, "idle")
         self.emit(closed)
+        for member in self.members.values():
+            self._let_rest(member)
+
+    def _let_rest(self, member: Member) -> None:
+        """Boards that sleep between rounds may do so now; others do not listen."""
+        now_ms = self._clock.now_ms()
+        seconds = self._attendance.rest_s(now_ms)
+        if seconds and self.round is None and member.rest(seconds):
+            member.wakes_ms = now_ms + 1000 * seconds
 
     async def _drop(self, round_: Round, verdict: Verdict) -> None:
         """Forget the round; boards keep what they learned. It will be begun anew."""
@@ -214,6 +247,8 @@ class Conductor:
         round_ = self.round
         if round_ is not None:
             self.tasks.spawn(self._dispatch.send(round_, member))
+        else:
+            self._let_rest(member)
         self.changed.set()
 
     def on_left(self, member: Member) -> None:
@@ -224,6 +259,9 @@ class Conductor:
         round_ = self.round
         if isinstance(message, hub.Update):
             await self._intake.take(member, message)
+            part = round_.parts.get(name) if round_ is not None else None
+            if part is not None and part.accepted:
+                member.took_ms.append(self._clock.now_ms() - part.asked_ms)
             self.changed.set()
         elif isinstance(message, messages.Status):
             member.info = replace(
@@ -233,6 +271,7 @@ class Conductor:
             self.changed.set()
         elif isinstance(message, messages.Progress):
             if round_ is not None and message.round == round_.number:
+                member.progress = message
                 self._set_state(member, "training" if message.done < message.total else "sending")
             self.emit(BoardProgress(
                 name, message.round, message.done, message.total, message.n_correct,
@@ -255,6 +294,9 @@ class Conductor:
             member.asked = None
             self.tasks.spawn(self._dispatch.send(round_, member))
             return
+        if error.code == messages.NO_MEMORY and name in round_.parts:
+            work = round_.parts[name].work
+            member.ram_limit = training_bytes(self.now.spec, work.layers, work.batch) - 1
         round_.fail(name, error.text)
         self._set_state(member, "failed", error.text)
         self.changed.set()

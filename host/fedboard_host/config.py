@@ -1,6 +1,6 @@
 """home.toml: who takes part in a federation, what is learned and when a round is over.
 
-    [federation]  name, folder, rounds, quorum, deadline_s, seed,
+    [federation]  name, folder, rounds, quorum, deadline_s, new_samples, every_s, patience, seed,
                   key_file, strategy, and its parameters: top_percent, bits, epochs, batch, ...
     [model]       layers, rule, labels
     [sensor]      module, window, ...                  of the boards, for `fedboard deploy`
@@ -44,6 +44,9 @@ class Home:
     """A checked home.toml.
 
     quorum: so many boards start a round, and so many updates end it at its deadline; 0: half.
+    new_samples: a board takes part once it has so many more than at its last update. every_s: from
+    one round's start to the next. patience: a round waits for a board so many times as long as it
+    usually takes, deadline_s at the longest; 0: always that long.
     """
 
     path: Path
@@ -56,6 +59,9 @@ class Home:
     rounds: int = 50
     quorum: int = 0
     deadline_s: float = 120.0
+    new_samples: int = 0
+    every_s: float = 0.0
+    patience: float = 4.0
     seed: int = 1
     key_file: Path | None = None
     listen: tuple[str, int] | None = None
@@ -70,10 +76,14 @@ _FEDERATION = {
     "rounds": Key("int", 1, 1_000_000),
     "quorum": Key("int", 0, 10_000),
     "deadline_s": Key("number", 1, 7 * 86_400),
+    "new_samples": Key("int", 0, 1 << 20),
+    "every_s": Key("number", 0, 7 * 86_400),
+    "patience": Key("number", 0, 100),
     "seed": Key("int", 0, 0xFFFFFFFF),
     "key_file": Key("file"),
     "strategy": Key("text", choices=tuple(strategies.names())),
 }
+_PLAIN = ("rounds", "quorum", "deadline_s", "new_samples", "every_s", "patience", "seed")
 _STRATEGY = {
     "top_percent": Key("number", 0.1, 100),
     "bits": Key("int", 1, 16),
@@ -215,9 +225,7 @@ class _Reader:
         strategy = self.strategy(federation, model)
         self.raise_problems()
         root = self.path.parent
-        plain: dict[str, Any] = {
-            k: federation[k] for k in ("rounds", "quorum", "deadline_s", "seed") if k in federation
-        }
+        plain: dict[str, Any] = {k: federation[k] for k in _PLAIN if k in federation}
         if "rule" in model:
             plain["rule"] = model["rule"]
         return Home(

@@ -69,6 +69,8 @@ class UpdateReceived:
     n_bytes: int  # the update itself, without frames and repeats
     accepted: bool
     reason: str = ""  # why not
+    accuracy: float | None = None  # of its own samples, each predicted before it was learned
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,15 @@ class RoundClosed:
     bytes_down: int
     update_bytes: int  # the accepted updates themselves
     seconds: float
+    digest: str = ""  # of the new model as boards get it, hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How the held-out samples of each class were classified after a round."""
+
+    round: int
+    counts: tuple[tuple[int, ...], ...]  # [class][prediction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ Event = (
     | RoundStarted
     | UpdateReceived
     | RoundClosed
+    | Judged
     | Note
     | Finished
 )

@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from fedboard import rebase, wire
 from fedboard.model import Spec
 
+_KEPT_BYTES = 4_000_000
 _CHUNK_HEAD = 4  # messages.Chunk's offset
 
 
 class History:
-    def __init__(self, spec: Spec, n_kept: int = 8) -> None:
+    """n_kept: models; 0: as many as 4 MB hold, 8 to 64."""
+
+    def __init__(self, spec: Spec, n_kept: int = 0) -> None:
         self._spec = spec
-        self._n_kept = n_kept
+        self._n_kept = n_kept or min(64, max(8, _KEPT_BYTES // (2 * spec.n_params)))
         self._models: OrderedDict[int, tuple[bytes, array[int]]] = OrderedDict()
         self._transfers: dict[int, asyncio.Task[tuple[int, bytes, bytes]]] = {}
         self.version = 0

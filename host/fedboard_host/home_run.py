@@ -15,7 +15,7 @@ from fedboard.model import Spec
 from fedboard_host import dataset, judge, links, presence
 from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.config import Home
-from fedboard_host.events import Note
+from fedboard_host.events import Event, Judged, Note, RoundClosed
 from fedboard_host.links.tcp import is_loopback
 from fedboard_host.progress import View
 from fedboard_host.rounds import Policy
@@ -55,11 +55,20 @@ async def _run(
     evaluate: judge.Judge | None,
     view: View,
 ) -> Result:
+
+    def tell(event: Event) -> None:
+        view(event)
+        if isinstance(event, RoundClosed) and evaluate is not None:
+            store.log(Judged(event.round, evaluate.counts))
+
     quorum = home.quorum or max(1, (len(home.boards) + 1) // 2)
     federation = Federation(
         spec, home.strategy, store,
-        policy=Policy(quorum, quorum=quorum, deadline_ms=round(home.deadline_s * 1000)),
-        key=key, name=home.name[:24], evaluate=evaluate, on_event=view,
+        policy=Policy(
+            quorum, quorum=quorum, deadline_ms=round(home.deadline_s * 1000),
+            patience=home.patience, n_new=home.new_samples, every_ms=round(home.every_s * 1000),
+        ),
+        key=key, name=home.name[:24], evaluate=evaluate, on_event=tell,
         run=prng.mix(home.seed, _RUN),
     )  # fmt: skip
     view.watch_boards(federation.boards)

@@ -54,6 +54,8 @@ def _text(answers: Answers) -> str:
         f"rounds = {answers.rounds}",
         "# quorum = 2             # so many boards start a round; left out: half of them",
         "# deadline_s = 120       # of a round: then the updates that are in will do",
+        "# new_samples = 0        # a board takes part once it has so many new ones; 0: always",
+        "# every_s = 0            # seconds from one round's start to the next, at least",
         '# strategy = "fedavg"    # see docs/strategies.md',
     ]
     if answers.listen:

@@ -84,8 +84,13 @@ class Intake:
             self._round.accept(member.info.name)
             self.n_bytes += len(data)
             self._set_state(member, "done", "")
+        accuracy = loss = None
+        learned = member.progress
+        if learned is not None and learned.round == begin.round and learned.done:
+            accuracy, loss = learned.n_correct / learned.done, learned.loss / 1000
         self._emit(UpdateReceived(
-            member.info.name, begin.round, begin.n_samples, len(data), not reason, reason
+            member.info.name, begin.round, begin.n_samples, len(data), not reason, reason,
+            accuracy, loss,
         ))  # fmt: skip
 
     def _judge(self, member: Member, begin: messages.Begin) -> str:

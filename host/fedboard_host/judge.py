@@ -20,6 +20,8 @@ class Judge:
     """judge(params) -> (accuracy 0 to 1, mean loss in the rule's unit) on held-out samples.
 
     Where numbers are predicted, no classes, there is no accuracy: None.
+
+    counts: of the last call, how many of each class were taken for which: [class][prediction].
     """
 
     def __init__(self, spec: Spec, own: Set) -> None:
@@ -39,6 +41,7 @@ class Judge:
         self._net = network(spec)
         self._samples = own
         self._x = array("b", bytes(spec.sizes[0]))
+        self.counts: tuple[tuple[int, ...], ...] = ()
 
     def __call__(self, params: array[int]) -> tuple[float | None, float]:
         net, x = self._net, self._x
@@ -46,12 +49,17 @@ class Judge:
             net.load(params)
         else:
             net.params[:] = params
-        n_correct = 0
+        n_out = self.spec.sizes[-1]
+        counts = [[0] * n_out for _ in range(n_out if self._has_classes else 0)]
         loss = 0
         for i in range(len(self._samples)):
             target = self._samples.read(i, x)
-            n_correct += net.predict(x) == target
+            predicted = net.predict(x)
+            if self._has_classes:
+                counts[target][predicted] += 1
             loss += net.loss(target)
+        self.counts = tuple(tuple(row) for row in counts)
+        n_correct = sum(row[k] for k, row in enumerate(counts))
         accuracy = n_correct / len(self._samples) if self._has_classes else None
         return accuracy, loss / (net.loss_scale * len(self._samples))
 

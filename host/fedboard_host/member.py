@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 from fedboard import messages
 from fedboard.hub import Joined
+from fedboard.model import Spec
 from fedboard_host.clock import Clock
 from fedboard_host.connection import Connection
 from fedboard_host.rounds import Round
-from fedboard_host.strategies.base import BoardInfo
+from fedboard_host.strategies.base import BoardInfo, weight_bytes
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,48 @@ class Member:
         self.n_broken = 0  # transfers of this round's model that failed
         self.last_accepted = ("", 0)  # uid, round: told again when it returns
         self.last_error = ""
+        self.wakes_ms = 0  # when it will, if its state is asleep
+        self.took_ms: deque[int] = deque(maxlen=5)  # for its last parts, from being asked
+        self.progress: messages.Progress | None = None  # the last one
+        self.ram_limit = 0  # bytes of a task that it turned out to lack the memory for; 0: none
+        self._n_known = -1  # samples when it was last heard; -1: not yet
+        self._n_new = 0  # of them since its last update
         self._seen_ms = 0
 
     @property
     def is_here(self) -> bool:
         return self.connection is not None and self.connection.joined
+
+    def n_new(self, learned: int) -> int:
+        """Samples since its last update, at which it had `learned`. Some may have gone, too."""
+        n = self.info.n_samples
+        if self._n_known < 0:
+            self._n_known = min(learned, n)
+        self._n_new = min(n, self._n_new + max(0, n - self._n_known))
+        self._n_known = n
+        return self._n_new
+
+    def has_learned(self) -> None:
+        """Its update is in."""
+        self._n_known = self.info.n_samples
+        self._n_new = 0
+
+    def planned_info(self, spec: Spec) -> BoardInfo:
+        """What a strategy should plan with: less RAM than it says, if that was not enough."""
+        if not self.ram_limit:
+            return self.info
+        held = weight_bytes(spec) if self.info.version else 0
+        limit = max(1, self.ram_limit - held)
+        return replace(self.info, free_ram=min(self.info.free_ram or limit, limit))
+
+    def rest(self, seconds: int) -> bool:
+        """Tell it that it may sleep. False: there is nobody to tell, or it has still to work."""
+        connection = self.connection
+        if connection is None or not connection.joined or self.state not in ("idle", "failed"):
+            return False
+        connection.hub.send(messages.Sleep(seconds=seconds))
+        connection.wake()
+        return True
 
     def join(self, connection: Connection, info: BoardInfo) -> None:
         """A session of this board has opened."""

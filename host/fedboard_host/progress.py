@@ -100,7 +100,8 @@ class Watch:
             row.state, row.detail = "idle", ""
             row.n_samples, row.version = event.n_samples, event.version
         elif isinstance(event, events.BoardLeft):
-            row.state, row.detail = "gone", event.reason
+            row.state = "asleep" if event.reason.startswith("asleep") else "gone"
+            row.detail = event.reason
         elif isinstance(event, events.BoardState):
             row.state, row.detail = event.state, event.detail
         elif isinstance(event, events.BoardProgress):

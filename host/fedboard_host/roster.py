@@ -209,7 +209,8 @@ class Roster:
         member.last_seen_ms(self._clock.now_ms())
         member.settle_model()
         member.connection = None
-        member.state = "gone"
+        asleep = reason.startswith("asleep") and member.wakes_ms > self._clock.now_ms()
+        member.state = "asleep" if asleep else "gone"
         self._handler.emit(BoardLeft(member.info.name, reason))
         self._handler.on_left(member)
 

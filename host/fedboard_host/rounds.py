@@ -33,8 +33,13 @@ class Policy:
     """n_boards: start once so many are ready. n_select: ask so many of them (0: all).
 
     By lot, or in_turn: by name, those after the ones of the round before.
-    A round closes when all asked boards have answered, or at the deadline if `quorum` updates are
-    in (0: those of all asked boards that can); with fewer it goes on until they are.
+    A round closes when all asked boards have answered, or when the deadline of each that has not is
+    over, if `quorum` updates are in (0: those of all asked boards that can); with fewer it goes on
+    until they are. A board's deadline is deadline_ms, or earlier: `patience` times as long as it
+    usually takes (0: never earlier).
+
+    n_new: a board is ready once it has so many samples more than at its last update. every_ms: from
+    one round's start to the next at least.
     """
 
     n_boards: int = 1
@@ -42,9 +47,13 @@ class Policy:
     quorum: int = 1
     deadline_ms: int = 600_000
     in_turn: bool = False
+    patience: float = 0.0
+    n_new: int = 0
+    every_ms: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_boards < 1 or self.n_select < 0 or self.quorum < 0 or self.deadline_ms < 1:
+        least = min(self.n_select, self.quorum, self.patience, self.n_new, self.every_ms)
+        if self.n_boards < 1 or self.deadline_ms < 1 or least < 0:
             raise DataError("a policy's numbers are positive: n_boards and deadline at least 1")
         if self.n_select and self.quorum > self.n_select:
             raise DataError(
@@ -82,6 +91,8 @@ class Part:
 
     uid: str
     work: Work
+    due_ms: int  # its deadline
+    asked_ms: int = 0
     accepted: bool = False
     failure: str = ""
 
@@ -97,9 +108,11 @@ class Round:
     parts: dict[str, Part] = field(default_factory=dict)
     is_over: bool = False  # closed or dropped: nobody is asked any more
 
-    def ask(self, board: BoardInfo, work: Work) -> None:
-        """This board takes part."""
-        self.parts[board.name] = Part(board.uid, work)
+    def ask(self, board: BoardInfo, work: Work, now_ms: int = 0, due_ms: int | None = None) -> None:
+        """This board takes part, and is waited for until due_ms (None: the policy's deadline)."""
+        if due_ms is None:
+            due_ms = self.started_ms + self.policy.deadline_ms
+        self.parts[board.name] = Part(board.uid, work, due_ms, now_ms)
 
     def work(self, name: str, uid: str) -> Work | None:
         """What this board has to do (still, or again after a break); None: nothing."""
@@ -153,9 +166,9 @@ class Round:
         return self.policy.quorum or max(1, able)
 
     def verdict(self, now_ms: int) -> Verdict:
-        waiting = any(not p.accepted and not p.failure for p in self.parts.values())
+        waiting = self._waiting
         enough = self.n_accepted >= max(1, self.quorum)
-        late = now_ms - self.started_ms >= self.policy.deadline_ms
+        late = not self.remaining_ms(now_ms)
         if enough and (late or not waiting):
             return Verdict.CLOSE
         if not waiting:
@@ -163,5 +176,9 @@ class Round:
         return Verdict.SHORT if late else Verdict.OPEN
 
     def remaining_ms(self, now_ms: int) -> int:
-        """Until the deadline; 0 when it is over."""
-        return max(0, self.started_ms + self.policy.deadline_ms - now_ms)
+        """Until the last deadline of those that have not answered; 0 when it is over."""
+        return max([0, *(part.due_ms - now_ms for part in self._waiting)])
+
+    @property
+    def _waiting(self) -> list[Part]:
+        return [p for p in self.parts.values() if not p.accepted and not p.failure]

@@ -1,11 +1,12 @@
 """The run log: rounds, updates and events in an SQLite file, for reports and for people.
 
 It follows the checkpoints: what it misses is put in from them, what it knows of rounds that they
-do not is removed. A damaged file is put aside.
+do not is removed. A damaged file is put aside. Old events are forgotten, rounds never.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -20,18 +21,25 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS rounds (
     round INTEGER PRIMARY KEY, version INTEGER, n_updates INTEGER, n_boards INTEGER,
     accuracy REAL, loss REAL, bytes_up INTEGER, bytes_down INTEGER, update_bytes INTEGER,
-    seconds REAL, at REAL);
+    seconds REAL, at REAL, digest TEXT);
 CREATE TABLE IF NOT EXISTS updates (
     round INTEGER, board TEXT, n_samples INTEGER, n_bytes INTEGER, accepted INTEGER, reason TEXT,
-    at REAL);
+    at REAL, accuracy REAL, loss REAL);
 CREATE INDEX IF NOT EXISTS updates_by_round ON updates (round);
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, at REAL, kind TEXT, board TEXT, data TEXT);
 """
+# Columns that earlier releases lack.
+_ADDED = (
+    "rounds ADD COLUMN digest TEXT", "updates ADD COLUMN accuracy REAL",
+    "updates ADD COLUMN loss REAL",
+)  # fmt: skip
 _ROUND_FIELDS = (
     "round", "version", "n_updates", "n_boards", "accuracy", "loss", "bytes_up", "bytes_down",
-    "update_bytes", "seconds",
+    "update_bytes", "seconds", "digest",
 )  # fmt: skip
+KEEP_EVENTS = 50_000  # and four times as many updates: about 30 MB
+_ROTATE_EACH = 500
 # What is told many times a second is for the eyes only.
 _FLEETING = (events.BoardProgress, events.BoardState)
 
@@ -39,8 +47,10 @@ _FLEETING = (events.BoardProgress, events.BoardState)
 class RunLog:
     """May be used from any thread. `repaired`: what was wrong with the file, or ""."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: int = KEEP_EVENTS) -> None:
         self._mutex = threading.Lock()
+        self._keep = keep
+        self._n_added = 0
         self.repaired = ""
         try:
             self._db = _open(path)
@@ -66,10 +76,20 @@ class RunLog:
             )
             if isinstance(event, events.UpdateReceived):
                 self._db.execute(
-                    "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (event.round, event.board, event.n_samples, event.n_bytes,
-                     int(event.accepted), event.reason, now),
+                     int(event.accepted), event.reason, now, event.accuracy, event.loss),
                 )  # fmt: skip
+            self._n_added += 1
+            if self._n_added % _ROTATE_EACH == 0:
+                self._rotate()
+
+    def _rotate(self) -> None:
+        """Forget the oldest events and updates beyond what is kept. Rounds stay: they are few."""
+        for table, kept in (("events", self._keep), ("updates", 4 * self._keep)):
+            self._db.execute(
+                f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?", (kept,)
+            )
 
     def add_round(self, record: dict[str, Any]) -> None:
         """A closed round: the fields of events.RoundClosed. Again: it replaces the earlier row."""
@@ -115,6 +135,9 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.executescript(_TABLES)
+        for column in _ADDED:
+            with contextlib.suppress(sqlite3.OperationalError):  # it is there
+                db.execute(f"ALTER TABLE {column}")
         _check_columns(db)
     except sqlite3.DatabaseError:
         db.close()

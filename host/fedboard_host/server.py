@@ -129,6 +129,19 @@ class Federation:
         self._conductor.n_stops += 1
         self._loop.call_soon_threadsafe(self._conductor.changed.set)
 
+    def pause(self, paused: bool) -> None:
+        """Start no round until pause(False); the open one goes on. In the loop's thread."""
+        conductor = self._conductor
+        if conductor.paused != paused:
+            conductor.paused = paused
+            what = "is paused: no round starts" if paused else "goes on"
+            conductor.emit(Note("info", f"the run {what}"))
+            conductor.changed.set()
+
+    @property
+    def is_paused(self) -> bool:
+        return self._conductor.paused
+
     async def run(self, n_rounds: int) -> Result:
         """Go on to the round number `n_rounds` (closed ones of an earlier run() count)."""
         conductor, roster = self._conductor, self._roster

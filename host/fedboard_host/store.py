@@ -94,6 +94,17 @@ class Store:
         """The newest sound checkpoint; None in a new run."""
         return self._latest
 
+    def past(self) -> list[Checkpoint]:
+        """The sound checkpoints before the newest one that are still there, oldest first."""
+        found = []
+        for round_no, path in reversed(checkpoints.paths(self.folder).items()):
+            if self._latest is not None and round_no < self._latest.round:
+                try:
+                    found.append(checkpoints.read(path))
+                except DataError:
+                    continue  # it is told when it is needed
+        return found
+
     def best(self) -> Checkpoint | None:
         """The sound checkpoint of the highest accuracy; the newest if none was evaluated."""
         if self._best is not None:

@@ -18,7 +18,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
-from fedboard import DataError, WireError
+from fedboard import DataError, WireError, messages
 from fedboard.board import Board
 from fedboard.model import MemoryBase
 from fedboard.node import Identity
@@ -99,11 +99,14 @@ class VirtualBoard(Opener):
         clock: Clock | None = None,
         log: Callable[[str], None] | None = None,
         open_sensor: Callable[[], Any] | None = None,
+        dial: Callable[[Link], None] | None = None,
     ) -> None:
         """up, down: what the cable does to bytes to, and from, the host.
 
-        open_sensor() makes a sensor for the board: see fedboard.collect.
+        open_sensor() makes a sensor for the board: see fedboard.collect. dial: it sleeps when it
+        may, and then comes back by a call of this.
         """
+        self._dial = dial
         self.name = name
         self._samples = samples
         self._key = key
@@ -175,6 +178,9 @@ class VirtualBoard(Opener):
                 while not inbox.empty():
                     board.receive(inbox.get_nowait(), self._clock.now_ms())
                 working = self._work()
+                if self._dial is not None and board.rest_s and not board.busy:
+                    await self._sleep(end, board)
+                    break
                 out = board.outgoing(self._clock.now_ms())
                 if out:
                     await end.write(out)
@@ -188,6 +194,15 @@ class VirtualBoard(Opener):
             end.cut()
         finally:
             reader.cancel()
+
+    async def _sleep(self, end: MemoryLink, board: Board) -> None:
+        seconds, board.rest_s = board.rest_s, 0
+        board.node.send(messages.Bye(reason=f"asleep for {seconds} s"))
+        await end.write(board.outgoing(self._clock.now_ms()))
+        await end.close()
+        await asyncio.sleep(self._clock.seconds(1000 * seconds))
+        assert self._dial is not None
+        self._dial(self._connect())
 
     async def _read(self, end: MemoryLink, inbox: asyncio.Queue[bytes]) -> None:
         while data := await end.read():

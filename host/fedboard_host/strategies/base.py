@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedboard import DataError
+from fedboard.learner import WORK_BYTES
 from fedboard.model import Spec, init_params, new_params
 from fedboard_host.aggregate import Merger
 
@@ -86,6 +87,43 @@ class Strategy(ABC):
     def alone(self) -> Strategy:
         """The same for training in one place, where there is nothing to average."""
         return self
+
+
+def weight_bytes(spec: Spec) -> int:
+    """What the parameters take of a board's RAM."""
+    return (4 if spec.is_float else 2) * spec.n_params
+
+
+def training_bytes(spec: Spec, layers: int, batch: int) -> int:
+    """About what training the layers of a mask takes of a board's RAM: all weights, their batch."""
+    shapes = [spec.shape(l) for l in range(spec.n_layers) if layers >> l & 1]
+    return weight_bytes(spec) + batch * sum(n_in + 2 * n for n_in, n in shapes) + WORK_BYTES
+
+
+def fits(spec: Spec, layers: int, batch: int, board: BoardInfo) -> bool:
+    """Whether the board has the RAM to train them; one that cannot tell has."""
+    # A board that holds a model of its own already counts it as used, so this is a lower bound.
+    held = weight_bytes(spec) if board.version else 0
+    return not board.free_ram or board.free_ram + held >= training_bytes(spec, layers, batch)
+
+
+def trainable(spec: Spec, batch: int, board: BoardInfo) -> int:
+    """The mask of the layers that a board has the RAM to train at once: all, or the least costly.
+
+    At least one: what a board says of its RAM is an estimate, and if need be it tells that it lacks
+    it.
+    """
+    mask = (1 << spec.n_layers) - 1
+    for layer in by_cost(spec, batch):
+        if fits(spec, mask, batch, board) or not mask & mask - 1:
+            break
+        mask &= ~(1 << layer)
+    return mask
+
+
+def by_cost(spec: Spec, batch: int) -> list[int]:
+    """The layers, the one that takes most RAM to train first."""
+    return sorted(range(spec.n_layers), key=lambda l: (-training_bytes(spec, 1 << l, batch), l))
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:

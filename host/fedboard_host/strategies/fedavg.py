@@ -1,7 +1,8 @@
 """Federated averaging (McMahan et al., 2017) over integers, dense or with Top-P% updates.
 
-Each board trains all layers on its own samples; the changes are averaged, weighted by samples.
-What a board does not send stays with it as residual and counts in its next update.
+Each board trains all layers, or those that it has the RAM for, on its own samples; each layer's
+changes are averaged, weighted by samples. What a board does not send stays with it as residual and
+counts in its next update.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host.aggregate import MAX_GAIN, MeanMerger, Merger
-from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range
+from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range, trainable
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class FedAvg(Strategy):
 
     def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
         work = Work(
-            layers=(1 << spec.n_layers) - 1, epochs=self.epochs, batch=self.batch, rate=self.rate,
+            layers=0, epochs=self.epochs, batch=self.batch, rate=self.rate,
             top_permille=permille("top_percent", self.top_percent), bits=self.bits,
             n_max=self.n_max, carry=self.carry,
         )  # fmt: skip
-        return {board.name: work for board in boards}
+        return {b.name: replace(work, layers=trainable(spec, self.batch, b)) for b in boards}
 
     def merger(self, spec: Spec) -> Merger:
         down = permille("down_percent", self.down_percent)

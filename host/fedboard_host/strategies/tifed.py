@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host.aggregate import Merger, TruncatedMerger
-from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range
-
-# Bytes that training needs on a board beside the model and its batch.
-_SPARE_BYTES = 12288
+from fedboard_host.strategies.base import (
+    BoardInfo,
+    Strategy,
+    Work,
+    by_cost,
+    check_range,
+    fits,
+)
 
 
 @dataclass(frozen=True)
@@ -69,38 +73,25 @@ class TifedSingleLayer(TifedFull):
         return {name: self._work(1 << l) for name, l in layers.items()}
 
 
-def training_bytes(spec: Spec, layer: int, batch: int) -> int:
-    """About what training one layer takes of a board's RAM: all weights, and the layer's batch."""
-    n_in, n_out = spec.shape(layer)
-    return 2 * spec.n_params + batch * (n_in + 2 * n_out) + _SPARE_BYTES
-
-
 def assign_layers(spec: Spec, boards: Sequence[BoardInfo], batch: int, turn: int) -> dict[str, int]:
     """A layer for each board: groups of equal size; costly layers to boards with RAM and samples.
 
     A board that lacks RAM for a layer gets the costliest one that fits it. turn: shifts the groups
     by so many layers. With fewer boards than layers the layers take turns.
     """
-    costly = sorted(range(spec.n_layers), key=lambda l: (-training_bytes(spec, l, batch), l))
+    costly = by_cost(spec, batch)
     # RAM only decides what fits: its exact figure wavers from day to day, the plan must not.
-    able = sorted(
-        boards, key=lambda b: (-sum(_fits(spec, l, batch, b) for l in costly), -b.n_samples, b.name)
-    )
+    n_fit = {b.name: sum(fits(spec, 1 << l, batch, b) for l in costly) for b in boards}
+    able = sorted(boards, key=lambda b: (-n_fit[b.name], -b.n_samples, b.name))
     chosen: dict[str, int] = {}
     n = spec.n_layers
     for i, board in enumerate(able):
         place = i * n // len(able) if len(able) >= n else i
         for step in range(n):
             layer = costly[(place + turn + step) % n]
-            if _fits(spec, layer, batch, board):
+            if fits(spec, 1 << layer, batch, board):
                 break
         else:
             layer = costly[-1]
         chosen[board.name] = layer
     return chosen
-
-
-def _fits(spec: Spec, layer: int, batch: int, board: BoardInfo) -> bool:
-    # A board that holds a model of its own already counts it as used, so this is a lower bound.
-    held = 2 * spec.n_params if board.version else 0
-    return not board.free_ram or board.free_ram + held >= training_bytes(spec, layer, batch)
