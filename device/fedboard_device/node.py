@@ -62,9 +62,17 @@ class Runner:
         self._own: store.FileBase | MemoryBase | None = None
         self._samples = sensors.stored(folder, system.say, settings.max_samples)
         self._board = Board(
-            identity, settings.key, self._base, self._samples, system.entropy,
-            system.firmware(), system.free_memory, self._log, lambda: system.free_flash(folder),
-            self._personal, self._open_sensor,
+            identity,
+            settings.key,
+            self._base,
+            self._samples,
+            system.entropy,
+            system.firmware(),
+            system.free_memory,
+            self._log,
+            lambda: system.free_flash(folder),
+            self._personal,
+            self._open_sensor,
         )
         self._board.node.channel.burst = 1
         self._sensor = dict(settings.sensor)
@@ -94,7 +102,10 @@ class Runner:
         return sensors.Sensor(self._sensor)
 
     def loop(self) -> None:
-        """Serve the link for ever. Ends with KeyboardInterrupt, or LinkDown: no console."""
+        """Serve the link for ever. Ends with KeyboardInterrupt, or LinkDown: a desktop's console.
+
+        A board's own serial port never goes away: somebody will read from it again.
+        """
         if not self._link.dials:
             self._dial()
         system.say(self._greeting)
@@ -105,7 +116,7 @@ class Runner:
             except WireError as error:
                 self._lost(f"the host broke the protocol ({error})")
             except LinkDown as error:
-                if not self._link.dials:
+                if system.DESKTOP and not self._link.dials:
                     raise
                 self._lost(str(error))
             except Exception as error:
@@ -243,6 +254,9 @@ def run(path: str = "") -> None:
     gc.collect()
     try:
         runner.loop()
+    except LinkDown as error:
+        system.say(str(error))
+        raise SystemExit(1)
     finally:
         runner.close()
 

@@ -1,4 +1,4 @@
-"""A board's pins, for the sensor drivers: on MicroPython and on CircuitPython.
+"""A board's pins, for sensor drivers: of MicroPython, of CircuitPython, of a Raspberry Pi (Blinka).
 
     bus = pins.I2c(settings)    bus.read(address, register, buffer)    bus.write(...)
     read = pins.analog(26)      read() -> 0 to 65535                   read = pins.digital(15)
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_CIRCUITPYTHON = system.RUNTIME == "circuitpython"
+
+def _has_machine() -> bool:
+    try:
+        import machine  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+# Blinka gives desktops CircuitPython's modules.
+_CIRCUITPYTHON = system.RUNTIME == "circuitpython" or not _has_machine()
 
 
 def pin(name: "int | str") -> "Any":
@@ -30,7 +40,9 @@ def pin(name: "int | str") -> "Any":
         for prefix in ("", "GP", "IO", "D"):
             if hasattr(board, prefix + str(name)):
                 return getattr(board, prefix + str(name))
-    except (ImportError, ValueError, TypeError) as error:
+    except (ImportError, ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+        if system.RUNTIME == "cpython":
+            raise DataError(f"pins of a computer need Blinka: pip install 'fedboard[pi]' ({error})")
         raise DataError(f"no pin {name} on this board: {error}")
     raise DataError(f"no pin {name} on this board: use a name as printed on it")
 
@@ -48,7 +60,7 @@ def analog(name: "int | str") -> "Callable[[], int]":
 
         read: Callable[[], int] = ADC(found).read_u16
         return read
-    except (ImportError, ValueError, OSError) as error:
+    except (ImportError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"pin {name} cannot read a voltage ({error}): choose an ADC pin")
 
 

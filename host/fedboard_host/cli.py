@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import VERSION, FedboardError
-from fedboard_host import boards_cli, deploy_cli, init_cli, reproduce_cli
+from fedboard_host import boards_cli, deploy_cli, init_cli, node_cli, reproduce_cli
 
 if TYPE_CHECKING:
     from fedboard_host.demo import Summary
@@ -265,6 +265,7 @@ def key(file: Path, as_json: bool) -> None:
 boards_cli.add_to(cli, _json_option)
 init_cli.add_to(cli, _json_option)
 deploy_cli.add_to(cli, _json_option)
+node_cli.add_to(cli, _json_option)
 reproduce_cli.add_to(cli, _json_option)
 
 

@@ -60,7 +60,7 @@ def deploy(
     places = targets.find(boards, chosen.boards if chosen else (), key)
     if settings["name"] and len(places) > 1:
         raise DataError("--name names one board: say which, by its port or its present name")
-    common = _settings(key, **settings)
+    common = settings_of(key, **settings)
     if chosen is not None and chosen.sensor and "sensor" not in common:
         common["sensor"] = chosen.sensor
     wish = Wish(files.sources(paths.device_dir()), mpy, autostart, common, anew)
@@ -81,7 +81,7 @@ def _home(path: Path | None) -> Home | None:
     return config.load(path)
 
 
-def _settings(key: bytes | None, name: str, host: str, wifi: str, sensor: str) -> dict[str, Any]:
+def settings_of(key: bytes | None, name: str, host: str, wifi: str, sensor: str) -> dict[str, Any]:
     """fedboard.json's, of those that were given."""
     found: dict[str, Any] = {}
     if name:
