@@ -41,7 +41,7 @@ def pin(name: "int | str") -> "Any":
             if hasattr(board, prefix + str(name)):
                 return getattr(board, prefix + str(name))
     except (ImportError, ValueError, TypeError, NotImplementedError, RuntimeError) as error:
-        if system.RUNTIME == "cpython":
+        if _CIRCUITPYTHON and system.RUNTIME == "cpython":
             raise DataError(f"pins of a computer need Blinka: pip install 'fedboard[pi]' ({error})")
         raise DataError(f"no pin {name} on this board: {error}")
     raise DataError(f"no pin {name} on this board: use a name as printed on it")
