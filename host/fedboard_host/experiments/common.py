@@ -126,10 +126,18 @@ def finish(
     headlines: Sequence[str] = ("",),
     file: TextIO | None = None,
 ) -> None:
-    """Write NAME.csv and NAME.jsonl with all rows; print the table, or as_json an object a line.
+    """save() all rows; print the table, or as_json an object a line.
 
     headlines: how the metrics begin that the table shows.
     """
+    lines = save(name, rows, out_dir)
+    shown = [row for row in rows if row.metric.startswith(tuple(headlines))]
+    for line in lines if as_json else table(shown):
+        print(line, file=file or sys.stdout)
+
+
+def save(name: str, rows: Sequence[Row], out_dir: Path) -> list[str]:
+    """Write NAME.csv and NAME.jsonl with all rows so far; returns the latter's lines."""
     out_dir.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -138,9 +146,7 @@ def finish(
     write_whole(out_dir / f"{name}.csv", text.getvalue().encode())
     lines = [json.dumps(_finite(asdict(row))) for row in rows]
     write_whole(out_dir / f"{name}.jsonl", "".join(line + "\n" for line in lines).encode())
-    shown = [row for row in rows if row.metric.startswith(tuple(headlines))]
-    for line in lines if as_json else table(shown):
-        print(line, file=file or sys.stdout)
+    return lines
 
 
 def _finite(row: dict[str, object]) -> dict[str, object]:

@@ -29,13 +29,14 @@ class FloatFederation:
 
     def __init__(
         self, sizes: Sequence[int], samples: Set, rows: list[NDArray[np.intp]], rate: float,
-        seed: int, average_shift: int = 0,
+        seed: int, average_shift: int = 0, batch: int = BATCH,
     ) -> None:  # fmt: skip
         self.rows = rows
         self.number = 0
         self._samples = samples
         self._seed = seed
         self._average_shift = average_shift
+        self._batch = batch
         self._fleet = FloatFleet(Spec(sizes, seed=seed), len(rows), "softmax", "relu")
         self._rates = self._fleet.rates(rate)
         self.params = start_images(sizes, (seed,))[0] / WEIGHT_UNIT
@@ -54,8 +55,8 @@ class FloatFederation:
             rows[in_order(len(rows), prng.mix(self._seed, self.number, w), len(rows))]
             for w, rows in enumerate(self.rows)
         ])  # fmt: skip
-        for at in range(0, order.shape[1], BATCH):
-            chosen = order[:, at : at + BATCH]
+        for at in range(0, order.shape[1], self._batch):
+            chosen = order[:, at : at + self._batch]
             x = self._samples.x[chosen] * np.float32(1 / UNIT)
             fleet.learn(x, self._samples.y[chosen], self._rates)
         self.params = fleet.params.mean(axis=0, dtype=np.float64)

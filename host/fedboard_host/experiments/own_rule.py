@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,20 +34,28 @@ if TYPE_CHECKING:
 
 SCALE = "centred"
 LOOKS = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 75, 90, 100, 115, 125, 140, 150)
-_FULL: dict[str, object] = {"batch": 25, "rate": 10, "gain": 2, "average_shift": 6}
+_FULL: dict[str, Any] = {"batch": 10, "rate": 9, "gain": 2, "average_shift": 6}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """rule "float": float_rate, and average_shift in parameters. passes: over the training data."""
+    """passes: over the training data; epochs of a buffer between two merges: in parameters.
+
+    rule "float": float_rate, and FloatFederation's own parameters.
+    """
 
     name: str
     rule: str = "fedboard"
     strategy: str = "fedavg"
-    parameters: dict[str, object] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
     float_rate: float = 0.0
     passes: int = 1
     scale: str = SCALE
+
+    @property
+    def merges(self) -> int:
+        """For each buffer."""
+        return EPOCHS // int(self.parameters.get("epochs", 1))
 
 
 @dataclass
@@ -68,18 +76,15 @@ class Outcome:
 
 
 VARIANTS = (
-    Variant("TIFeD's rule, full-network", "tifed", "tifed-full",
-            {"batch": 25, "rate": 2048}, scale="signed"),
-    Variant("TIFeD's rule, single-layer", "tifed", "tifed-single-layer",
-            {"batch": 25, "rate": 2048, "rotate": False}, scale="signed"),
-    Variant("float FedAvg", "float", float_rate=0.2),
-    Variant("float FedAvg, averaged by the host", "float", parameters={"average_shift": 6},
-            float_rate=0.2),
     Variant("fedboard, full-network", parameters={**_FULL, "carry": False}),
     Variant("fedboard, single-layer", strategy="fedavg-single-layer",
             parameters={**_FULL, "carry": False}),
     Variant("fedboard, full-network, Top-1 % of 4 bits",
             parameters={**_FULL, "top_percent": 1.0, "bits": 4}),
+    Variant("float FedAvg, averaged by the host", "float",
+            parameters={"average_shift": 6, "batch": 10}, float_rate=0.1),
+    Variant("fedboard, full-network, merged per buffer",
+            parameters={**_FULL, "carry": False, "epochs": 5, "average_shift": 4}),
     Variant("fedboard, full-network, 3 passes", parameters={**_FULL, "carry": False}, passes=3),
 )  # fmt: skip
 
@@ -98,16 +103,17 @@ def run(
     clock = common.Clock(name)
     seeds = min(seeds, 2) if quick else seeds
     target = study.full[tifed.RATES[0]][0]
-    pictures = {scale: images.find(study.data, data, scale) for scale in ("centred", "signed")}
-    reduced = quick or pictures["centred"].reduced
+    pictures = images.find(study.data, data, SCALE)
+    reduced = quick or pictures.reduced
     rows: list[Row] = []
     found: dict[str, list[Outcome]] = {}
     for variant in variants:
         for seed in range(1, seeds + 1):
-            outcome = train(pictures[variant.scale], variant, seed, 8 if quick else 0, target)
+            outcome = train(pictures, variant, seed, 8 if quick else 0, target)
             found.setdefault(variant.name, []).append(outcome)
-            rows += _rows(name, variant, seed, outcome, target, reduced, pictures["centred"])
+            rows += _rows(name, variant, seed, outcome, target, reduced, pictures)
             clock.tell(f"{variant.name}, seed", seed, seeds)
+        common.save(name, rows, out_dir)
     common.finish(name, rows, out_dir, as_json)
     common.draw(out_dir / f"{name}.png", lambda f: _paint(f, study, found), 12, 5)
     return rows
@@ -126,10 +132,9 @@ def train(
     course = images.course(len(pictures.train), seed, passes, workers)
     course = course[: n_buffers or len(course)]
     if variant.rule == "float":
-        shift = variant.parameters.get("average_shift", 0)
         learner = FloatFederation(
             pictures.sizes, pictures.train, list(course[0]), variant.float_rate, seed,
-            shift if isinstance(shift, int) else 0,
+            **variant.parameters,
         )  # fmt: skip
 
         def float_round() -> tuple[int, int]:
@@ -139,7 +144,7 @@ def train(
         def float_judge() -> float:
             return float_fedavg.accuracy(pictures.sizes, learner.result, pictures.test)
 
-        return _follow(learner, float_round, float_judge, course, target)
+        return _follow(learner, float_round, float_judge, course, EPOCHS, target)
     spec = Spec(pictures.sizes, variant.rule, seed)
     strategy = strategies.make(variant.strategy, variant.parameters)
     federation = FleetFederation(spec, strategy, pictures.train, list(course[0]), run=seed)
@@ -149,7 +154,9 @@ def train(
         report = federation.round()
         return report.bytes_up, report.bytes_down
 
-    return _follow(federation, integer_round, lambda: judge(federation.result), course, target)
+    return _follow(
+        federation, integer_round, lambda: judge(federation.result), course, variant.merges, target
+    )
 
 
 def _follow(
@@ -157,20 +164,21 @@ def _follow(
     one_round: Callable[[], tuple[int, int]],
     judge: Callable[[], float],
     course: Course,
+    merges: int,
     target: float,
 ) -> Outcome:
-    """All buffers, each learned EPOCHS times with a merge after each."""
+    """All buffers, each learned EPOCHS times in all, in as many rounds as it has merges."""
     outcome = Outcome()
     total = 0
     reached = not target
     for b in range(len(course)):
         start = time.perf_counter()
         federation.rows = list(course[b])
-        for _ in range(EPOCHS):
+        for _ in range(merges):
             up, down = one_round()
             total += up
             outcome.bytes_down += down
-        outcome.merges += EPOCHS
+        outcome.merges += merges
         outcome.seconds += time.perf_counter() - start
         n = b + 1
         if not reached or n in LOOKS or n % 50 == 0 or n == len(course):
@@ -233,29 +241,27 @@ def _paint(figure: Figure, study: tifed.Study, found: dict[str, list[Outcome]]) 
 
 def choose(data: str, seed: int = 101, folder: Path | None = None) -> None:
     """Print the validation accuracies that the settings above were chosen by."""
-    judged = {s: images.find(data, folder, s).validation() for s in ("half", "centred", "signed")}
-    for scale, changes in _GRID:
-        for variant in VARIANTS:
-            if variant.rule == "tifed" or variant.passes > 1:
-                continue
-            chosen = {**variant.parameters, **changes}
-            if variant.rule == "float" and changes:
-                continue
-            trial = replace(variant, parameters=chosen)
-            outcome = train(judged[scale], trial, seed)
-            value, sent = outcome.last
-            each = sent / images.WORKERS / 1e6
-            print(f"{data}, {scale}: {variant.name} {changes}: {value:.4f}, {each:.1f} MB")
-    for rate in _FLOAT_RATES:
-        trial = replace(VARIANTS[3], float_rate=rate)
-        outcome = train(judged[SCALE], trial, seed)
-        print(f"{data}: float, rate {rate}: {outcome.last[0]:.4f}")
+    for scale, which, changes in _GRID:
+        variant = VARIANTS[which]
+        rate = float(changes.get("float_rate", variant.float_rate))
+        passes = int(changes.get("passes", variant.passes))
+        chosen = {k: v for k, v in changes.items() if k not in ("float_rate", "passes")}
+        parameters = {**variant.parameters, **chosen}
+        trial = replace(variant, parameters=parameters, float_rate=rate, passes=passes)
+        outcome = train(images.find(data, folder, scale).validation(), trial, seed)
+        value, sent = outcome.last
+        each = sent / images.WORKERS / 1e6
+        print(f"{data}, {scale}: {variant.name} {changes}: {value:.4f}, {each:.1f} MB", flush=True)
 
 
-_FLOAT_RATES = (0.05, 0.1, 0.2, 0.4)
-_GRID: tuple[tuple[str, dict[str, object]], ...] = (
-    (SCALE, {}), ("half", {}), ("signed", {}),
-    (SCALE, {"rate": 8, "gain": 1}), (SCALE, {"rate": 9, "gain": 1}), (SCALE, {"rate": 9}),
-    (SCALE, {"gain": 1}), (SCALE, {"gain": 4}), (SCALE, {"rate": 11, "gain": 4}),
-    (SCALE, {"batch": 10}), (SCALE, {"average_shift": 5}), (SCALE, {"average_shift": 7}),
+# Features, the number of a variant, and what is tried in it.
+_GRID: tuple[tuple[str, int, dict[str, Any]], ...] = (
+    (SCALE, 0, {}), ("half", 0, {}), (SCALE, 0, {"gain": 1}), (SCALE, 0, {"gain": 4}),
+    (SCALE, 0, {"rate": 8}), (SCALE, 0, {"rate": 10}), (SCALE, 0, {"batch": 25}),
+    (SCALE, 0, {"batch": 5, "rate": 10}), (SCALE, 0, {"average_shift": 5}),
+    (SCALE, 0, {"average_shift": 7}), (SCALE, 1, {}), (SCALE, 1, {"gain": 1}),
+    (SCALE, 2, {}), (SCALE, 2, {"top_percent": 2.0}), (SCALE, 2, {"gain": 1}),
+    (SCALE, 3, {"float_rate": 0.05}), (SCALE, 3, {}), (SCALE, 3, {"float_rate": 0.2}),
+    (SCALE, 3, {"batch": 25, "float_rate": 0.2}), (SCALE, 4, {}), (SCALE, 4, {"gain": 1}),
+    (SCALE, 5, {}), (SCALE, 5, {"passes": 5}),
 )  # fmt: skip

@@ -108,11 +108,12 @@ def run(
     name = study.name + ("-shared-arrays" if shared_arrays else "")
     clock = common.Clock(name)
     variants = [
-        Variant(merge, rate, single)
-        for merge in (("shared",) if shared_arrays else ("epoch", "buffer"))
-        for single in (False, True)
+        Variant("shared" if shared_arrays else "epoch", rate, single)
         for rate in (RATES[:1] if quick else RATES)
+        for single in (False, True)
     ]
+    if not shared_arrays:
+        variants.append(Variant("buffer", RATES[0]))
     seeds = min(seeds, 2) if quick else seeds
     rows: list[Row] = []
     curves: dict[str, list[dict[int, float]]] = {}
@@ -122,6 +123,7 @@ def run(
             curves.setdefault(variant.name, []).append(outcome.accuracy)
             rows += _rows(name, study, variant, seed, outcome, pictures.reduced or quick)
             clock.tell(f"{variant.name}, seed", seed, seeds)
+        common.save(name, rows, out_dir)  # an hour's run that is stopped keeps what it has
     if not shared_arrays:
         rows += [row for timed in _TIMED for row in speed(name, pictures, timed, 1)]
     common.finish(name, rows, out_dir, as_json)
