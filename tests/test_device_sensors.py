@@ -102,16 +102,16 @@ def test_replay_goes_on_and_begins_anew(expected, folder):
 def test_replay_shows_all_in_turn(folder):
     settings = {
         "module": "replay", "files": ["idle.bin", "wave.bin"], "folder": str(folder),
-        "window": 10, "rate_hz": 20,
+        "window": 10,
     }  # fmt: skip
     sensor = sensors.Sensor(settings)
     sensor.start(-1)
     x = array("b", bytes(sensor.n_in))
     strong = []
-    while len(strong) < 30:
+    while len(strong) < 90:
         if sensor.poll(x):
             strong.append(x[7] > -20)  # the logarithm of the first axis's spread
-    assert strong == [False] * 10 + [True] * 10 + [False] * 10  # five seconds each
+    assert strong == [False] * 30 + [True] * 30 + [False] * 30  # 300 readings each
 
 
 def test_readings_file_format():

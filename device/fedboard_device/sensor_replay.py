@@ -3,8 +3,8 @@
     "sensor": {"module": "replay", "files": ["idle.bin", "wave.bin"], "window": 100, "rate_hz": 50}
 
 While label 0 is recorded the first file is played, at label 1 the second one, and so on;
-predictions see all of them, five seconds each. A file goes on where it stopped, and begins anew at
-its end.
+predictions see all of them in turn, 300 readings each. A file goes on where it stopped, and begins
+anew at its end.
 The format: fedboard.replay; `fedboard pack` makes such files.
 """
 
@@ -16,18 +16,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_TURN_S = 5
+_TURN = 300  # readings
 
 _files: "list[Any]" = []
 _current = 0
-_turn = 0  # readings in one; 0: this file for ever
+_turns = False
 _left = 0
 _reading = array("h")
 
 
 def setup(settings: "dict[str, Any]") -> int:
     """Returns the number of axes."""
-    global _reading, _turn
+    global _reading
     names = settings.get("files", [])
     if not names:
         raise DataError('a replay sensor needs its `files`, such as "files": ["wave.bin"]')
@@ -53,19 +53,20 @@ def setup(settings: "dict[str, Any]") -> int:
 
 def start(label: int, rate_hz: int) -> None:
     """The next readings are those of this label; -1: of all in turn."""
-    global _current, _turn, _left
+    global _current, _turns, _left
     if label >= len(_files):
         raise DataError(f"no file of readings for label {label}: there are {len(_files)}")
     _current = max(0, label)
-    _turn = _left = _TURN_S * rate_hz if label < 0 else 0
+    _turns = label < 0
+    _left = _TURN
 
 
 def read() -> "array[int]":
     global _current, _left
-    if _turn:
+    if _turns:
         if not _left:
             _current = (_current + 1) % len(_files)
-            _left = _turn
+            _left = _TURN
         _left -= 1
     file = _files[_current]
     for _ in range(2):

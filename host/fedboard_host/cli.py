@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import VERSION, FedboardError
-from fedboard_host import boards_cli, deploy_cli, init_cli, node_cli, reproduce_cli
+from fedboard_host import (
+    boards_cli,
+    deploy_cli,
+    init_cli,
+    node_cli,
+    personal_cli,
+    reproduce_cli,
+    samples_cli,
+)
 
 if TYPE_CHECKING:
     from fedboard_host.demo import Summary
@@ -231,18 +239,31 @@ def export(
 @cli.command()
 @click.argument("data", type=_FILE)
 @click.argument("samples", type=_FILE, default=Path("samples.bin"))
+@click.option("--label", type=int, help="Of readings, only those with this y.")
 @_json_option
-def pack(data: Path, samples: Path, as_json: bool) -> None:
-    """Turn DATA, an npz with x (int8) and y, into SAMPLES, the file that a board learns from."""
+def pack(data: Path, samples: Path, label: int | None, as_json: bool) -> None:
+    """Turn DATA, an npz, into a file for a board.
+
+    x int8 (n, features) and y become SAMPLES, which a board learns from. x int16 (n, axes), or
+    (n, readings, axes) with y, become readings, which its replay sensor plays.
+    """
     from fedboard_host import dataset
     from fedboard_host import export as module
 
-    found = dataset.load_samples(data)
-    module.write_whole(samples, dataset.sample_file(found))
-    if as_json:
-        click.echo(json.dumps({"written": str(samples), "n": len(found), "n_in": found.n_in}))
+    found = dataset.load_readings(data, label)
+    if found is not None:
+        module.write_whole(samples, dataset.replay_file(found))
+        told = {"n": len(found), "n_axes": int(found.shape[1])}
+        text = f"{len(found)} readings of {found.shape[1]} axes"
     else:
-        click.echo(f"{samples}: {len(found)} samples of {found.n_in} features")
+        own = dataset.load_samples(data)
+        module.write_whole(samples, dataset.sample_file(own))
+        told = {"n": len(own), "n_in": own.n_in}
+        text = f"{len(own)} samples of {own.n_in} features"
+    if as_json:
+        click.echo(json.dumps({"written": str(samples), **told}))
+    else:
+        click.echo(f"{samples}: {text}")
 
 
 @cli.command()
@@ -266,6 +287,8 @@ boards_cli.add_to(cli, _json_option)
 init_cli.add_to(cli, _json_option)
 deploy_cli.add_to(cli, _json_option)
 node_cli.add_to(cli, _json_option)
+samples_cli.add_to(cli, _json_option)
+personal_cli.add_to(cli, _json_option)
 reproduce_cli.add_to(cli, _json_option)
 
 

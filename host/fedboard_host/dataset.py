@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedboard import DataError, samples
+from fedboard import DataError, replay, samples
 from fedboard.mlp import TARGET_BITS
 
 Features = npt.NDArray[np.int8]
 Labels = npt.NDArray[np.int64]
+Readings = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,34 @@ def sample_file(own: Set) -> bytes:
         label = own.read(i, x)
         out += samples.pack_record(x, label)
     return bytes(out)
+
+
+def load_readings(path: Path, label: int | None = None) -> Readings | None:
+    """The readings (n, n_axes) in an npz whose x is int16; None if it holds none.
+
+    Windows (n, readings, n_axes) are put one after the other; with a label those of that y alone.
+    Raises DataError.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
+            x = data["x"]
+            y = data["y"] if label is not None else None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: no npz with an array x: {error}") from None
+    if x.dtype != np.int16:
+        return None
+    if y is not None:
+        if y.shape != x.shape[:1]:
+            raise DataError(f"{path}: y must be of shape (n,), one for each of x")
+        x = x[y == label]
+    if x.ndim not in (2, 3) or not x.size:
+        raise DataError(f"{path}: x must be (n, axes) or (n, readings, axes), and not empty")
+    found: Readings = x.reshape(-1, x.shape[-1])
+    return found
+
+
+def replay_file(readings: Readings) -> bytes:
+    """A file of readings for a board's replay sensor."""
+    return replay.pack_header(readings.shape[1]) + readings.astype("<i2").tobytes()

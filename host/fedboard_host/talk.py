@@ -69,6 +69,8 @@ class Talk:
                         self.hello, self.status = event.hello, event.status
                         self.name = event.hello.name
                         return
+                    if isinstance(event, Denied):
+                        raise TalkError(event.reason)
                     if isinstance(event, TalkError):
                         raise TalkError(self.problem or str(event))
         text = f"no answer from {self.name}: is the board plugged in, and fedboard on it?"
@@ -165,8 +167,6 @@ class Talk:
     # What Connection tells
 
     async def on_event(self, connection: Connection, event: object) -> None:
-        if isinstance(event, Denied):
-            self.problem = event.reason
         self._events.put_nowait(event)
 
     def on_note(self, level: str, text: str, board: str = "") -> None:
