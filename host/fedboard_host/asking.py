@@ -6,7 +6,6 @@ async with who.reach() as reach: ...
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import difflib
 import signal
@@ -111,6 +110,8 @@ def _check_free(folder: Path) -> None:
 @contextlib.contextmanager
 def interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C calls stop(), a second one ends the command."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:

@@ -5,7 +5,6 @@ Both work on the boards, with their own samples; only counts of right answers co
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -46,6 +45,8 @@ def personalize(
     SHOTS samples of each label are learned, PASSES times; all others judge it, before and after.
     The result stays on the board, for its predictions; federation goes on with the global model.
     """
+    import asyncio
+
     who = Asked.of(home, key_file)
     if undo:
         name = asyncio.run(_forget(who, board))
@@ -113,6 +114,8 @@ def evaluate(
 
     They include those that the board learned from. A board that lacks the model is sent it.
     """
+    import asyncio
+
     who = Asked.of(home, key_file)
     names = boards or tuple(board.name for board in (who.home.boards if who.home else ()))
     if not names:
@@ -128,6 +131,8 @@ def evaluate(
 
 
 async def _evaluate(who: Asked, names: tuple[str, ...]) -> list[Row]:
+    import asyncio
+
     model = who.model()
     async with who.reach() as reach:
         return list(await asyncio.gather(*(_judge(reach, name, model) for name in names)))

@@ -5,7 +5,6 @@ Samples stay on the board: what comes here are counts, labels and predictions.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sys
@@ -43,6 +42,8 @@ def record(
     as_json: bool,
 ) -> None:
     """Record labelled samples on BOARD, from its sensor; Ctrl-C ends it and keeps them."""
+    import asyncio
+
     who = Asked.of(home, key_file)
     number = who.number(label)
     if seconds is None and n is None:
@@ -53,6 +54,8 @@ def record(
 async def _record(
     who: Asked, board: str, number: int, seconds: float, n: int, countdown: int, as_json: bool
 ) -> None:
+    import asyncio
+
     from fedboard import collect
 
     line = _Line(quiet=as_json)
@@ -96,6 +99,8 @@ def samples(
     as_json: bool,
 ) -> None:
     """Show how many samples of each label BOARD has; list or delete them."""
+    import asyncio
+
     who = Asked.of(home, key_file)
     label = who.number(remove_label) if remove_label is not None else None
     last = _ALL if remove_all else remove_last or 0
@@ -168,10 +173,14 @@ def predict(
 
     The personal model if there is one (see personalize), else the global one as the board has it.
     """
+    import asyncio
+
     asyncio.run(_predict(Asked.of(home, key_file), board, count, as_json))
 
 
 async def _predict(who: Asked, board: str, count: int, as_json: bool) -> None:
+    import asyncio
+
     from fedboard import collect
 
     async with who.reach() as reach:
