@@ -76,7 +76,7 @@ def test_a_sleeper_is_no_lost_board(run_folder: Path) -> None:
 
 
 def test_what_was_just_heard_counts_more_than_what_was_told() -> None:
-    told = discover.of_run(presence.Presence("k", 1, 1.0, 1, 2, "", [vars_of(WINDOW)]))
+    told = discover.of_run(presence.Presence("k", 1, 1.0, 1, 2, boards=[vars_of(WINDOW)]))
     knocked = [
         discover.Finding("/dev/ttyACM0", "Pico", state="here", name="window", last_seen_s=0.0),
         discover.Finding("/dev/ttyACM1", "Pico", state="silent"),
@@ -230,5 +230,5 @@ def test_keeping_it_up_to_date(tmp_path: Path) -> None:
     told = presence.read(tmp_path)
     assert told is not None
     assert (told.round, told.rounds, told.boards[0]["name"]) == (4, 9, "window")
-    assert told.is_live
+    assert not told.is_live  # it has just ended
     assert told.age_s <= time.time() - (tmp_path / presence.FILE).stat().st_mtime + 1

@@ -169,6 +169,7 @@ def test(arguments: "list[str]") -> int:
     say("MicroPython interpreters ...")
     run("tools/get_micropython.py")  # those that are missing are told at the end, or fail CI
     run("tools/start_pico.py", "--build")
+    run("tools/get_browser.py")
     for name in failed:
         say(name + " FAILED, see above")
     say("pytest ...")

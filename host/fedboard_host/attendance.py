@@ -32,14 +32,12 @@ class Attendance:
 
     def ready(self, members: Iterable[Member], n_in: int) -> list[Member]:
         """Who could take part in a round that starts now."""
-        return [
-            m
-            for m in members
-            if m.is_here and m.info.n_samples and m.info.n_in == n_in and self._has_news(m)
-        ]
+        return [m for m in members if m.is_here and not m.aside and self._can_learn(m, n_in)]
 
-    def _has_news(self, member: Member) -> bool:
-        return member.n_new(self._learned.get(member.info.name, 0)) >= self._policy.n_new
+    def _can_learn(self, member: Member, n_in: int) -> bool:
+        n_new = member.n_new(self._learned.get(member.info.name, 0))
+        info = member.info
+        return info.n_samples > 0 and info.n_in == n_in and n_new >= self._policy.n_new
 
     def hold_ms(self, members: Iterable[Member], n_ready: int, now_ms: int) -> int | None:
         """0: a round can start. None: not before something changes."""

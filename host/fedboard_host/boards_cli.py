@@ -52,7 +52,7 @@ def boards(
     told, home_key = _told(home, bool(ports))
     key_file = key_file or home_key
     key = runtime.read_key(key_file) if key_file else None
-    address = _address(listen) if listen else None
+    where = address(listen) if listen else None
     found = [discover.Finding(port) for port in ports] or discover.serial_ports(everything)
     found = asyncio.run(discover.knock_on_ports(found, key, start))
     if told is not None:
@@ -61,11 +61,11 @@ def boards(
     for finding in found:
         show(finding)
     if not as_json:
-        _explain(found, told, bool(address))
-    if address:
+        _explain(found, told, bool(where))
+    if where:
         if not as_json:
             click.echo(f"listening on {listen} for {seconds:g} s ...")
-        asyncio.run(discover.listen(*address, key, seconds, show))
+        asyncio.run(discover.listen(*where, key, seconds, show))
 
 
 def add_to(cli: click.Group, json_option: Callable[[Any], Any]) -> None:
@@ -96,11 +96,12 @@ def _told(home: Path | None, asks_ports: bool) -> tuple[Presence | None, Path | 
     return presence.read(settings.folder), key_file
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(text: str, default: str = "") -> tuple[str, int]:
+    """ADDRESS:PORT, or only a port where there is a default address."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+    if not (colon or default) or not port.isdigit() or not 0 < int(port) < 65536:
         raise click.BadParameter(f"{text}: use ADDRESS:PORT, like 0.0.0.0:4850")
-    return host.strip("[]") or "0.0.0.0", int(port)
+    return host.strip("[]") or default or "0.0.0.0", int(port)
 
 
 def _show_json(finding: Finding) -> None:

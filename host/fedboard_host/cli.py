@@ -18,6 +18,7 @@ import click
 from fedboard import VERSION, FedboardError
 from fedboard_host import (
     boards_cli,
+    dashboard_cli,
     deploy_cli,
     init_cli,
     node_cli,
@@ -184,14 +185,16 @@ def _demo_text(s: Summary) -> str:
 @cli.command()
 @click.argument("home", type=_FILE)
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@click.option("--dashboard", metavar="[ADDRESS:]PORT", help="Serve a page to watch and to ask.")
 @_json_option
-def run(home: Path, resume: bool, as_json: bool) -> None:
+def run(home: Path, resume: bool, dashboard: str | None, as_json: bool) -> None:
     """Federate the boards of HOME, a home.toml; Ctrl-C finishes the round. See docs/home.md."""
     from fedboard_host import config, home_run, progress
 
     settings = config.load(home)
+    where = boards_cli.address(dashboard, "127.0.0.1") if dashboard else None
     with progress.make(settings.rounds, title=home_run.title(settings), as_json=as_json) as view:
-        result = home_run.run(settings, resume, view)
+        result = home_run.run(settings, resume, view, where)
     if as_json:
         progress.final_json(home_run.as_json(settings, result))
     else:
@@ -284,6 +287,7 @@ def key(file: Path, as_json: bool) -> None:
 
 
 boards_cli.add_to(cli, _json_option)
+dashboard_cli.add_to(cli, _json_option)
 init_cli.add_to(cli, _json_option)
 deploy_cli.add_to(cli, _json_option)
 node_cli.add_to(cli, _json_option)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fedboard import hub, messages
+from fedboard_host.asides import Asides
 from fedboard_host.attendance import Attendance
 from fedboard_host.checkpoints import Checkpoint
 from fedboard_host.clock import Clock
@@ -70,8 +71,9 @@ class Conductor:
             self._merger.restore(now.state)
         else:
             self._merger.start(now.params)
-        self._attendance = Attendance(policy, now.learned)
+        self._attendance = Attendance(self._policy, now.learned)
         self.paused = False  # no round starts
+        self.asides = Asides(lambda: self.members, self.emit, self.changed.set)
         self._intake = Intake(now.spec, self._merger, self.emit, self._set_state, now.round)
         self._dispatch = Dispatch(now.spec, now.run, self._set_state)
         for past in store.past():
@@ -277,6 +279,8 @@ class Conductor:
                 name, message.round, message.done, message.total, message.n_correct,
                 message.loss / 1000,
             ))  # fmt: skip
+        elif self.asides.take(member, message):
+            pass
         elif isinstance(message, messages.Error):
             self._on_error(member, message)
 

@@ -15,6 +15,8 @@ from fedboard.model import Spec
 from fedboard_host import dataset, judge, links, presence
 from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.config import Home
+from fedboard_host.dashboard.feed import Feed
+from fedboard_host.dashboard.serve import Page
 from fedboard_host.events import Event, Judged, Note, RoundClosed
 from fedboard_host.links.tcp import is_loopback
 from fedboard_host.progress import View
@@ -33,8 +35,13 @@ def title(home: Home) -> str:
     return f"{home.name}: {sizes} {home.rule}, {home.strategy.name}"
 
 
-def run(home: Home, resume: bool, view: View) -> Result:
-    """Go on to round home.rounds, or until a person stops it. Raises DataError."""
+def run(
+    home: Home, resume: bool, view: View, dashboard: tuple[str, int] | None = None
+) -> Result:
+    """Go on to round home.rounds, or until a person stops it. Raises DataError.
+
+    dashboard: address and port of a page that shows the run.
+    """
     key = read_key(home.key_file) if home.key_file else None
     spec = Spec(home.layers, home.rule, prng.mix(home.seed, _MODEL))
     evaluate = judge.Judge(spec, dataset.load_samples(home.evaluate)) if home.evaluate else None
@@ -44,7 +51,7 @@ def run(home: Home, resume: bool, view: View) -> Result:
 
     store = Store(home.folder, resume=resume, on_note=note)
     with contextlib.closing(store), fast_kernels():
-        return asyncio.run(_run(home, spec, store, key, evaluate, view))
+        return asyncio.run(_run(home, spec, store, key, evaluate, view, dashboard))
 
 
 async def _run(
@@ -54,8 +61,8 @@ async def _run(
     key: bytes | None,
     evaluate: judge.Judge | None,
     view: View,
+    dashboard: tuple[str, int] | None,
 ) -> Result:
-
     def tell(event: Event) -> None:
         view(event)
         if isinstance(event, RoundClosed) and evaluate is not None:
@@ -73,7 +80,8 @@ async def _run(
     )  # fmt: skip
     view.watch_boards(federation.boards)
     advert: Advert | None = None
-    telling: asyncio.Task[None] | None = None
+    page: Page | None = None
+    tasks: list[asyncio.Task[None]] = []
     with stop_on_interrupt(federation, view):
         try:
             for board in home.boards:
@@ -82,15 +90,22 @@ async def _run(
             if home.listen is not None:
                 port = await federation.listen(*home.listen)
                 advert = await _advertise(home, port, view)
-            telling = asyncio.create_task(presence.keep(
+            tasks.append(asyncio.create_task(presence.keep(
                 home.folder, home.name, home.rounds, lambda: federation.checkpoint.round,
                 federation.boards, "{}:{}".format(*home.listen) if home.listen else "",
-            ))  # fmt: skip
+            )))  # fmt: skip
+            if dashboard is not None:
+                page = Page(Feed(home.folder, tuple(home.labels)), federation, *dashboard)
+                tasks.append(asyncio.create_task(page.serve()))
+                view.note(f"watch it at {page.url}")
             return await federation.run(home.rounds)
         finally:
-            if telling is not None:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+            if page is not None:
+                page.close()
+                await asyncio.wait(tasks[1:], timeout=3)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if advert is not None:
                 await advert.close()
             await federation.close()

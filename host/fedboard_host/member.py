@@ -50,6 +50,7 @@ class Member:
         self.wakes_ms = 0  # when it will, if its state is asleep
         self.took_ms: deque[int] = deque(maxlen=5)  # for its last parts, from being asked
         self.progress: messages.Progress | None = None  # the last one
+        self.aside = 0  # the token of what a person asked it for and it is at; 0: nothing
         self.ram_limit = 0  # bytes of a task that it turned out to lack the memory for; 0: none
         self._n_known = -1  # samples when it was last heard; -1: not yet
         self._n_new = 0  # of them since its last update
@@ -95,6 +96,7 @@ class Member:
         self.connection = connection
         self.info = info
         self.state = "idle"
+        self.aside = 0
         self.asked = None
         self.sent_version = 0
         self.n_broken = 0

@@ -38,11 +38,12 @@ class Presence:
     round: int
     rounds: int
     listen: str = ""
+    ended: bool = False
     boards: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def is_live(self) -> bool:
-        return self.age_s < STALE_S
+        return not self.ended and self.age_s < STALE_S
 
 
 async def keep(
@@ -54,19 +55,29 @@ async def keep(
     listen: str = "",
 ) -> None:
     """Write it again and again, until cancelled; a full disk must not end a run."""
-    while True:
+    try:
+        while True:
+            with contextlib.suppress(DataError):
+                write(folder, name, rounds, round_no(), boards(), listen)
+            await asyncio.sleep(EVERY_S)
+    finally:
         with contextlib.suppress(DataError):
-            write(folder, name, rounds, round_no(), boards(), listen)
-        await asyncio.sleep(EVERY_S)
+            write(folder, name, rounds, round_no(), boards(), listen, ended=True)
 
 
 def write(
-    folder: Path, name: str, rounds: int, round_no: int, boards: list[BoardView], listen: str
+    folder: Path,
+    name: str,
+    rounds: int,
+    round_no: int,
+    boards: list[BoardView],
+    listen: str = "",
+    ended: bool = False,
 ) -> None:
-    """Once. Raises DataError."""
+    """Once. ended: this host tells no more. Raises DataError."""
     told = {
         "name": name, "pid": os.getpid(), "at": time.time(), "round": round_no, "rounds": rounds,
-        "listen": listen, "boards": [asdict(board) for board in boards],
+        "listen": listen, "ended": ended, "boards": [asdict(board) for board in boards],
     }  # fmt: skip
     write_whole(folder / FILE, json.dumps(told).encode())
 
@@ -82,7 +93,7 @@ def read(folder: Path) -> Presence | None:
         ]
         return Presence(
             str(told["name"]), int(told["pid"]), age_s, int(told["round"]), int(told["rounds"]),
-            str(told["listen"]), boards,
+            str(told["listen"]), bool(told["ended"]), boards,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None

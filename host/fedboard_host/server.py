@@ -138,6 +138,14 @@ class Federation:
             conductor.emit(Note("info", f"the run {what}"))
             conductor.changed.set()
 
+    def record(self, board: str, label: int, seconds: float) -> None:
+        """Let a board record samples; the log tells what came of it. Raises DataError."""
+        self._conductor.asides.record(board, label, seconds)
+
+    def personalize(self, board: str) -> None:
+        """Let a board adapt the model to itself, likewise."""
+        self._conductor.asides.personalize(board)
+
     @property
     def is_paused(self) -> bool:
         return self._conductor.paused

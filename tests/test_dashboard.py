@@ -1,0 +1,309 @@
+"""The page and the report: what they show is what the log has, nobody else gets in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import get_browser
+from fedboard_host import cli, presence
+from fedboard_host.dashboard import fragments, page
+from fedboard_host.dashboard.feed import Feed, State, thin
+from fedboard_host.events import Judged, Note, RoundClosed, UpdateReceived
+from fedboard_host.server import BoardView
+from fedboard_host.store import Store
+from federations import Fleet
+
+NASTY = '<img src=x onerror="alert(1)">&'
+LOOK = Path(__file__).resolve().parent.parent / "tools" / "look.mjs"
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+def board(name: str, **values: Any) -> BoardView:
+    plain: dict[str, Any] = {
+        "name": name, "uid": "0a", "link": "tcp", "state": "idle", "last_seen_s": 1.0,
+        "firmware": NASTY, "kernels": "pure", "free_ram": 100_000, "n_samples": 40, "version": 3,
+        "n_in": 4, "free_flash": 1, "bytes_up": 1000, "bytes_down": 2000,
+    }  # fmt: skip
+    return BoardView(**{**plain, **values})
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A run of 30 rounds and two boards."""
+    with Store(tmp_path / "run") as store:
+        for n in range(1, 31):
+            for name in ("window", "door"):
+                store.log(UpdateReceived(name, n, 40, 200, True, "", 0.5 + n / 100, 9.5))
+            store._log.add_round(
+                {"round": n, "version": n + 1, "n_updates": 2, "n_boards": 2, "accuracy": n / 40,
+                 "loss": 50 / n, "bytes_up": 900, "bytes_down": 1800, "update_bytes": 400,
+                 "seconds": 1.5}
+            )  # fmt: skip
+        store.log(Judged(30, ((5, 1), (0, 4))))
+        store.log(Note("warning", NASTY, "door"))
+    presence.write(
+        tmp_path / "run", "kitchen", 50, 30, [board("window"), board("door", state="gone")]
+    )
+    return tmp_path / "run"
+
+
+def test_the_feed_reads_the_log(run_folder: Path) -> None:
+    state = Feed(run_folder, ("wave", "idle")).read()
+    assert len(state.rounds) == 30
+    assert state.updates["door"][-1] == (30, 0.8, 9.5)
+    assert state.counts == [[5, 1], [0, 4]]
+    assert state.events[0]["text"] == NASTY
+    html = fragments.all_of(state)
+    assert "30 of 50" in html["summary"]
+    assert "75.0 %" in html["summary"]
+    assert "wave" in html["confusion"]
+    assert "80.0 %" in html["boards"]
+    assert 'aria-label="Held-out accuracy over 30 rounds, now 75.0 %"' in html["accuracy"]
+
+
+def test_nothing_that_was_said_becomes_html(run_folder: Path) -> None:
+    text = page.live(Feed(run_folder, (NASTY,)).read(), True)
+    assert "<img" not in text
+    assert text.count("&lt;img") >= 4
+
+
+def test_it_sees_what_is_new_while_another_writes(run_folder: Path) -> None:
+    feed = Feed(run_folder)
+    before = feed.change()
+    assert feed.change() == before
+    with Store(run_folder.parent / "other"):
+        pass
+    import sqlite3
+
+    with sqlite3.connect(run_folder / "log.sqlite") as db:
+        db.execute("INSERT INTO events (at, kind, board, data) VALUES (1, 'Note', '', '{}')")
+    db.close()
+    assert feed.change() != before
+
+
+def test_a_host_that_is_gone_has_no_boards(run_folder: Path) -> None:
+    path = run_folder / presence.FILE
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "at": told["at"] - 500}))
+    html = fragments.all_of(Feed(run_folder).read())
+    assert "not running, last heard 8 min 20 s ago" in html["summary"]
+    assert html["boards"].count('class="state gone"') == 2
+
+
+def test_an_empty_run_and_no_run(tmp_path: Path) -> None:
+    with Store(tmp_path / "run"):
+        pass
+    assert "No board has been here yet" in page.live(Feed(tmp_path / "run").read(), False)
+    done = CliRunner().invoke(cli.cli, ["report", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "holds no run" in done.stderr
+
+
+def test_the_report_is_one_file(run_folder: Path) -> None:
+    done = CliRunner().invoke(cli.cli, ["report", str(run_folder)])
+    assert done.exit_code == 0, done.output
+    text = (run_folder / "report.html").read_text()
+    assert text.count("<svg") >= 4
+    assert not re.search(r"""(src|href)=["'](?!data:)""", text)
+    assert "<script" not in text
+    assert "http" not in text
+
+
+def test_charts_of_odd_numbers() -> None:
+    for points in ([(1, 0.0)], [(1, 5), (2, 5)], [(1, -3), (9, 1e9)], [(1, 0), (2, 1e-9)]):
+        svg = fragments.chart([("a", points)], "text", "")
+        assert "nan" not in svg
+        assert 2 <= svg.count('class="grid"') <= 8
+    assert thin(list(range(1000)), 10)[-1] == 999
+    assert len(thin(list(range(1000)), 10)) <= 11
+
+
+def get(url: str, **headers: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=10
+        ) as got:
+            return got.status, got.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def act(url: str, name: str, values: object, **headers: str) -> tuple[int, str]:
+    address, _, query = url.partition("?")
+    request = urllib.request.Request(
+        f"{address}act/{name}?{query}", json.dumps(values).encode(), headers=headers
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as got:
+            return got.status, json.loads(got.read())["said"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def first_push(url: str) -> dict[str, Any]:
+    address, _, query = url.partition("?")
+    with urllib.request.urlopen(f"{address}events?{query}", timeout=10) as stream:
+        line = stream.readline().decode()
+    told: dict[str, Any] = json.loads(line.removeprefix("data: "))
+    return told
+
+
+async def with_page(fleet: Fleet, folder: Path, host: str, use: Any) -> Any:
+    """use(url) in a thread, while the fleet's page is served."""
+    pytest.importorskip("uvicorn", reason="fedboard[dashboard] is not installed")
+    from fedboard_host.dashboard.serve import Page
+
+    served = Page(Feed(folder), fleet.federation, host, 0)
+    serving = asyncio.create_task(served.serve())
+    try:
+        return await asyncio.to_thread(use, served.url)
+    finally:
+        served.close()
+        await serving
+
+
+def test_buttons_of_a_run(tmp_path: Path) -> None:
+    async def body() -> Fleet:
+        async with Fleet(tmp_path, 2) as fleet:
+            await fleet.run(2)
+
+            def use(url: str) -> None:
+                status, text = get(url)
+                assert status == 200
+                assert "round" in text
+                told = first_push(url)
+                assert set(told["fragments"]) >= {"boards", "events", "accuracy"}
+                assert told["paused"] is False
+                assert act(url, "pause", {"paused": True})[0] == 403
+                ours = {"X-Fedboard": "1"}
+                assert act(url, "pause", {"paused": True}, **ours) == (
+                    200, "Paused: no new round starts.",
+                )  # fmt: skip
+                assert fleet.federation.is_paused
+                assert first_push(url)["paused"] is True
+                assert act(url, "personalize", {"board": "b0"}, **ours)[0] == 200
+                status, text = act(url, "personalize", {"board": "b0"}, **ours)
+                assert (status, "busy (adapting)" in text) == (409, True) or status == 200
+                assert "not here" in act(url, "record", {
+                    "board": "nobody", "label": 1, "seconds": 2,
+                }, **ours)[1]  # fmt: skip
+                assert act(url, "record", {"board": "b1"}, **ours)[0] == 400
+                assert act(url, "format", {}, **ours)[0] == 404
+                assert get(url, Host="evil.example")[0] == 403
+                assert get(url + "page.css")[0] == 200
+                assert get(url + "../pyproject.toml")[0] == 404
+
+            await with_page(fleet, tmp_path, "127.0.0.1", use)
+            async with asyncio.timeout(30):
+                while not [n for n in fleet.of(Note, board="b0") if "personal now" in n.text]:
+                    await asyncio.sleep(0.01)
+            fleet.federation.pause(False)
+            assert (await fleet.run(3)).round == 3
+            return fleet
+
+    fleet = asyncio.run(body())
+    assert fleet.of(RoundClosed)[-1].n_updates == 2
+
+
+def test_others_need_the_token(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Fleet(tmp_path, 1) as fleet:
+
+            def use(url: str) -> None:
+                assert "?token=" in url
+                local = re.sub(r"//[^:/]+:", "//127.0.0.1:", url)
+                status, text = get(local)
+                assert status == 200
+                for address in (local.split("?")[0], local[:-1], local.split("?")[0] + "page.js"):
+                    assert get(address)[0] == 403
+                token = url.split("=")[1]
+                assert token not in str(first_push(local))
+                assert text.count(token) == text.count("page.css?token=") + text.count("page.js?")
+
+            await with_page(fleet, tmp_path, "0.0.0.0", use)
+
+    asyncio.run(body())
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    async def body() -> None:
+        from fedboard import DataError
+        from fedboard_host.dashboard.serve import Page
+
+        async with Fleet(tmp_path, 1) as fleet:
+
+            def use(url: str) -> None:
+                port = int(url.split(":")[2].strip("/"))
+                with pytest.raises(DataError, match="choose another port"):
+                    Page(Feed(tmp_path), None, "127.0.0.1", port)
+
+            await with_page(fleet, tmp_path, "127.0.0.1", use)
+
+    asyncio.run(body())
+
+
+def need_browser() -> None:
+    why = get_browser.missing()
+    if why and IN_CI:
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
+
+
+def look(url: str, *more: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        ["node", str(LOOK), url, get_browser.browser(), str(get_browser.FOLDER), *more],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check(found: list[dict[str, Any]]) -> None:
+    assert [each["name"] for each in found] == ["light", "dark", "phone-light", "phone-dark"]
+    for each in found:
+        assert each["errors"] == []
+        assert each["overflow"] <= 0
+        assert [v for v in each["violations"] if v[0] in ("serious", "critical")] == []
+
+
+@pytest.mark.slow
+def test_in_a_browser(tmp_path: Path, run_folder: Path) -> None:
+    """The live page runs, its button works, axe finds nothing serious; the same for a report."""
+    need_browser()
+
+    async def body() -> list[dict[str, Any]]:
+        async with Fleet(tmp_path / "live", 2) as fleet:
+            await fleet.run(3)
+            found: list[dict[str, Any]] = await with_page(
+                fleet, tmp_path / "live", "127.0.0.1",
+                lambda url: look(url, str(tmp_path), "#pause"),
+            )  # fmt: skip
+            assert fleet.federation.is_paused
+            return found
+
+    found = asyncio.run(body())
+    check(found)
+    assert found[0]["said"] == "Paused: no new round starts."
+    assert all(each["link"] == "live" for each in found)
+    assert (tmp_path / "phone-dark.png").stat().st_size > 10_000
+    (tmp_path / "report.html").write_text(page.report(Feed(run_folder).read()))
+    check(look((tmp_path / "report.html").as_uri()))
+
+
+def test_state_without_anything() -> None:
+    html = fragments.all_of(State("x", None))
+    assert "No round yet" in html["bytes"]
