@@ -8,17 +8,19 @@ import pytest
 
 import device_lab
 from device_lab import Host, InProcess, Process, make_samples, make_task, make_waves, start_params
-from fedboard import DataError, messages, mlp, reptile
+from fedboard import DataError, conv, messages, mlp, reptile
 from fedboard.dfa import Network
 from fedboard.hub import Joined
 from fedboard.model import Spec
 from fedboard.personal import Shots
 
-KINDS = ("fedboard", "float", "float-relu", "float-squared")
-RATES = {"fedboard": 6, "float": 3000, "float-relu": 3000, "float-squared": 655}
+KINDS = ("fedboard", "float", "float-relu", "float-squared", "conv1")
+RATES = {"fedboard": 6, "conv1": 6, "float": 3000, "float-relu": 3000, "float-squared": 655}
 
 
 def spec_of(rule):
+    if rule == "conv1":  # images of 4x4
+        return Spec((16, 12, 4), rule, 7)
     return Spec((1, 12, 12, 1) if rule == "float-squared" else (16, 12, 4), rule, 7)
 
 
@@ -52,6 +54,8 @@ def read_all(store, spec):
 
 
 def network(spec, params):
+    if spec.n_conv:
+        return conv.Network(spec, array("h", params))
     if not spec.is_float:
         return Network(spec, array("h", params))
     net = mlp.make(spec, mlp.new_params(spec))
@@ -109,7 +113,7 @@ def test_before_and_after(rule, local, n_local):
 
 
 def image(net):
-    if isinstance(net, Network):
+    if not net.spec.is_float:
         return net.params
     found = array("h", bytes(2 * len(net.params)))
     net.store(found)

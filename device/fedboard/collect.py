@@ -326,8 +326,8 @@ class Collector:
 def shares(net: "Any") -> bytes:
     """The classes after net.predict(), the likeliest first: (label, share of 255) each.
 
-    A softmax in powers of two: a logit's 64 more (rule fedboard), 4 more (tifed) or ln 2 more
-    (floats) is twice as likely.
+    A softmax in powers of two: a logit's 64 more (rule fedboard), 4 more (tifed), 16 more (conv)
+    or ln 2 more (floats) is twice as likely.
     """
     out = net.out
     top = max(out)
@@ -340,6 +340,8 @@ def shares(net: "Any") -> bytes:
             i = gap >> 2
         elif rule == "tifed":
             i = gap << 2
+        elif net.spec.n_conv:
+            i = gap
         else:
             i = int(gap * 23.083120654223414)  # 16 / ln 2
         power = kernels.EXP2[i & 15] >> (i >> 4) if i < 208 else 0

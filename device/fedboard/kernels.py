@@ -21,6 +21,7 @@ from array import array
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 LAYER_FIELDS = 7  # of a layer record
@@ -331,6 +332,8 @@ KERNELS = (
 )
 PURE = {name: globals()[name] for name in KERNELS}
 backend = "pure"
+# What a device sets: installs faster `ckernels`, asked when the first network needs them.
+offer_conv: "Callable[[], None] | None" = None
 
 
 def use(offered: "Any") -> None:

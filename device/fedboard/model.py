@@ -8,6 +8,10 @@ the caller owns; layer l starts at spec.at(l):
 
     spec bytes   version u8 | rule u8 | n_layers u8 | seed u32 | (n_layers + 1) sizes u16      LE
 
+Rules "conv1" to "conv3" look at square images first: so many layers are 3x3 convolutions of stride
+2 without a margin, whose sizes are channels; an image lies in memory as row, column, channel. Such
+a layer is a matrix as well, of n_in = 9 x channels inputs: row, column, channel of a window.
+
 A layer's |parameters| stay within limit(l), so that an int32 accumulator of fan-in n_in over int8
 inputs cannot overflow by construction. Whatever is no spec is a DataError.
 """
@@ -30,14 +34,18 @@ BLOCK = 128  # parameters that are read, written or compared at a time
 
 _VERSION = 1
 # A rule's number on the wire is its place here: append only. "float...": see mlp.KINDS.
-RULES = ("tifed", "fedboard", "float", "float-relu", "float-squared")
+RULES = ("tifed", "fedboard", "float", "float-relu", "float-squared", "conv1", "conv2", "conv3")
+KERNEL = 3  # a convolution's window is KERNEL x KERNEL,
+STRIDE = 2  # and moves so far
+ERROR_LIMIT = 2047  # the largest delta of a convolutional network: see conv
 _START = 1  # the label of the start values' random streams
 
 
 class Spec:
     """Shape, learning rule and seed: all that two machines need to make the same network.
 
-    sizes: inputs, hidden units..., outputs. seed (u32): start values and feedback follow from it.
+    sizes: inputs, hidden units (a convolution's: channels)..., outputs. seed (u32): start values
+    and feedback follow from it.
     """
 
     def __init__(self, sizes: "Sequence[int]", rule: str = "fedboard", seed: int = 1) -> None:
@@ -45,12 +53,20 @@ class Spec:
             raise DataError(f"no learning rule '{rule}': use one of {', '.join(RULES)}")
         if not 2 <= len(sizes) <= MAX_LAYERS + 1:
             raise DataError(f"a model has 1 to {MAX_LAYERS} layers, not {len(sizes) - 1}")
+        for n in sizes:
+            if not 1 <= n <= MAX_UNITS:
+                raise DataError(f"a layer has 1 to {MAX_UNITS} units, not {n}")
+        n_conv = int(rule[4:]) if rule.startswith("conv") else 0
+        self.sides: tuple[int, ...] = ()
+        fans = list(sizes[:-1])
+        if n_conv:
+            self.sides = _sides(sizes, n_conv)
+            fans = [KERNEL * KERNEL * c for c in (1,) + tuple(sizes[1:n_conv])]
+            fans.append(self.sides[n_conv] * self.sides[n_conv] * sizes[n_conv])
+            fans.extend(sizes[n_conv + 1 : -1])
         at = [0]
-        for l in range(len(sizes)):
-            if not 1 <= sizes[l] <= MAX_UNITS:
-                raise DataError(f"a layer has 1 to {MAX_UNITS} units, not {sizes[l]}")
-            if l:
-                at.append(at[-1] + (sizes[l - 1] + 1) * sizes[l])
+        for l in range(len(fans)):
+            at.append(at[-1] + (fans[l] + 1) * sizes[l + 1])
         if at[-1] > MAX_PARAMS:
             raise DataError(f"a model of {at[-1]} parameters is too large: at most {MAX_PARAMS}")
         if not 0 <= seed <= 0xFFFFFFFF:
@@ -59,6 +75,8 @@ class Spec:
         self.rule = rule
         self.seed = seed
         self.n_layers = len(sizes) - 1
+        self.n_conv = n_conv
+        self._fans = tuple(fans)
         self.n_params = at[-1]
         self._at = tuple(at)
 
@@ -68,7 +86,7 @@ class Spec:
 
     def shape(self, l: int) -> "tuple[int, int]":
         """(n_in, n_out) of layer l."""
-        return self.sizes[l], self.sizes[l + 1]
+        return self._fans[l], self.sizes[l + 1]
 
     def n_layer_params(self, l: int) -> int:
         return self._at[l + 1] - self._at[l]
@@ -78,13 +96,27 @@ class Spec:
         """The board computes in floats (mlp); these int16 are then its parameters' wire image."""
         return self.rule.startswith("float")
 
+    @property
+    def image_bytes(self) -> int:
+        """What a network of convolutions needs for one image's activations, deltas and sums."""
+        n = 0
+        most = 0
+        for l in range(self.n_conv):
+            n_units = self.sides[l + 1] * self.sides[l + 1] * self.sizes[l + 1]
+            n += 3 * n_units
+            most = max(most, n_units)
+        return n + 4 * most
+
     def limit(self, l: int) -> int:
         """The largest magnitude of a parameter of layer l: int32 sums then cannot overflow."""
         if self.is_float:
             return 32767
         # What a bias is multiplied by when it enters the accumulator: 128 is 1.0 to "fedboard".
         scale = 1 if self.rule == "tifed" else 128
-        return min(32767, (0x7FFFFFFF - 32767 * scale) // (128 * self.sizes[l]))
+        limit = min(32767, (0x7FFFFFFF - 32767 * scale) // (128 * self._fans[l]))
+        if self.n_conv and l:  # sums of deltas that go back cannot overflow, either
+            limit = min(limit, 0x7FFFFFFF // (ERROR_LIMIT * self.sizes[l + 1]))
+        return limit
 
     def pack(self) -> bytes:
         data = bytearray((_VERSION, RULES.index(self.rule), self.n_layers))
@@ -122,6 +154,20 @@ class Spec:
         h.update(params)  # through the buffer protocol: no copy
         d: bytes = h.digest()[:DIGEST_BYTES]
         return d
+
+
+def _sides(sizes: "Sequence[int]", n_conv: int) -> "tuple[int, ...]":
+    """The sides of the images that the convolutions read, and of the last one's. Or DataError."""
+    if len(sizes) < n_conv + 2:
+        raise DataError(f"{n_conv} convolutions need a dense layer behind: sizes are too few")
+    side = prng.isqrt(sizes[0])
+    sides = [side]
+    for _ in range(n_conv):
+        side = (side - KERNEL) // STRIDE + 1
+        sides.append(side)
+    if sides[0] * sides[0] != sizes[0] or sides[n_conv - 1] < KERNEL:
+        raise DataError(f"{sizes[0]} inputs are no square image for {n_conv} convolutions")
+    return tuple(sides)
 
 
 def unpack_spec(data: bytes) -> Spec:
@@ -168,15 +214,21 @@ def new_params(spec: Spec) -> "array[int]":
 
 
 def init_params(spec: Spec, params: "array[int]") -> None:
-    """Start values. "tifed": zeros; others: uniform ±sqrt(3 / n_in) at 12 fractional bits."""
+    """Start values. "tifed": zeros; others: uniform ±sqrt(3 / n_in) at 12 fractional bits.
+
+    "conv...": ±sqrt(6 / n_in) at 14 bits, a quarter of that in the first layer, so that activations
+    have room; the last layer is zero.
+    """
     spec.check(params)
     for i in range(spec.n_params):
         params[i] = 0
     if spec.rule == "tifed":
         return
-    for l in range(spec.n_layers):
+    for l in range(spec.n_layers - (spec.n_conv > 0)):
         n_in, n_out = spec.shape(l)
         bound = prng.isqrt((3 << 24) // n_in)  # at most 7094: 2 * bound + 1 suits below()
+        if spec.n_conv:
+            bound = min(8191, prng.isqrt((6 << 28 if l else 6 << 24) // n_in))
         rng = prng.Xorshift(prng.mix(spec.seed, _START, l))
         at = spec.at(l)
         for i in range(at, at + n_in * n_out):

@@ -14,7 +14,11 @@ NAMES = ("thumb", "viper")  # the fastest first
 
 
 def choose(say: "Callable[[str], None]") -> str:
-    """Install the first backend that passes its self-test; its name is kernels.backend."""
+    """Install the first backend that passes its self-test; its name is kernels.backend.
+
+    Those for convolutions wait until a network has some: most boards never need them.
+    """
+    kernels.offer_conv = lambda: offer_conv(say)
     for name in NAMES:
         try:
             module = __import__("fedboard_device.kernels_" + name)
@@ -28,3 +32,18 @@ def choose(say: "Callable[[str], None]") -> str:
         say(f"kernels '{name}' fail in {wrong} on this board and are not used: please report it")
     kernels.use(None)
     return "pure"
+
+
+def offer_conv(say: "Callable[[str], None]") -> None:
+    """The same for `ckernels`, which have one backend."""
+    from fedboard import ckernels, cselftest
+
+    try:
+        from fedboard_device import kernels_conv_viper
+    except Exception:
+        return
+    wrong = cselftest.failing(kernels_conv_viper)
+    if wrong:
+        say(f"convolutions' kernels fail in {wrong} on this board and are not used: report it")
+    else:
+        ckernels.use(kernels_conv_viper)

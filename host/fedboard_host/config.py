@@ -25,7 +25,9 @@ from fedboard.model import Spec
 from fedboard_host import strategies
 from fedboard_host.config_values import Key, check, find_lines, nearest, show
 
-RULES = ("fedboard", "tifed", "float", "float-relu", "float-squared")
+RULES = (
+    "fedboard", "tifed", "float", "float-relu", "float-squared", "conv1", "conv2", "conv3",
+)  # fmt: skip
 # What a board's link may begin with; "network": the board dials in, see [network].
 LINKS = ("serial:", "socket://", "rfc2217://", "process:", "network")
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,24}\Z")  # as session.Identity wants it

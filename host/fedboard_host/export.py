@@ -112,6 +112,8 @@ def c_header(model: Model, name: str = "fedboard") -> str:
         raise DataError(
             f"no C header for rule {spec.rule}: use --npz, whose weights divided by 4096 are floats"
         )
+    if spec.n_conv:
+        raise DataError(f"no C header for rule {spec.rule} yet: use --npz or --bin")
     guard = f"{name.upper()}_MODEL_H"
     shape = "-".join(str(n) for n in spec.sizes)
     bits = "12 fractional bits" if spec.rule == "fedboard" else "plain integers"

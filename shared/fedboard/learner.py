@@ -66,7 +66,7 @@ class Learner:
         self.personal = personal
         self.params: array[Any] = array("h")
         self.wire: Any = self.params  # the same as int16: a float network's image
-        self.net: Any = None  # dfa.Network or mlp.Network
+        self.net: Any = None  # dfa.Network, mlp.Network or conv.Network
         self.astray = False  # the parameters are another model's than the base's
         self.update: update.Update | None = None  # learned and not yet settled
         self.done = 0  # samples of the present task
@@ -117,15 +117,20 @@ class Learner:
         self.drop()
         self.net = None
         self.params = self.wire = array("h")
-        need = (4 if spec.is_float else 2) * spec.n_params + WORK_BYTES
+        need = (4 if spec.is_float else 2) * spec.n_params + WORK_BYTES + spec.image_bytes
         if spec.is_float:
             from fedboard import mlp  # only the boards that need it pay for it
+        elif spec.n_conv:
+            from fedboard import conv
         self._check_free(need, "the model")
         try:
             self.params = zeros("f" if spec.is_float else "h", spec.n_params)
             if spec.is_float:
                 self.wire = mlp.Image(self.params)
                 self.net = mlp.make(spec, self.params)
+            elif spec.n_conv:
+                self.wire = self.params
+                self.net = conv.Network(spec, self.params)
             else:
                 self.wire = self.params
                 self.net = Network(spec, self.params)
