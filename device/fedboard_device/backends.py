@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = ("thumb", "viper")  # the fastest first
+NAMES = ("thumb", "viper", "ulab")  # the fastest first
 
 
 def choose(say: "Callable[[str], None]") -> str:
