@@ -96,7 +96,7 @@ def _complaints(node: ast.AST, room: str, name: str) -> Iterator[str]:
     elif isinstance(node, ast.JoinedStr):
         yield from _f_string(node)
     elif isinstance(node, ast.Call):
-        yield from _call(node, room)
+        yield from _call(node, room, name)
     elif isinstance(node, ast.FunctionDef) and not name.startswith("kernels_"):
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Attribute) and decorator.attr in NATIVE_CODE:
@@ -112,7 +112,7 @@ def _f_string(node: ast.JoinedStr) -> Iterator[str]:
             yield "braces in the text of an f-string: in a joined literal they become a field"
 
 
-def _call(node: ast.Call, room: str) -> Iterator[str]:
+def _call(node: ast.Call, room: str, name: str) -> Iterator[str]:
     keywords = {keyword.arg for keyword in node.keywords}
     if isinstance(node.func, ast.Name):
         function = node.func.id
@@ -127,5 +127,7 @@ def _call(node: ast.Call, room: str) -> Iterator[str]:
             little = isinstance(order, ast.Constant) and order.value == "little"
             if not little or keywords:
                 yield f'{method}: only (..., "little"), positional and unsigned'
+        elif (name, method) == ("kernels_ulab.py", "tolist"):
+            pass  # ulab's arrays have it
         elif method in ABSENT_METHODS or ast.unparse(node.func) in ("math.isqrt", "math.gcd"):
             yield f".{method}(): some boards lack it"
