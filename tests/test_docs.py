@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fedboard import collect, messages
 from fedboard_device import config as board_config
 from fedboard_host import cli, config
 
@@ -18,7 +19,19 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M)
+    """The fenced blocks of this language; "": those that name none, commands mostly."""
+    found: list[str] = []
+    inside = ""
+    for line in page.read_text("utf-8").splitlines(keepends=True):
+        if inside and line.startswith("```"):
+            inside = ""
+        elif line.startswith("```"):
+            inside = "```" + line[3:].strip()
+            if inside == "```" + language:
+                found.append("")
+        elif inside == "```" + language:
+            found[-1] += line
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -49,7 +62,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_exist(page: Path) -> None:
     """Every `fedboard X --option` in a block is one that the command has."""
-    for block in re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M):
+    for block in blocks(page, ""):
         for line in re.findall(r"^fedboard .*", block, re.M):
             words = shlex.split(line, comments=True)
             helped = CliRunner().invoke(cli.cli, [words[1], "--help"])
@@ -68,3 +81,16 @@ def test_each_fedboard_json_is_sound(page: Path, tmp_path: Path) -> None:
                 settings.update({"key": "ab" * 32} if "key" in settings else {})
                 (tmp_path / "fedboard.json").write_text(json.dumps(settings))
                 assert board_config.load(str(tmp_path / "fedboard.json")).problems == []
+
+
+def test_privacy_names_all_that_a_board_says() -> None:
+    text = (ROOT / "docs" / "privacy.md").read_text("utf-8")
+    kinds = [
+        kind
+        for module in (messages, collect)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, messages.Message) and kind.KIND
+    ]
+    said = {k.__name__ for k in kinds if not (k.__doc__ or "").startswith("Hub")}
+    assert {"Hello", "Status", "Metrics", "Prediction"} < said
+    assert [name for name in sorted(said) if name.upper() not in text] == []

@@ -78,7 +78,7 @@ class Connection:
                     self._paused = False
                     self.hub.open(self._clock.now_ms())
                     reader = asyncio.create_task(self._read())
-                    starter = asyncio.create_task(self._watch(10 if problem else 1))
+                    starter = asyncio.create_task(self._watch(10 if problem else 5))
                     continue
                 for task in done:
                     return task.result() or ""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fedboard_host.config import Home
     from fedboard_host.export import Model
 
-JOIN_S = 20.0  # for a board on a cable: its program may have to be started first
+JOIN_S = 60.0  # for a board on a cable: its program may have to be started first, slowly
 DIAL_S = 45.0  # for one on the network: it dials again after half a minute
 ANSWER_S = 30.0  # without any word
 
@@ -52,7 +52,6 @@ class Talk:
         self.name = link.name
         self.hello: messages.Hello
         self.status: messages.Status
-        self.problem = ""  # why it does not join, so far
         self._events: asyncio.Queue[object] = asyncio.Queue()
         hub = Hub(key, os.urandom, "fedboard", knock=knock)
         self._connection = Connection(link, hub, clock, self)
@@ -72,11 +71,11 @@ class Talk:
                     if isinstance(event, Denied):
                         raise TalkError(event.reason)
                     if isinstance(event, TalkError):
-                        raise TalkError(self.problem or str(event))
+                        raise event
         text = f"no answer from {self.name}: is the board plugged in, and fedboard on it?"
         if self._connection.hub.hello is not None:
             text = f"{self.name} says hello and no more: it has another key than this host"
-        raise TalkError(self.problem or text)
+        raise TalkError(text)
 
     async def ask(self, message: Any, timeout_s: float = ANSWER_S) -> AsyncIterator[Any]:
         """Send it with a new token; its answers, until the caller has enough of them.
@@ -170,7 +169,8 @@ class Talk:
         self._events.put_nowait(event)
 
     def on_note(self, level: str, text: str, board: str = "") -> None:
-        self.problem = text
+        """Why its program cannot be started."""
+        self._events.put_nowait(TalkError(text))
 
 
 class Reach:

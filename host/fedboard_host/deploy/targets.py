@@ -44,10 +44,10 @@ def find(
         entry = next((entry for entry in entries if entry.name == word), None)
         if is_drive(Path(word)):
             places.append(Place(word, True))
-        elif Path(word).is_dir():
-            Drive(Path(word))  # raises: says what is missing
         elif entry is not None and _port(entry.link):
             places.append(Place(_port(entry.link), name=word))
+        elif Path(word).is_dir():
+            Drive(Path(word))  # raises: says what is missing
         elif _is_port(word):
             port = word.removeprefix("serial:")
             places.append(Place(port, name=by_port.get(port, "")))
