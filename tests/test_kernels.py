@@ -241,3 +241,15 @@ def test_use_installs_what_is_offered_and_returns(backend):
         assert kernels.argmax(array("i", [1, 2])) == 1
     finally:
         kernels.use(kernels_numpy if backend == "numpy" else None)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([0, 1, 40, 65535]))
+@settings(max_examples=40)
+def test_pick(seed, n, least):
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(-32768, 32768, n + 4), rng.integers(-32768, 32768, n)
+    a[3 : 3 + n // 2] = b[: n // 2] + rng.integers(-50, 51, n // 2)
+    a = a.clip(-32768, 32767)
+    found = bytearray(n)
+    k = kernels.pick(ints("h", a), ints("h", b), found, array("i", [3, n, least]))
+    assert list(found[:k]) == np.flatnonzero(abs(a[3 : 3 + n] - b) >= least).tolist()

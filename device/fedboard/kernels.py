@@ -315,6 +315,23 @@ def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "ar
             counts[m & 255] += 1
 
 
+def pick(a: "array[int]", b: "array[int]", found: bytearray, block: "array[int]") -> int:
+    """The i < n <= 256, in order, with |a[at + i] - b[i]| >= least, into found; how many they are.
+
+    block = array('i', [at, n, least]).
+    """
+    at = block[0]
+    least = block[2]
+    n = 0
+    for i in range(block[1]):
+        m = a[at] - b[i]
+        at += 1
+        if m >= least or -m >= least:
+            found[n] = i
+            n += 1
+    return n
+
+
 KERNELS = (
     "forward",
     "put",
@@ -329,6 +346,7 @@ KERNELS = (
     "update_shift",
     "update_divide",
     "histogram",
+    "pick",
 )
 PURE = {name: globals()[name] for name in KERNELS}
 backend = "pure"

@@ -300,3 +300,23 @@ def histogram(a: ptr16, b: ptr16, counts: ptr32, block: ptr32):
             counts[m & 255] = counts[m & 255] + 1
         a = ptr16(int(a) + 2)
         b = ptr16(int(b) + 2)
+
+
+@micropython.viper
+def pick(a: ptr16, b: ptr16, found: ptr8, block: ptr32) -> int:
+    a = ptr16(int(a) + 2 * block[0])
+    n = block[1]
+    least = block[2]
+    k = 0
+    i = 0
+    while i < n:
+        m = ((a[0] ^ 32768) - 32768) - ((b[0] ^ 32768) - 32768)
+        if m < 0:
+            m = 0 - m
+        if m >= least:
+            found[k] = i
+            k += 1
+        a = ptr16(int(a) + 2)
+        b = ptr16(int(b) + 2)
+        i += 1
+    return k

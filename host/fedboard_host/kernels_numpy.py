@@ -95,6 +95,14 @@ def histogram(a: array[int], b: array[int], counts: array[int], block: array[int
     np.frombuffer(counts, np.int32)[:] += np.bincount(bytes_, minlength=256).astype(np.int32)
 
 
+def pick(a: array[int], b: array[int], found: bytearray, block: array[int]) -> int:
+    at, n, least = block
+    change = np.frombuffer(a, np.int16)[at : at + n].astype(np.int32)
+    (places,) = np.nonzero(np.abs(change - np.frombuffer(b, np.int16)[:n]) >= least)
+    found[: len(places)] = places.astype(np.uint8).tobytes()
+    return len(places)
+
+
 def _sums(x: array[int], d: array[int], layer: array[int]) -> tuple[Ints, Ints]:
     """A batch's sums of x d for the weights (n_out, n_in) and the biases (n_out)."""
     n_in, n_out, bias_input, batch = layer[0], layer[1], layer[3], layer[5]

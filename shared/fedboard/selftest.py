@@ -91,4 +91,6 @@ def _arguments(name: str, turn: int) -> "list[Any]":
         return [fill("h", n_params, 20000), x, d, record]
     a = fill("h", 30, 32767)
     b = fill("h", 20, 16000)
+    if name == "pick":
+        return [a, b, bytearray(20), array("i", (5, 20, (0, 1, 300, 16001)[turn]))]
     return [a, b, fill("i", 256, 3), array("i", (5, 20, (-1, 63, 191, 20)[turn]))]

@@ -51,6 +51,7 @@ class Update:
         self.parts: list[sparse.Part] = []
         self._spec = spec
         self._params = params
+        self._is_image = hasattr(params, "store")
         self._base = base
         self._layers = layers
         self._top_permille = top_permille
@@ -156,27 +157,32 @@ class Update:
         for i in range(256):
             counts[i] = 0
         block = new_block(BLOCK)
-        where = array("i", (0, 0, high))
+        where = array("i", (0, 0, high))  # of a kernel's block
         end = part.at + part.n
-        # Kernels want an array: a float network's wire image is made block by block.
-        params = self._params
-        is_image = hasattr(params, "store")
-        mine = new_block(BLOCK if is_image else 0)
         for at in range(part.at, end, BLOCK):
-            n = min(BLOCK, end - at)
-            if n < BLOCK:
-                block = new_block(n)
-                mine = new_block(n if is_image else 0)
-            self._base.read(at, block)
-            where[0] = 0 if is_image else at
-            where[1] = n
-            if is_image:
-                params.store(mine, at)
-            kernels.histogram(mine if is_image else params, block, counts, where)
+            if end - at < BLOCK:
+                block = new_block(end - at)
+            mine = self._read(at, block, where)
+            kernels.histogram(mine, block, counts, where)
+
+    def _read(self, at: int, block: "array[int]", where: "array[int]") -> "array[int]":
+        """Fill `block` with the base from `at` on. Returns what to compare it with, from where[0].
+
+        Kernels want an array: a float network's wire image is made block by block.
+        """
+        n = len(block)
+        self._base.read(at, block)
+        where[1] = n
+        params: array[int] = self._params
+        where[0] = at
+        if self._is_image:
+            params = new_block(n)
+            self._params.store(params, at)
+            where[0] = 0
+        return params
 
     def _entries(self) -> "Iterator[int]":
         """The numbers of the parameters to send, in order; `_part` and `_code` go with each."""
-        params = self._params
         for turn in range(len(self.parts)):
             part = self.parts[turn]
             least = self._least[turn]
@@ -189,6 +195,8 @@ class Update:
                 top -= 1
                 least_code = 0
             block = new_block(BLOCK)
+            found = bytearray(BLOCK)
+            where = array("i", (0, 0, least))
             at = part.at
             end = at + part.n
             while left:
@@ -197,12 +205,14 @@ class Update:
                     raise StateError("the parameters changed during an upload: settle() first")
                 if n < BLOCK:
                     block = new_block(n)
-                self._base.read(at, block)
-                for i in range(n):
-                    change = params[at + i] - block[i]
+                mine = self._read(at, block, where)
+                first = where[0]
+                for k in range(kernels.pick(mine, block, found, where)):
+                    i = found[k]
+                    change = mine[first + i] - block[i]
                     m = -change if change < 0 else change
-                    if m <= least:
-                        if m < least or not n_least:
+                    if m == least and not part.dense:
+                        if not n_least:
                             continue
                         n_least -= 1
                     m = m + half >> part.shift
@@ -211,6 +221,8 @@ class Update:
                     self._code = -m if change < 0 else m
                     left -= 1
                     yield at + i
+                    if not left:
+                        break
                 at += n
 
 
