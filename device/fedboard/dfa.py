@@ -24,6 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fedboard.model import Spec
 
+    A = array[int]
+    Trained = tuple[int, A, "A | None", A]  # a layer, its record, inputs (None: the sample), deltas
+
 # A batch's sum of x d, and half of a rounding shift: 255 * 128 * 32767 + 2**29 < 2**31.
 LARGEST_BATCH = 255
 
@@ -71,6 +74,10 @@ class Network:
                     rng = Xorshift(mix(spec.seed, _FEEDBACK, l))
                     self._b.append(rules.feedback(rng, units, n_out))
         self._acc = array("i", bytes(4 * widest))
+        # Tuples, as a board looks one up faster than an element of each of several lists.
+        self._hidden = [(self._records[l], self._a[l], self._d[l]) for l in range(n - 1)]
+        self._trained: list[Trained] = []  # by layer that learns
+        self._down: list[int] = []  # the hidden layers that need deltas, the highest first
         self._pending = 0  # samples of the present batch, and those of them with an error
         self._stored = 0
         self._batch_x: list[array[int]] = []
@@ -102,23 +109,37 @@ class Network:
             self.batch = batch
             self.layers = layers
             self.release()
+            self._choose()
+
+    def _choose(self) -> None:
+        """What learn() goes through."""
+        self._trained = []
+        self._down = []
+        for l in range(self.spec.n_layers):
+            is_trained = self.layers >> l & 1
+            if is_trained:
+                self._records[l][5] = 1
+                x = self._a[l - 1] if l else None
+                self._trained.append((l, self._records[l], x, self._d[l]))
+            needs = is_trained if self.rule.is_direct else self._trained
+            if needs and l < self.spec.n_layers - 1:
+                self._down.insert(0, l)
 
     @property
     def batch_bytes(self) -> int:
         """What the batch's buffers take: the most after the parameters."""
         n_bytes = 0
-        for l in range(self.spec.n_layers):
-            if self.layers >> l & 1:
-                n_in, n_out = self.spec.shape(l)
+        if self.batch > 1:
+            for layer in self._trained:
+                n_in, n_out = self.spec.shape(layer[0])
                 n_bytes += self.batch * (n_in + 2 * n_out)
         return n_bytes
 
     def _make_batch(self) -> None:
-        for l in range(self.spec.n_layers):
-            n_in, n_out = self.spec.shape(l)
-            slots = self.batch if self.layers >> l & 1 else 0
-            self._batch_x.append(zeros("b", slots * n_in))
-            self._batch_d.append(zeros("h", slots * n_out))
+        for layer in self._trained:
+            n_in, n_out = self.spec.shape(layer[0])
+            self._batch_x.append(zeros("b", self.batch * n_in))
+            self._batch_d.append(zeros("h", self.batch * n_out))
 
     def release(self) -> None:
         """Free the batch's buffers; the next learn() makes them anew."""
@@ -134,19 +155,20 @@ class Network:
 
     def predict(self, x: "array[int]") -> int:
         """The class of the int8 features x (the first of equal logits); logits in `out`."""
-        records = self._records
-        last = len(records) - 1
+        params = self.params
         acc = self._acc
         rule = self.rule
-        if len(x) != records[0][0]:
-            raise DataError(f"{len(x)} features for a network of {records[0][0]} inputs")
-        for l in range(last):
-            kernels.forward(x, self.params, acc, records[l])
-            rule.activate(acc, self._a[l], self._d[l], records[l])
-            x = self._a[l]
+        last = self._records[-1]
+        forward = kernels.forward
+        if len(x) != self.spec.sizes[0]:
+            raise DataError(f"{len(x)} features for a network of {self.spec.sizes[0]} inputs")
+        for record, a, d in self._hidden:
+            forward(x, params, acc, record)
+            rule.activate(acc, a, d, record)
+            x = a
         out = self.out
-        kernels.forward(x, self.params, out, records[last])
-        rule.output(out, self._d[last], records[last])
+        forward(x, params, out, last)
+        rule.output(out, self._d[-1], last)
         return kernels.argmax(out)
 
     def features(self, l: int) -> "array[int]":
@@ -165,6 +187,8 @@ class Network:
         self.loss_sum += self.loss(label)
         self.n_correct += guess == label
         self.n_seen += 1
+        if self.batch == 1:
+            return any(self._e) and self._step(x)
         self._pending += 1
         if any(self._e):
             if not self._batch_x:
@@ -176,8 +200,7 @@ class Network:
         """The loss, in the rule's unit, of the sample that predict() saw last. Ask once."""
         if not 0 <= label < len(self._e):
             raise DataError(f"no class {label} in a network of {len(self._e)} outputs")
-        last = len(self._records) - 1
-        return self.rule.errors(self.out, label, self._e, self._d[last], self._records[last])
+        return self.rule.errors(self.out, self._e, self._d[-1], label)
 
     def flush(self) -> bool:
         """Apply the step of a batch that is not full; False if there is nothing to apply."""
@@ -185,34 +208,37 @@ class Network:
         self._pending = self._stored = 0
         if n == 0:
             return False
-        for l in range(len(self._records)):
-            if self.layers >> l & 1:
-                record = self._records[l]
-                record[5] = n
-                self.rule.update(self.params, self._batch_x[l], self._batch_d[l], record)
+        for i in range(len(self._trained)):
+            record = self._trained[i][1]
+            record[5] = n
+            self.rule.update(self.params, self._batch_x[i], self._batch_d[i], record)
+        return True
+
+    def _step(self, x: "array[int]") -> bool:
+        """Learn a sample at once: its own buffers are a batch of one."""
+        self._spread()
+        update = self.rule.update
+        params = self.params
+        for _, record, a, d in self._trained:
+            update(params, x if a is None else a, d, record)
         return True
 
     def _store(self, x: "array[int]") -> None:
         """Put the inputs and the deltas of the layers that are trained into the batch."""
+        self._spread()
         slot = self._stored
         self._stored = slot + 1
-        last = len(self._records) - 1
-        for l in range(last, -1, -1):
-            is_trained = self.layers >> l & 1
-            if l < last and (is_trained or not self.rule.is_direct):
-                self._spread(l)
-            if is_trained:
-                kernels.put(self._a[l - 1] if l else x, self._batch_x[l], slot)
-                kernels.put(self._d[l], self._batch_d[l], slot)
-            if not self.layers & (1 << l) - 1:  # none is trained below
-                return
+        for i in range(len(self._trained)):
+            _, _, a, d = self._trained[i]
+            kernels.put(x if a is None else a, self._batch_x[i], slot)
+            kernels.put(d, self._batch_d[i], slot)
 
-    def _spread(self, l: int) -> None:
-        """Hidden layer l's slopes become its deltas."""
-        d = self._d[l]
-        record = self._records[l]
-        if self.rule.is_direct:
-            kernels.feedback_divide(self._e, self._b[l], d, record)
-        else:
-            kernels.backward(self._d[l + 1], self.params, self._acc, self._records[l + 1])
-            kernels.gate(self._acc, d, record)
+    def _spread(self) -> None:
+        """The hidden layers' slopes become their deltas."""
+        for l in self._down:
+            record, _, d = self._hidden[l]
+            if self.rule.is_direct:
+                kernels.feedback_divide(self._e, self._b[l], d, record)
+            else:
+                kernels.backward(self._d[l + 1], self.params, self._acc, self._records[l + 1])
+                kernels.gate(self._acc, d, record)

@@ -4,13 +4,14 @@ A rule is a small set of functions and constants, chosen once, when a network is
 sample's slopes from the activation to where the deltas are computed, which replace them in place:
 
     hidden layer   activate(acc, a, d)   sums -> activations, slopes
-    last layer     output(out, d)        sums -> logits, slopes         errors(out, label, e, d)
+    last layer     output(out, d)        sums -> logits, slopes         errors(out, e, d, label)
     every layer    update(w, x, d)       a batch's deltas -> parameters
 
 is_direct: a hidden layer's deltas come of the errors themselves, by a matrix B = feedback(...) and
 kernels.feedback_divide; else of the deltas above, by kernels.backward and gate.
 
-Types as in `kernels`; `layer` is its record of the layer in question.
+Types as in `kernels`; `layer` is its record of the layer in question. A rule holds the kernels that
+were in use when it was made: each call in between costs a board as much as fifty multiplications.
 """
 
 from array import array
@@ -21,10 +22,13 @@ from fedboard.prng import isqrt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fedboard.model import Spec
     from fedboard.prng import Xorshift
 
     A = array[int]
+    Kernel = Callable[[A, A, A, A], None]
 
 
 class Tifed:
@@ -39,11 +43,13 @@ class Tifed:
     default_rate = 2048
     largest_rate = 32767
 
+    def __init__(self, last: int) -> None:
+        self._sign = self.bias_input(last)  # of the last layer
+        self.activate: Kernel = kernels.activate_tanh
+        self.update: Kernel = kernels.update_divide
+
     def bias_input(self, l: int) -> int:
         return -1 if l else 1
-
-    def activate(self, acc: "A", a: "A", d: "A", layer: "A") -> None:
-        kernels.activate_tanh(acc, a, d, layer)
 
     def output(self, out: "A", d: "A", layer: "A") -> None:
         """The last layer has the hidden layers' tanh: logits in [-127, 128]."""
@@ -51,9 +57,9 @@ class Tifed:
         for k in range(len(out)):
             out[k] = -out[k]
 
-    def errors(self, out: "A", label: int, e: "A", d: "A", layer: "A") -> int:
+    def errors(self, out: "A", e: "A", d: "A", label: int) -> int:
         """e = out - 16 onehot(label), d = e // slope. Returns the loss: half the squared error."""
-        sign = layer[3]
+        sign = self._sign
         loss = 0
         for k in range(len(out)):
             error = out[k] - 16 if k == label else out[k]
@@ -61,9 +67,6 @@ class Tifed:
             e[k] = error
             d[k] = error // d[k] * sign
         return loss >> 1
-
-    def update(self, w: "A", x: "A", d: "A", layer: "A") -> None:
-        kernels.update_divide(w, x, d, layer)
 
 
 class Fedboard:
@@ -81,21 +84,16 @@ class Fedboard:
     default_rate = 8
     largest_rate = 28
 
+    def __init__(self) -> None:
+        self.activate: Kernel = kernels.activate_relu
+        self.errors: Callable[[A, A, A, int], int] = kernels.errors_softmax
+        self.update: Kernel = kernels.update_shift
+
     def bias_input(self, l: int) -> int:
         return 128  # 1.0
 
-    def activate(self, acc: "A", a: "A", d: "A", layer: "A") -> None:
-        kernels.activate_relu(acc, a, d, layer)
-
     def output(self, out: "A", d: "A", layer: "A") -> None:
         kernels.output_shift(out)
-
-    def errors(self, out: "A", label: int, e: "A", d: "A", layer: "A") -> int:
-        """e = d = the softmax's error. Returns the loss: 128 (1 - p of the right class)."""
-        return kernels.errors_softmax(out, e, d, label)
-
-    def update(self, w: "A", x: "A", d: "A", layer: "A") -> None:
-        kernels.update_shift(w, x, d, layer)
 
 
 def feedback(rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
@@ -109,4 +107,4 @@ def feedback(rng: "Xorshift", n_hidden: int, n_out: int) -> "A":
 
 def make(spec: "Spec") -> "Tifed | Fedboard":
     """The rule that `spec` names (which Spec has checked)."""
-    return Tifed() if spec.rule == "tifed" else Fedboard()
+    return Tifed(spec.n_layers - 1) if spec.rule == "tifed" else Fedboard()
