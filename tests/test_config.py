@@ -214,3 +214,11 @@ def test_labels_and_sensor() -> None:
         ("[64, 32, 10]", "[64, 1]", "2 labels for 1 classes"),
     ):
         assert any(says in p for p in problems(text.replace(old, new, 1))), says
+
+
+def test_images_are_learned_one_by_one() -> None:
+    text = GOOD.replace("[64, 32, 10]", '[81, 4, 10]\nrule = "conv1"')
+    assert any("set batch = 1" in line for line in problems(text))
+    sound = text.replace("[federation]", "[federation]\nbatch = 1")
+    assert parse(sound).layers == (81, 4, 10)
+    assert any("square" in line for line in problems(sound.replace("81", "80")))

@@ -264,7 +264,11 @@ class _Reader:
         try:
             strategy = strategies.make(name, params)
             if "layers" in model:
-                strategy.start(Spec(model["layers"], model.get("rule", Home.rule)))
+                spec = Spec(model["layers"], model.get("rule", Home.rule))
+                strategy.start(spec)
+                if spec.n_conv and getattr(strategy, "batch", 1) != 1:
+                    text = f"rule {spec.rule} learns sample by sample: set batch = 1"
+                    self.problem(("federation", "batch"), text)
         except DataError as error:
             self.problem(("federation", "strategy"), str(error))
             return strategies.make("fedavg")

@@ -138,6 +138,9 @@ def _own_rule(data: str, accuracy: float, aim: float) -> list[Goal]:
     ]  # fmt: skip
 
 
+_FIVE_SHOT = "accuracy, 5-way 5-shot"
+_CHARACTERS = "integers, local last layer"
+
 GOALS: tuple[Goal, ...] = (
     Goal("tifed-mnist", "true copies: away from the reference run's 92.2 %",
          distance(mean("test accuracy, buffer 150", _COPIES), 0.922), 0.005, True, "points"),
@@ -164,4 +167,11 @@ GOALS: tuple[Goal, ...] = (
     Goal("tinymetafed", "its error / TinyReptile's for the same bytes",
          ratio(_META_ERROR, mean("query MSE, 10 shots, 32 steps, *",
                                  "TinyReptile, in rounds for TinyMetaFed's bytes")), 1, True),
+    Goal("omniglot", "integers, new alphabets, 5-way 5-shot", mean(_FIVE_SHOT, _CHARACTERS), 0.75,
+         unit="%"),
+    Goal("omniglot", "aim: the same", mean(_FIVE_SHOT, _CHARACTERS), 0.85, unit="%"),
+    Goal("omniglot", "what integers lose to floats",
+         minus(mean(_FIVE_SHOT, "floats, local last layer"), mean(_FIVE_SHOT, _CHARACTERS)), 0.02,
+         True, "points"),
+    Goal("omniglot", "parameters", mean("parameters", _CHARACTERS), 40_000, True),
 )  # fmt: skip
