@@ -20,6 +20,7 @@ from fedboard_host import (
     boards_cli,
     dashboard_cli,
     deploy_cli,
+    import_cli,
     init_cli,
     node_cli,
     personal_cli,
@@ -288,6 +289,7 @@ def key(file: Path, as_json: bool) -> None:
 
 boards_cli.add_to(cli, _json_option)
 dashboard_cli.add_to(cli, _json_option)
+import_cli.add_to(cli, _json_option)
 init_cli.add_to(cli, _json_option)
 deploy_cli.add_to(cli, _json_option)
 node_cli.add_to(cli, _json_option)

@@ -2,7 +2,7 @@
 
     [federation]  name, folder, rounds, quorum, deadline_s, new_samples, every_s, patience, seed,
                   key_file, strategy, and its parameters: top_percent, bits, epochs, batch, ...
-    [model]       layers, rule, labels
+    [model]       layers, rule, labels, start
     [sensor]      module, window, ...                  of the boards, for `fedboard deploy`
     [[board]]     name, link                           one table a board
     [network]     listen                               boards that dial in over WiFi; needs a key
@@ -68,6 +68,7 @@ class Home:
     key_file: Path | None = None
     listen: tuple[str, int] | None = None
     evaluate: Path | None = None
+    start: Path | None = None  # an npz of `fedboard export` or `import` to begin with
     labels: tuple[str, ...] = ()  # the names of classes 0, 1, ...
     sensor: dict[str, Any] = field(default_factory=dict)  # as in a board's fedboard.json
 
@@ -120,6 +121,7 @@ _TABLES: dict[str, dict[str, Key]] = {
         "layers": Key("ints", 1, 4096),
         "rule": Key("text", choices=RULES),
         "labels": Key("texts", 1, 255),
+        "start": Key("file"),
     },
     "sensor": {
         "module": Key("text"),
@@ -230,6 +232,8 @@ class _Reader:
         plain: dict[str, Any] = {k: federation[k] for k in _PLAIN if k in federation}
         if "rule" in model:
             plain["rule"] = model["rule"]
+        if "start" in model:
+            plain["start"] = root / model["start"]
         return Home(
             path=self.path,
             name=federation["name"],

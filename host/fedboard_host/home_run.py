@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from array import array
+from pathlib import Path
 from typing import Any
 
-from fedboard import prng
+from fedboard import DataError, prng
 from fedboard.model import Spec
-from fedboard_host import dataset, judge, links, presence
+from fedboard_host import dataset, export, judge, links, presence
 from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.config import Home
 from fedboard_host.dashboard.feed import Feed
@@ -44,6 +46,7 @@ def run(
     """
     key = read_key(home.key_file) if home.key_file else None
     spec = Spec(home.layers, home.rule, prng.mix(home.seed, _MODEL))
+    start = _start(home.start, spec) if home.start else None
     evaluate = judge.Judge(spec, dataset.load_samples(home.evaluate)) if home.evaluate else None
 
     def note(level: str, text: str) -> None:
@@ -51,7 +54,15 @@ def run(
 
     store = Store(home.folder, resume=resume, on_note=note)
     with contextlib.closing(store), fast_kernels():
-        return asyncio.run(_run(home, spec, store, key, evaluate, view, dashboard))
+        return asyncio.run(_run(home, spec, store, key, start, evaluate, view, dashboard))
+
+
+def _start(path: Path, spec: Spec) -> array[int]:
+    """The parameters in that file. Raises DataError if they are another model's."""
+    found = export.read_npz(path)
+    if (found.spec.sizes, found.spec.rule) != (spec.sizes, spec.rule):
+        raise DataError(f"{path} is of the model {found.spec}, home.toml's is {spec}: change one")
+    return found.params
 
 
 async def _run(
@@ -59,6 +70,7 @@ async def _run(
     spec: Spec,
     store: Store,
     key: bytes | None,
+    start: array[int] | None,
     evaluate: judge.Judge | None,
     view: View,
     dashboard: tuple[str, int] | None,
@@ -75,7 +87,7 @@ async def _run(
             quorum, quorum=quorum, deadline_ms=round(home.deadline_s * 1000),
             patience=home.patience, n_new=home.new_samples, every_ms=round(home.every_s * 1000),
         ),
-        key=key, name=home.name[:24], evaluate=evaluate, on_event=tell,
+        key=key, name=home.name[:24], evaluate=evaluate, on_event=tell, start=start,
         run=prng.mix(home.seed, _RUN),
     )  # fmt: skip
     view.watch_boards(federation.boards)
