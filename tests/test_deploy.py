@@ -43,6 +43,7 @@ class Memory(Target):
         self.content = dict(content or {})
         self.free = 1 << 20
         self.restarted = False
+        self.n_resets = 0
         self.writes = []
         self.torn = ""  # a file that is stored wrong
 
@@ -68,6 +69,11 @@ class Memory(Target):
 
     def free_bytes(self):
         return self.free
+
+    def reset(self):
+        assert "main.py" not in self.content
+        assert self.writes == []
+        self.n_resets += 1
 
     def restart(self):
         self.restarted = True
@@ -146,6 +152,19 @@ def test_a_program_that_is_not_ours_is_set_aside():
     result = plan.deploy(board, Wish(TREE))
     assert board.content["main.py.old"] == b"print('my robot')\n"
     assert (result.notes, board.content["main.py"]) == ([], TREE["device/main.py"])
+
+
+def test_a_watchdog_is_got_rid_of_first():
+    """It would reset the board while it is written to."""
+    for autostart in (True, False):
+        board = Memory(content={"fedboard.json": b'{"watchdog_ms": 8000}', **TREE})
+        board.content["main.py"] = TREE["device/main.py"]
+        plan.deploy(board, Wish(TREE | {"device/fedboard/new.py": b""}, autostart=autostart))
+        assert board.n_resets == 1
+        assert board.content["main.py"] == TREE["device/main.py"]
+    board = Memory(content={"fedboard.json": b'{"watchdog_ms": 8000}', "main.py": b"my robot"})
+    plan.deploy(board, Wish(TREE))
+    assert board.n_resets == 0  # nothing of ours was running
 
 
 @pytest.mark.parametrize("torn", ["device/fedboard/__init__.py", "main.py", "fedboard.json"])

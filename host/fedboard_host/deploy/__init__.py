@@ -68,6 +68,10 @@ class Target(ABC):
         """Room for more files."""
 
     @abstractmethod
+    def reset(self) -> None:
+        """Start anew what the board starts by itself, and come back when it is up."""
+
+    @abstractmethod
     def restart(self) -> None:
         """Start the new program, and let go of the board."""
 

@@ -86,6 +86,9 @@ class Drive(Target):
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._root).free
 
+    def reset(self) -> None:
+        """Nothing that runs on the board minds its drive being written."""
+
     def restart(self) -> None:
         """CircuitPython does so by itself when files change."""
 

@@ -60,6 +60,7 @@ def deploy(target: Target, wish: Wish, tell: Callable[[str], None] = lambda text
     result.n_files = len(tree.files)
     wanted = {path: _sha256(data) for path, data in tree.files.items()}
     tell("looking")
+    watched = _stop_watchdog(target)
     present = target.hashes(_owned(tree.files))
     for path in sorted(set(present) - set(wanted)):
         target.remove(path)
@@ -73,11 +74,30 @@ def deploy(target: Target, wish: Wish, tell: Callable[[str], None] = lambda text
         result.n_bytes += len(tree.files[path])
     _write_settings(target, wish, result)
     _check(target, wanted)
-    if wish.autostart:
+    if wish.autostart or watched:
         _write_start(target, tree.files[f"{files.FOLDER}/main.py"], result)
     tell("restarting")
     target.restart()
     return result
+
+
+def _stop_watchdog(target: Target) -> bool:
+    """A watchdog cannot be stopped, and would bite in the middle: reset, without its program."""
+    program = target.read(target.starts)
+    if b"fedboard_device" not in program or not _json(target.read(SETTINGS)).get("watchdog_ms"):
+        return False
+    target.remove(target.starts)
+    target.reset()
+    return True
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    """The object in a file of settings; empty if there is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def check_firmware(target: Target) -> None:
@@ -120,16 +140,10 @@ def _write_settings(target: Target, wish: Wish, result: Result) -> None:
         return
     if not wish.settings:
         return
-    settings: dict[str, Any] = {}
-    if found:
-        try:
-            settings = json.loads(found)
-            if not isinstance(settings, dict):
-                raise ValueError
-        except ValueError:
-            target.rename(SETTINGS, SETTINGS + ".old")
-            result.notes.append(f"{SETTINGS} was no JSON object: kept as {SETTINGS}.old")
-            settings = {}
+    settings = _json(found)
+    if found and not settings and found.strip() != b"{}":
+        target.rename(SETTINGS, SETTINGS + ".old")
+        result.notes.append(f"{SETTINGS} was no JSON object: kept as {SETTINGS}.old")
     data = json.dumps(settings | wish.settings, indent=1).encode() + b"\n"
     target.write(SETTINGS, data)
     if target.read(SETTINGS) != data:

@@ -18,6 +18,7 @@ from fedboard_host.deploy import DeployError, Firmware, Target
 from fedboard_host.links.serial import explain, keep_lines
 
 _TIMEOUT_S = 20.0
+_RESET_S = 20.0
 _CHUNK = 512  # bytes of a file in one program: the board compiles it
 _ASK = """\
 import sys
@@ -133,6 +134,20 @@ class ReplBoard(Target):
     def free_bytes(self) -> int:
         (found,) = self._ask("import os; s = os.statvfs('/'); print(max(0, s[0] * s[3]))")
         return int(found)
+
+    def reset(self) -> None:
+        self.restart()
+        end_s = time.monotonic() + _RESET_S
+        while True:
+            time.sleep(0.5)  # a board with USB of its own vanishes for a moment
+            try:
+                self._transport = _open(self.name)
+                self._enter()
+                return
+            except DeployError:
+                self.close()
+                if time.monotonic() > end_s:
+                    raise
 
     def restart(self) -> None:
         is_circuit = self.firmware.runtime == "circuitpython"
