@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from fedboard.model import Spec
 from fedboard_host import strategies
 from fedboard_host.attendance import GRACE_MS, SLACK_MS, Attendance
 from fedboard_host.events import BoardLeft, BoardState, Note, RoundClosed, RoundStarted
@@ -85,6 +86,8 @@ def test_less_ram_means_fewer_layers():
     assert trainable(SPEC, 4, replace(board, free_ram=need[2])) == full
     assert trainable(SPEC, 4, replace(board, free_ram=need[2] - 1)) == last
     assert trainable(SPEC, 4, replace(board, free_ram=1)) == last
+    floats = Spec(SPEC.sizes, "float")
+    assert trainable(floats, 4, replace(board, free_ram=1)) == full
     # A board that holds the model says what is free beside it.
     assert trainable(SPEC, 4, replace(board, free_ram=need[2] - 2 * SPEC.n_params, version=3)) == 3
 
@@ -211,6 +214,7 @@ def test_a_board_that_was_away_gets_what_changed_even_from_a_new_host(tmp_path, 
             await fleet.run(2)
             boards = fleet.boards
             boards[1].unplug()
+            await fleet.until(BoardLeft, board="b1")
             await fleet.run(3)
         async with Fleet(
             tmp_path, strategy=strategy, policy=policy, boards=boards, resume=True

@@ -6,7 +6,10 @@ import asyncio
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,13 +19,18 @@ import pytest
 from click.testing import CliRunner
 
 import get_browser
-from fedboard_host import cli, presence
+from fedboard import DataError
+from fedboard_host import cli, paths, presence
+from fedboard_host.clock import Clock
 from fedboard_host.dashboard import fragments, page
 from fedboard_host.dashboard.feed import Feed, State, thin
-from fedboard_host.events import Judged, Note, RoundClosed, UpdateReceived
+from fedboard_host.events import Judged, Note, RoundClosed, RoundStarted, UpdateReceived
+from fedboard_host.rounds import Policy
 from fedboard_host.server import BoardView
 from fedboard_host.store import Store
-from federations import Fleet
+from fedboard_host.virtual import VirtualBoard
+from federations import Fleet, blobs
+from test_host_boards import board_folder
 
 NASTY = '<img src=x onerror="alert(1)">&'
 LOOK = Path(__file__).resolve().parent.parent / "tools" / "look.mjs"
@@ -216,6 +224,81 @@ def test_buttons_of_a_run(tmp_path: Path) -> None:
 
     fleet = asyncio.run(body())
     assert fleet.of(RoundClosed)[-1].n_updates == 2
+
+
+class Sensor:
+    n_in = 12
+    period_ms = 20
+
+    def start(self, label: int) -> None:
+        self.label = label
+
+    def poll(self, x: Any) -> bool:
+        x[0] = self.label
+        return True
+
+
+def test_recording_during_a_run(tmp_path: Path) -> None:
+    """The board tells how many it has; it takes part in no round meanwhile, and does afterwards."""
+    made = VirtualBoard("b0", blobs(0, 20), clock=Clock(20.0), open_sensor=Sensor)
+
+    async def body() -> Fleet:
+        async with Fleet(tmp_path, boards=[made], policy=Policy(1)) as fleet:
+            await fleet.run(1)
+            fleet.federation.record("b0", 3, 2.0)
+            with pytest.raises(DataError, match="busy"):
+                fleet.federation.personalize("b0")
+            assert (await fleet.run(2)).round == 2
+            return fleet
+
+    fleet = asyncio.run(body())
+    (told,) = [n.text for n in fleet.of(Note) if "more samples" in n.text]
+    n_new, n_all = map(int, re.findall(r"\d+", told.removeprefix("b0 has ")))
+    assert n_all == 20 + n_new > 40
+    assert len(made._samples) == n_all
+    order = [type(e).__name__ for e in fleet.events if isinstance(e, Note | RoundStarted)]
+    assert order == ["RoundStarted", "Note", "Note", "RoundStarted"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_run_with_its_page(tmp_path: Path) -> None:
+    """fedboard run --dashboard: the page is there while it runs, and the run ends in good order."""
+    board_folder(tmp_path, 0, 30)
+    main = paths.device_dir() / "main.py"
+    link = f"process:{sys.executable} {main} --config {tmp_path / 'b0' / 'fedboard.json'}"
+    home = tmp_path / "home.toml"
+    home.write_text(
+        '[federation]\nname = "one"\nrounds = 100000\n[model]\nlayers = [12, 4]\n'
+        f'[[board]]\nname = "b0"\nlink = "{link}"\n'
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedboard_host", "run", str(home), "--json", "--dashboard",
+         str(port)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "RoundClosed":
+                break
+        status, text = get(f"http://127.0.0.1:{port}/")
+        assert status == 200
+        assert "b0" in text
+        assert act(f"http://127.0.0.1:{port}/", "pause", {"paused": True}, **{"X-Fedboard": "1"})
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 0, errors
+    assert errors == ""
+    assert json.loads(said.splitlines()[-1])["stopped"] is True
+    told = presence.read(tmp_path / "runs" / "one")
+    assert told is not None
+    assert not told.is_live
 
 
 def test_others_need_the_token(tmp_path: Path) -> None:

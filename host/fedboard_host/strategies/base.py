@@ -111,9 +111,11 @@ def trainable(spec: Spec, batch: int, board: BoardInfo) -> int:
     """The mask of the layers that a board has the RAM to train at once: all, or the least costly.
 
     At least one: what a board says of its RAM is an estimate, and if need be it tells that it lacks
-    it.
+    it. In floats all: they store no batch.
     """
     mask = (1 << spec.n_layers) - 1
+    if spec.is_float:
+        return mask
     for layer in by_cost(spec, batch):
         if fits(spec, mask, batch, board) or not mask & mask - 1:
             break
