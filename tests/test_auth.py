@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedboard import DataError, auth
+from interpreters import run
 
 # RFC 4231, cases 1, 2, 3, 4, 6, 7: (key, data, HMAC-SHA-256)
 RFC_4231 = [
@@ -63,3 +65,10 @@ def test_parse_key():
         with pytest.raises(DataError, match="64 hexadecimal digits") as caught:
             auth.parse_key(text)
         assert not text or text not in str(caught.value)
+
+
+def test_sha256_without_hashlib(board_runtime):
+    """As on CircuitPython boards that have none."""
+    out = run(board_runtime, Path(__file__).with_name("sha256_board.py")).decode().split()
+    data = bytes(i * 7 & 255 for i in range(300))
+    assert out == [hmac.new(data[:32], data, "sha256").hexdigest()]

@@ -9,7 +9,6 @@ direction has its own key, so that a frame cannot be sent back to its author. Th
 (wire, channel) bars replay within a session. Frames are authenticated, not encrypted.
 """
 
-import hashlib
 from binascii import unhexlify
 
 from fedboard import DataError
@@ -22,9 +21,18 @@ TAG_BYTES = 8
 NONCE_BYTES = 16
 KEY_BYTES = 32
 
+try:
+    hashlib: "Any" = __import__("hashlib")
+except ImportError:  # CircuitPython on the smaller chips
+    hashlib = None
+
 
 def sha256() -> "Any":
-    """A fresh SHA-256 object: CircuitPython boards have only hashlib.new()."""
+    """A fresh SHA-256 object: CircuitPython boards have only hashlib.new(), or no hashlib."""
+    if hashlib is None:
+        from fedboard.sha256 import Sha256
+
+        return Sha256()
     if hasattr(hashlib, "sha256"):
         return hashlib.sha256()
     return hashlib.new("sha256")
