@@ -102,10 +102,17 @@ def cli(debug: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--boards", default=8, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--task",
+    default="digits",
+    show_default=True,
+    type=click.Choice(["digits", "sine", "labels"]),
+    help="digits: one model for all; the others: learn to learn a new board's task.",
+)
+@click.option("--boards", default=0, type=click.IntRange(0, 64), help="0: the task's own, 8 or 16.")
 @click.option("--rounds", default=0, type=click.IntRange(0, 10_000), help="0: the strategy's own.")
 @click.option("--seed", default=2, show_default=True, type=click.IntRange(0, 0xFFFFFFFF))
-@click.option("--strategy", default="fedavg", show_default=True, help="See docs/strategies.md.")
+@click.option("--strategy", default="", help="See docs/strategies.md.  [default: the task's own]")
 @click.option("--top-percent", type=float, help="Of a layer's changes, to send.")
 @click.option("--bits", type=int, help="Per value sent: 1 to 8, or 16 for exact.")
 @click.option(
@@ -122,15 +129,21 @@ def cli(debug: bool, as_json: bool) -> None:
 )
 @click.option("--out", type=_FILE, help="Folder for the results.  [default: fedboard-demo]")
 @_json_option
-def demo(out: Path | None, as_json: bool, keyed: bool, **options: Any) -> None:
+def demo(out: Path | None, as_json: bool, keyed: bool, task: str, **options: Any) -> None:
     """Virtual boards learn real handwriting; no hardware needed, under a minute."""
     import os
 
     from fedboard_host import demo as module
     from fedboard_host import progress
 
-    chosen = module.Options(key=os.urandom(32) if keyed else None, **options)
+    options["key"] = os.urandom(32) if keyed else None
     folder = out or _free_folder(Path("fedboard-demo"))
+    if task != "digits":
+        _meta_demo(task, folder, as_json, options)
+        return
+    options["boards"] = options["boards"] or 8
+    options["strategy"] = options["strategy"] or "fedavg"
+    chosen = module.Options(**options)
     title = module.title(chosen)
     with progress.make(module.n_rounds(chosen), title=title, as_json=as_json) as view:
         summary = module.run(chosen, folder, view)
@@ -138,6 +151,24 @@ def demo(out: Path | None, as_json: bool, keyed: bool, **options: Any) -> None:
         progress.final_json(module.as_json(summary))
     else:
         click.echo(_demo_text(summary))
+
+
+def _meta_demo(task: str, folder: Path, as_json: bool, options: dict[str, Any]) -> None:
+    from fedboard_host import metademo, progress
+
+    for name in ("top_percent", "bits"):
+        if options.pop(name) is not None:
+            flag = name.replace("_", "-")
+            raise click.UsageError(f"--{flag} is for --task digits: {task} has its own")
+    options.pop("compare")
+    chosen = metademo.for_task(task, **options)
+    title = metademo.title(chosen)
+    with progress.make(chosen.n_rounds, title=title, as_json=as_json) as view:
+        summary = metademo.run(chosen, folder, view)
+    if as_json:
+        progress.final_json(metademo.as_json(summary))
+    else:
+        click.echo(metademo.text(summary))
 
 
 def _free_folder(wanted: Path) -> Path:

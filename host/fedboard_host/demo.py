@@ -15,33 +15,23 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import sys
-import tempfile
 import time
 from array import array
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fedboard import DataError, prng
 from fedboard.model import Spec
-from fedboard_host import dataset, digits, export, judge, paths, plots, strategies
-from fedboard_host.links.process import ProcessOpener
+from fedboard_host import digits, export, judge, plots, strategies
+from fedboard_host.demo_boards import Boards
 from fedboard_host.progress import View
 from fedboard_host.rounds import Policy
-from fedboard_host.runtime import (
-    fast_kernels,
-    find_micropython,
-    quick_collections,
-    stop_on_interrupt,
-)
+from fedboard_host.runtime import fast_kernels, quick_collections, stop_on_interrupt
 from fedboard_host.server import Federation, Result
 from fedboard_host.store import Store
-from fedboard_host.virtual import ArraySamples, VirtualBoard
 
-RUNTIMES = ("memory", "micropython", "cpython")
 SIZES = (digits.N_IN, 32, digits.N_CLASSES)
 _RUN = 5  # labels of what follows from the seed
 _MODEL = 6
@@ -216,45 +206,14 @@ class _Demo:
             name="demo", evaluate=held_out, on_event=self._view, run=self._run_id,
         )  # fmt: skip
         self._view.watch_boards(federation.boards)
-        with contextlib.ExitStack() as stack, stop_on_interrupt(federation, self._view):
-            boards: list[asyncio.Task[None]] = []
-            if options.runtime == "memory":
+        with stop_on_interrupt(federation, self._view):
+            async with Boards(options.runtime, options.key, options.micropython) as boards:
                 for name, own in zip(_names(options.boards), self._deal.boards, strict=True):
-                    own_samples = ArraySamples(own.x.tolist(), own.y.tolist())
-                    board = VirtualBoard(name, own_samples, key=options.key)
-                    federation.add_opener(board)
-                    boards.append(asyncio.create_task(board.run()))
-            else:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedboard-")))
-                for opener in self._processes(folder):
-                    federation.add_opener(opener)
-            try:
-                return await federation.run(rounds)
-            finally:
-                await federation.close()
-                for task in boards:
-                    task.cancel()
-                await asyncio.gather(*boards, return_exceptions=True)
-
-    def _processes(self, folder: Path) -> Iterator[ProcessOpener]:
-        """Give each board a folder with settings and samples, as a real one has on its flash."""
-        options = self._options
-        command = [sys.executable]
-        if options.runtime == "micropython":
-            command = [options.micropython or find_micropython()]
-        main = str(paths.device_dir() / "main.py")
-        env = dict(os.environ)
-        env.pop("MICROPYPATH", None)
-        for name, own in zip(_names(options.boards), self._deal.boards, strict=True):
-            data_dir = folder / name
-            data_dir.mkdir()
-            (data_dir / "samples.bin").write_bytes(dataset.sample_file(own))
-            settings: dict[str, Any] = {"name": name, "data_dir": str(data_dir)}
-            if options.key is not None:
-                settings["key"] = options.key.hex()
-            config = data_dir / "fedboard.json"
-            config.write_text(json.dumps(settings))
-            yield ProcessOpener([*command, main, "--config", str(config)], name=name, env=env)
+                    federation.add_opener(boards.add(name, own))
+                try:
+                    return await federation.run(rounds)
+                finally:
+                    await federation.close()
 
 
 def _strategy(options: Options) -> tuple[strategies.Strategy, int]:

@@ -1,0 +1,342 @@
+"""The demo of meta-learning: boards with tasks of their own learn a start for tasks yet unseen.
+
+    sine     each board has a wave of its own, 50 points: numbers are predicted, in floats
+    labels   each board has five of the ten digits, real handwriting, and names of its own for them:
+             what is class 0 here is class 3 there; in integers
+
+The boards federate under reptile, tinyreptile or tinymetafed. Then new boards come, with tasks that
+no other had. Each adapts to a few shots of its own, once from random start values and once from
+what was learned, and says how well it predicts the rest of its samples, before and after. All of it
+over the real protocol: see errand. The learned one stays on the board as its personal model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedboard import DataError, messages, prng
+from fedboard.model import Spec, init_params, new_params
+from fedboard_host import digits, export, strategies
+from fedboard_host.dataset import Set, targets
+from fedboard_host.demo_boards import Boards
+from fedboard_host.errand import Errand
+from fedboard_host.events import Event, RoundClosed
+from fedboard_host.progress import Plain, View
+from fedboard_host.rounds import Policy
+from fedboard_host.runtime import fast_kernels, quick_collections, stop_on_interrupt
+from fedboard_host.server import Federation, Result
+from fedboard_host.store import Store
+
+_RUN, _MODEL, _DEAL, _NEW, _ROWS = 5, 6, 7, 8, 9  # labels of what follows from the seed
+_WAYS = 5
+_PLAIN_LINES = 20
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A task, and what suits it: chosen on boards of other seeds than the demo's.
+
+    shots: of each class (sine: in all) for a new board, which learns n_adapt samples of them.
+    """
+
+    rule: str
+    sizes: tuple[int, ...]
+    shots: int
+    n_adapt: int
+    rate: int  # of adapting
+    schedules: dict[str, dict[str, Any]]
+    boards: int = 16
+
+
+KINDS = {
+    "sine": Kind(
+        "float-squared", (1, 40, 40, 1), 10, 50, 655,
+        {
+            "tinyreptile": {"rounds": 400, "rate": 655, "n_max": 100},
+            "tinymetafed": {"rounds": 400, "rate": 786, "n_max": 100},
+            "reptile": {"rounds": 60, "rate": 1966, "n_max": 200, "batch": 5, "alpha_last": 0.5},
+        },
+    ),
+    "labels": Kind(
+        "fedboard", (64, 64, _WAYS), 5, 50, 6,
+        {
+            "tinyreptile": {
+                "rounds": 400, "rate": 7, "n_max": 100, "alpha": 0.3, "alpha_last": 0.06,
+            },
+            "tinymetafed": {
+                "rounds": 400, "rate": 6, "n_max": 100, "alpha": 0.6, "alpha_last": 0.2,
+            },
+            "reptile": {"rounds": 60, "rate": 7, "n_max": 100, "batch": 4, "alpha_last": 0.3},
+        },
+    ),
+}  # fmt: skip
+STRATEGY = "tinyreptile"
+
+
+@dataclass(frozen=True)
+class Options:
+    """boards and rounds 0: as KINDS says. micropython: its command."""
+
+    task: str = "sine"
+    boards: int = 0
+    rounds: int = 0
+    seed: int = 2
+    strategy: str = STRATEGY
+    new_boards: int = 10
+    runtime: str = "memory"
+    micropython: str = ""
+    key: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.strategy not in self.kind.schedules:
+            raise DataError(
+                f"--task {self.task} is for the strategies {', '.join(self.kind.schedules)}, "
+                f"not {self.strategy}"
+            )
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.task]
+
+    @property
+    def n_boards(self) -> int:
+        return self.boards or self.kind.boards
+
+    @property
+    def n_rounds(self) -> int:
+        return self.rounds or int(self.kind.schedules[self.strategy]["rounds"])
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What the new boards said, one value each: squared errors, or shares that were right."""
+
+    before: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """learned, random: from where a new board starts. Bytes: on all links, frames and all."""
+
+    task: str
+    strategy: str
+    rule: str
+    sizes: tuple[int, ...]
+    boards: int
+    rounds: int
+    shots: int
+    n_adapt: int
+    learned: Adapted
+    random: Adapted
+    bytes_up: int
+    bytes_down: int
+    bytes_dense: int  # of the model, int16
+    n_asked: int  # boards, in all rounds
+    runtime: str
+    seed: int
+    model_sha256: str
+    folder: str
+    seconds: float
+
+
+def title(options: Options) -> str:
+    sizes = "-".join(map(str, options.kind.sizes))
+    where = "in this process" if options.runtime == "memory" else f"{options.runtime} processes"
+    return (
+        f"fedboard demo --task {options.task}: {options.n_boards} boards ({where}), {sizes} "
+        f"{options.kind.rule}, {options.strategy}"
+    )
+
+
+def run(options: Options, folder: Path, view: View) -> Summary:
+    """Federate, then let new boards adapt; leaves checkpoint, log and exports in `folder`."""
+    started_s = time.monotonic()
+    kind = options.kind
+    params = {**kind.schedules[options.strategy], "rounds": options.n_rounds}
+    strategy = strategies.make(options.strategy, params)
+    spec = Spec(kind.sizes, kind.rule, prng.mix(options.seed, _MODEL))
+    with contextlib.closing(Store(folder)) as store, fast_kernels(), quick_collections():
+        result, learned, at_random = asyncio.run(_all(options, spec, strategy, store, view))
+    model = export.Model(spec, result.version, result.model)
+    export.write_npz(folder / "model.npz", model)
+    export.write_bin(folder / "model.bin", model)
+    summary = Summary(
+        task=options.task, strategy=options.strategy, rule=kind.rule, sizes=kind.sizes,
+        boards=options.n_boards, rounds=result.round, shots=kind.shots, n_adapt=kind.n_adapt,
+        learned=learned, random=at_random, bytes_up=result.bytes_up,
+        bytes_down=result.bytes_down, bytes_dense=2 * spec.n_params,
+        n_asked=result.round * (strategy.selection()[0] or options.n_boards),
+        runtime=options.runtime, seed=options.seed,
+        model_sha256=hashlib.sha256(bytes(result.model)).hexdigest(), folder=str(folder),
+        seconds=round(time.monotonic() - started_s, 1),
+    )  # fmt: skip
+    return summary
+
+
+async def _all(
+    options: Options, spec: Spec, strategy: strategies.Strategy, store: Store, view: View
+) -> tuple[Result, Adapted, Adapted]:
+    federation = Federation(
+        spec, strategy, store, policy=Policy(n_boards=options.n_boards, quorum=options.n_boards),
+        key=options.key, name="demo", on_event=_thin(view, options.n_rounds),
+        run=prng.mix(options.seed, _RUN),
+    )  # fmt: skip
+    view.watch_boards(federation.boards)
+    with stop_on_interrupt(federation, view):
+        async with Boards(options.runtime, options.key, options.micropython) as boards:
+            for b, own in enumerate(deal(options.task, options.n_boards, options.seed)):
+                federation.add_opener(boards.add(f"board-{b:02}", own))
+            try:
+                result = await federation.run(options.n_rounds)
+            finally:
+                await federation.close()
+    if not result.round:
+        raise DataError("stopped before the first round was over: nothing to show")
+    view.note(f"{options.new_boards} new boards adapt to {options.kind.shots} shots each ...")
+    learned, at_random = await _adapt(options, spec, strategy, result)
+    return result, learned, at_random
+
+
+def _thin(view: View, n_rounds: int) -> Any:
+    """Many short rounds: a log gets a line of some of them."""
+    every = max(1, n_rounds // _PLAIN_LINES) if isinstance(view, Plain) else 1
+
+    def on_event(event: Event) -> None:
+        if not isinstance(event, RoundClosed) or event.round % every == 0:
+            view(event)
+
+    return on_event
+
+
+async def _adapt(
+    options: Options, spec: Spec, strategy: strategies.Strategy, result: Result
+) -> tuple[Adapted, Adapted]:
+    """Have new boards adapt, from the learned start and from a random one."""
+    kind = options.kind
+    start = new_params(spec)
+    init_params(spec, start)
+    (work,) = strategy.plan(spec, [strategies.BoardInfo("new", "")], 1).values()
+    learned, at_random = Adapted(), Adapted()
+    dealt = deal(options.task, options.new_boards, options.seed, is_new=True)
+    for b, own in enumerate(dealt):
+        async with Boards(options.runtime, options.key, options.micropython) as boards:
+            link = await boards.add(f"new-{b:02}", own).open()
+            async with Errand(link, options.key, name="demo") as board:
+                for found, params, version in (
+                    (at_random, start, 1),
+                    (learned, result.model, result.version + 1),
+                ):
+                    is_learned = found is learned
+                    task = messages.Task(
+                        op=messages.ADAPT, shots=kind.shots, n_max=kind.n_adapt, batch=1,
+                        rate=kind.rate, seed=options.seed, flags=is_learned * messages.KEEP,
+                        local=is_learned * work.local, n_local=is_learned * work.n_local,
+                    )  # fmt: skip
+                    said = await board.ask(task, spec, params, version)
+                    if spec.rule == "float-squared":
+                        found.before.append(said.loss_before / 1000)
+                        found.after.append(said.loss / 1000)
+                    else:
+                        found.before.append(said.n_correct_before / said.n)
+                        found.after.append(said.n_correct / said.n)
+    return learned, at_random
+
+
+# The tasks
+
+
+def deal(task: str, n: int, seed: int, is_new: bool = False) -> list[Set]:
+    """The samples of n boards; new boards' tasks, and their handwriting, are nobody else's."""
+    label = _NEW if is_new else _DEAL
+    rngs = [prng.Xorshift(prng.mix(seed, label, b)) for b in range(n)]
+    if task == "sine":
+        return [_wave(rng) for rng in rngs]
+    everything = digits.load()
+    pools = []
+    for digit in range(digits.N_CLASSES):
+        rows = np.flatnonzero(everything.y == digit).tolist()
+        prng.Xorshift(prng.mix(seed, _ROWS, digit)).shuffle(rows)
+        n_new = len(rows) // 4
+        pools.append(rows[:n_new] if is_new else rows[n_new:])
+    return [_renamed(everything, pools, rng, 25 if is_new else 15) for rng in rngs]
+
+
+def _wave(rng: prng.Xorshift) -> Set:
+    """y = amplitude sin(x / 25 + phase) at 50 places of -122 to 123: 1.6 periods."""
+    amplitude = 0.1 + 4.9 * rng.below(16384) / 16384
+    phase = 2 * math.pi * rng.below(16384) / 16384
+    x = np.arange(-122, 124, 5)
+    y = amplitude * np.sin(x / 25 + phase)
+    return Set(x[:, None].astype(np.int8), targets(y[:, None]))
+
+
+def _renamed(
+    everything: Set, pools: Sequence[Sequence[int]], rng: prng.Xorshift, n_each: int
+) -> Set:
+    """n_each samples of each of some digits, which this board calls 0, 1, 2, ..."""
+    names = list(range(digits.N_CLASSES))
+    rng.shuffle(names)
+    rows: list[int] = []
+    for digit in names[:_WAYS]:
+        pool = list(pools[digit])
+        rng.shuffle(pool)
+        rows += pool[:n_each]
+    return Set(everything.x[rows], np.repeat(np.arange(_WAYS), n_each))
+
+
+# What people see
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """The last line of --json."""
+    return {"event": "Summary", **asdict(summary)}
+
+
+def text(s: Summary) -> str:
+    from fedboard_host.units import percent
+
+    def row(name: str, found: Adapted) -> str:
+        line = f"  from {name:20}"
+        for values in (found.before, found.after):
+            mean = sum(values) / len(values)
+            line += f"{mean:12.2f}" if s.task == "sine" else f"{percent(mean):>12}"
+        low, high = min(found.after), max(found.after)
+        if s.task == "sine":
+            return line + f"   ({low:.2f} to {high:.2f})"
+        return line + f"   ({percent(low)} to {percent(high)})"
+
+    what = "mean squared error" if s.task == "sine" else "samples classified right"
+    of_each = "" if s.task == "sine" else " of each class"
+    n = len(s.learned.after)
+    each = s.n_asked
+    return "\n".join([
+        "",
+        f"After {s.rounds} rounds of {s.strategy} on {s.boards} boards, {n} new boards with tasks",
+        f"of their own adapt to {s.shots} shots{of_each}, {s.n_adapt} samples learned; "
+        f"{what}, mean:",
+        f"  {'':25}{'before':>12}{'after':>12}",
+        row("the learned start", s.learned),
+        row("random start values", s.random),
+        "",
+        f"Bytes per board asked: {s.bytes_up / each:.0f} up, {s.bytes_down / each:.0f} down, "
+        f"frames and all; the model, dense: {s.bytes_dense}",
+        f"Model {'-'.join(map(str, s.sizes))} {s.rule}, SHA-256 {s.model_sha256[:16]}...; boards: "
+        f"{s.runtime}, {s.seconds:.1f} s",
+        f"See {s.folder}: model.npz, model.bin, log.sqlite",
+    ])  # fmt: skip
+
+
+def for_task(task: str, **options: Any) -> Options:
+    """Options, with those that are at their defaults left to the task."""
+    return replace(Options(task), **{k: v for k, v in options.items() if v})
