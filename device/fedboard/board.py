@@ -143,6 +143,12 @@ class Board:
         return most_ms
 
     @property
+    def in_floats(self) -> bool:
+        """It learns in floats, which are objects on most chips: every sum leaves garbage."""
+        net = self.learner.net
+        return self._work is not None and net is not None and net.spec.is_float
+
+    @property
     def receiving(self) -> bool:
         """A model is coming in."""
         return self._rebase is not None

@@ -26,6 +26,7 @@ from fedboard import DataError, prng
 from fedboard.learner import LOCAL
 from fedboard.model import Spec
 from fedboard.order import Order
+from fedboard_host import history
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, Words, boards_in_a_block
 from fedboard_host.fleet_rules import Classes
@@ -37,7 +38,6 @@ from fedboard_host.strategies import BoardInfo, Strategy, Work
 Rows = Sequence[NDArray[np.intp]]
 
 _LARGEST_CHANGE = 32767  # that an exact update holds
-_VERSIONS_KEPT = 8
 _MOST_IN_FLOAT32 = (1 << 24) // _LARGEST_CHANGE  # changes, whose sum float32 holds exactly
 
 
@@ -161,7 +161,7 @@ class FleetFederation:
         total = 0
         for version, n in zip(*np.unique(self._version[members], return_counts=True), strict=True):
             # As history.History: of older versions the host knows nothing any more.
-            known = version > 0 and self.number - version <= _VERSIONS_KEPT
+            known = version > 0 and self.number - version < history.n_usual(self.spec)
             old = self._models[int(version)] if known else None
             total += int(n) * delta_bytes(self.spec, old, self._model)
         return total

@@ -23,7 +23,7 @@ class History:
 
     def __init__(self, spec: Spec, n_kept: int = 0) -> None:
         self._spec = spec
-        self._n_kept = n_kept or min(64, max(8, _KEPT_BYTES // (2 * spec.n_params)))
+        self._n_kept = n_kept or n_usual(spec)
         self._models: OrderedDict[int, tuple[bytes, array[int]]] = OrderedDict()
         self._transfers: dict[int, asyncio.Task[tuple[int, bytes, bytes]]] = {}
         self.version = 0
@@ -59,6 +59,11 @@ class History:
             self._transfers[base] = task
         encoding, meta, data = await asyncio.shield(task)
         return (base if encoding == rebase.SPARSE else 0), encoding, meta, data
+
+
+def n_usual(spec: Spec) -> int:
+    """How many models of this shape are kept."""
+    return min(64, max(8, _KEPT_BYTES // (2 * spec.n_params)))
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

@@ -163,9 +163,7 @@ def run(options: Options, folder: Path, view: View) -> Summary:
     """Federate, then let new boards adapt; leaves checkpoint, log and exports in `folder`."""
     started_s = time.monotonic()
     kind = options.kind
-    params = {**kind.schedules[options.strategy], "rounds": options.n_rounds}
-    strategy = strategies.make(options.strategy, params)
-    spec = Spec(kind.sizes, kind.rule, prng.mix(options.seed, _MODEL))
+    spec, strategy = spec_of(options), strategy_of(options)
     with contextlib.closing(Store(folder)) as store, fast_kernels(), quick_collections():
         result, learned, at_random = asyncio.run(_all(options, spec, strategy, store, view))
     model = export.Model(spec, result.version, result.model)
@@ -184,13 +182,26 @@ def run(options: Options, folder: Path, view: View) -> Summary:
     return summary
 
 
+def spec_of(options: Options) -> Spec:
+    return Spec(options.kind.sizes, options.kind.rule, prng.mix(options.seed, _MODEL))
+
+
+def strategy_of(options: Options) -> strategies.Strategy:
+    params = {**options.kind.schedules[options.strategy], "rounds": options.n_rounds}
+    return strategies.make(options.strategy, params)
+
+
+def run_of(options: Options) -> int:
+    return prng.mix(options.seed, _RUN)
+
+
 async def _all(
     options: Options, spec: Spec, strategy: strategies.Strategy, store: Store, view: View
 ) -> tuple[Result, Adapted, Adapted]:
     federation = Federation(
         spec, strategy, store, policy=Policy(n_boards=options.n_boards, quorum=options.n_boards),
         key=options.key, name="demo", on_event=_thin(view, options.n_rounds),
-        run=prng.mix(options.seed, _RUN),
+        run=run_of(options),
     )  # fmt: skip
     view.watch_boards(federation.boards)
     with stop_on_interrupt(federation, view):
