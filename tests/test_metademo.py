@@ -43,24 +43,26 @@ def test_waves(tmp_path: Path) -> None:
     said = json.loads(done.stdout.splitlines()[-1])
     assert (said["strategy"], said["rule"], said["boards"]) == ("tinyreptile", "float-squared", 16)
     assert said["n_asked"] == said["rounds"] == 60
-    learned, at_random = said["learned"]["after"], said["random"]["after"]
-    assert len(learned) == len(at_random) == 10
-    assert mean(learned) < 0.4 * mean(at_random)
+    learned, untrained = said["learned"]["after"], said["untrained"]["after"]
+    assert len(learned) == len(untrained) == 10
+    assert mean(learned) < 0.4 * mean(untrained)
     assert mean(learned) < 0.4 * mean(said["learned"]["before"])
     assert export.read_npz(folder / "model.npz").spec.sizes == (1, 40, 40, 1)
     text = metademo.text(metademo.Summary(**{
         **{k: v for k, v in said.items() if k != "event"},
         "learned": metademo.Adapted(**said["learned"]),
-        "random": metademo.Adapted(**said["random"]),
+        "untrained": metademo.Adapted(**said["untrained"]),
     }))  # fmt: skip
     assert f"{mean(learned):.2f}" in text
 
 
 def test_names_of_digits(tmp_path: Path) -> None:
-    found = run(tmp_path / "d", "labels", strategy="reptile", rounds=10, boards=8, new_boards=6)
-    assert found.n_asked == 80
-    assert mean(found.learned.after) > mean(found.random.after) + 0.03
-    assert mean(found.learned.before) < 0.35, "what classes mean is another matter on each board"
+    """Integers, and a local last layer: what a class is called is another matter on each board."""
+    found = run(tmp_path / "d", "labels", strategy="tinymetafed", rounds=60)
+    assert found.n_asked == 60
+    assert mean(found.learned.before) < 0.35
+    assert mean(found.learned.after) > mean(found.untrained.after) + 0.1
+    assert mean(found.learned.after) > 0.75
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_integers_are_the_same_everywhere(
         tmp_path / "there", "labels", **options, runtime="micropython", micropython=micropython[0]
     )
     assert there.model_sha256 == here.model_sha256
-    assert (there.learned, there.random) == (here.learned, here.random)
+    assert (there.learned, there.untrained) == (here.learned, here.untrained)
     chosen = metademo.for_task("labels", **options)
     own = metademo.deal("labels", boards, chosen.seed)
     rows = np.split(np.arange(sum(map(len, own))), np.cumsum([len(s) for s in own])[:-1])

@@ -5,9 +5,9 @@
              what is class 0 here is class 3 there; in integers
 
 The boards federate under reptile, tinyreptile or tinymetafed. Then new boards come, with tasks that
-no other had. Each adapts to a few shots of its own, once from random start values and once from
-what was learned, and says how well it predicts the rest of its samples, before and after. All of it
-over the real protocol: see errand. The learned one stays on the board as its personal model.
+no other had. Each adapts to a few shots of its own, once from the untrained start values and once
+from what was learned, and says how well it predicts its other samples, before and after. All of it
+goes over the real protocol. The learned one stays on the board as its personal model.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from typing import Any
 import numpy as np
 
 from fedboard import DataError, messages, prng
-from fedboard.model import Spec, init_params, new_params
+from fedboard.model import Spec
 from fedboard_host import digits, export, strategies
+from fedboard_host.clock import Clock
 from fedboard_host.dataset import Set, targets
 from fedboard_host.demo_boards import Boards
-from fedboard_host.errand import Errand
 from fedboard_host.events import Event, RoundClosed
 from fedboard_host.progress import Plain, View
 from fedboard_host.rounds import Policy
 from fedboard_host.runtime import fast_kernels, quick_collections, stop_on_interrupt
 from fedboard_host.server import Federation, Result
 from fedboard_host.store import Store
+from fedboard_host.talk import JOIN_S, Talk
 
 _RUN, _MODEL, _DEAL, _NEW, _ROWS = 5, 6, 7, 8, 9  # labels of what follows from the seed
 _WAYS = 5
@@ -68,15 +69,15 @@ KINDS = {
         },
     ),
     "labels": Kind(
-        "fedboard", (64, 64, _WAYS), 5, 50, 6,
+        "fedboard", (64, 64, _WAYS), 5, 25, 7,
         {
             "tinyreptile": {
-                "rounds": 400, "rate": 7, "n_max": 100, "alpha": 0.3, "alpha_last": 0.06,
+                "rounds": 300, "rate": 8, "n_max": 50, "alpha": 0.3, "alpha_last": 0.06,
             },
             "tinymetafed": {
-                "rounds": 400, "rate": 6, "n_max": 100, "alpha": 0.6, "alpha_last": 0.2,
+                "rounds": 300, "rate": 6, "n_max": 100, "alpha": 0.6, "alpha_last": 0.12,
             },
-            "reptile": {"rounds": 60, "rate": 7, "n_max": 100, "batch": 4, "alpha_last": 0.3},
+            "reptile": {"rounds": 40, "rate": 7, "n_max": 100, "batch": 4, "alpha_last": 0.2},
         },
     ),
 }  # fmt: skip
@@ -127,7 +128,7 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Summary:
-    """learned, random: from where a new board starts. Bytes: on all links, frames and all."""
+    """learned, untrained: from where a new board starts. Bytes: on all links, frames and all."""
 
     task: str
     strategy: str
@@ -138,7 +139,7 @@ class Summary:
     shots: int
     n_adapt: int
     learned: Adapted
-    random: Adapted
+    untrained: Adapted
     bytes_up: int
     bytes_down: int
     bytes_dense: int  # of the model, int16
@@ -165,14 +166,14 @@ def run(options: Options, folder: Path, view: View) -> Summary:
     kind = options.kind
     spec, strategy = spec_of(options), strategy_of(options)
     with contextlib.closing(Store(folder)) as store, fast_kernels(), quick_collections():
-        result, learned, at_random = asyncio.run(_all(options, spec, strategy, store, view))
+        result, learned, untrained = asyncio.run(_all(options, spec, strategy, store, view))
     model = export.Model(spec, result.version, result.model)
     export.write_npz(folder / "model.npz", model)
     export.write_bin(folder / "model.bin", model)
     summary = Summary(
         task=options.task, strategy=options.strategy, rule=kind.rule, sizes=kind.sizes,
         boards=options.n_boards, rounds=result.round, shots=kind.shots, n_adapt=kind.n_adapt,
-        learned=learned, random=at_random, bytes_up=result.bytes_up,
+        learned=learned, untrained=untrained, bytes_up=result.bytes_up,
         bytes_down=result.bytes_down, bytes_dense=2 * spec.n_params,
         n_asked=result.round * (strategy.selection()[0] or options.n_boards),
         runtime=options.runtime, seed=options.seed,
@@ -215,8 +216,8 @@ async def _all(
     if not result.round:
         raise DataError("stopped before the first round was over: nothing to show")
     view.note(f"{options.new_boards} new boards adapt to {options.kind.shots} shots each ...")
-    learned, at_random = await _adapt(options, spec, strategy, result)
-    return result, learned, at_random
+    learned, untrained = await _adapt(options, spec, strategy, result)
+    return result, learned, untrained
 
 
 def _thin(view: View, n_rounds: int) -> Any:
@@ -233,35 +234,35 @@ def _thin(view: View, n_rounds: int) -> Any:
 async def _adapt(
     options: Options, spec: Spec, strategy: strategies.Strategy, result: Result
 ) -> tuple[Adapted, Adapted]:
-    """Have new boards adapt, from the learned start and from a random one."""
+    """Have new boards adapt, from the learned start and from what it was before the first round."""
     kind = options.kind
-    start = new_params(spec)
-    init_params(spec, start)
     (work,) = strategy.plan(spec, [strategies.BoardInfo("new", "")], 1).values()
-    learned, at_random = Adapted(), Adapted()
+    learned, untrained = Adapted(), Adapted()
     dealt = deal(options.task, options.new_boards, options.seed, is_new=True)
     for b, own in enumerate(dealt):
         async with Boards(options.runtime, options.key, options.micropython) as boards:
-            link = await boards.add(f"new-{b:02}", own).open()
-            async with Errand(link, options.key, name="demo") as board:
-                for found, params, version in (
-                    (at_random, start, 1),
-                    (learned, result.model, result.version + 1),
+            talk = Talk(await boards.add(f"new-{b:02}", own).open(), options.key, Clock())
+            try:
+                await talk.join(JOIN_S)
+                for found, version, params in (
+                    (untrained, 1, strategy.start(spec)),
+                    (learned, result.version + 1, result.model),
                 ):
-                    is_learned = found is learned
                     task = messages.Task(
                         op=messages.ADAPT, shots=kind.shots, n_max=kind.n_adapt, batch=1,
-                        rate=kind.rate, seed=options.seed, flags=is_learned * messages.KEEP,
-                        local=is_learned * work.local, n_local=is_learned * work.n_local,
+                        rate=kind.rate, seed=options.seed, local=work.local, n_local=work.n_local,
+                        flags=messages.KEEP if found is learned else 0,
                     )  # fmt: skip
-                    said = await board.ask(task, spec, params, version)
+                    said = await talk.work(task, export.Model(spec, version, params))
                     if spec.rule == "float-squared":
                         found.before.append(said.loss_before / 1000)
                         found.after.append(said.loss / 1000)
                     else:
                         found.before.append(said.n_correct_before / said.n)
                         found.after.append(said.n_correct / said.n)
-    return learned, at_random
+            finally:
+                await talk.close()
+    return learned, untrained
 
 
 # The tasks
@@ -318,7 +319,7 @@ def text(s: Summary) -> str:
     from fedboard_host.units import percent
 
     def row(name: str, found: Adapted) -> str:
-        line = f"  from {name:20}"
+        line = f"  from {name:26}"
         for values in (found.before, found.after):
             mean = sum(values) / len(values)
             line += f"{mean:12.2f}" if s.task == "sine" else f"{percent(mean):>12}"
@@ -336,9 +337,9 @@ def text(s: Summary) -> str:
         f"After {s.rounds} rounds of {s.strategy} on {s.boards} boards, {n} new boards with tasks",
         f"of their own adapt to {s.shots} shots{of_each}, {s.n_adapt} samples learned; "
         f"{what}, mean:",
-        f"  {'':25}{'before':>12}{'after':>12}",
+        f"  {'':31}{'before':>12}{'after':>12}",
         row("the learned start", s.learned),
-        row("random start values", s.random),
+        row("start values, untrained", s.untrained),
         "",
         f"Bytes per board asked: {s.bytes_up / each:.0f} up, {s.bytes_down / each:.0f} down, "
         f"frames and all; the model, dense: {s.bytes_dense}",

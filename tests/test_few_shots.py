@@ -8,13 +8,13 @@ import contextlib
 import pytest
 
 from device_lab import make_samples, start_params, write_samples
-from fedboard import DataError, messages
+from fedboard import messages
 from fedboard.model import Spec
 from fedboard_host.clock import Clock
-from fedboard_host.errand import Errand
-from fedboard_host.links import LinkError
+from fedboard_host.export import Model
 from fedboard_host.links.memory import Faults
 from fedboard_host.links.process import ProcessOpener
+from fedboard_host.talk import Talk, TalkError
 from fedboard_host.virtual import ArraySamples, VirtualBoard
 
 SPEC = Spec((16, 12, 4), seed=7)
@@ -39,52 +39,41 @@ async def plugged_in(**options):
         await asyncio.gather(life, return_exceptions=True)
 
 
+@contextlib.asynccontextmanager
+async def talking(link, key=None, clock=None):
+    talk = Talk(link, key, clock or Clock())
+    try:
+        await talk.join(20)
+        yield talk
+    finally:
+        await talk.close()
+
+
 @pytest.mark.parametrize("faults", [None, Faults(seed=3, loss=0.1, corrupt=0.05)])
 def test_a_model_is_brought_adapted_and_kept(faults):
     async def go():
         clock = Clock(20 if faults else 1)
         async with plugged_in(key=KEY, up=faults, down=faults, clock=clock) as board:
-            async with Errand(board.link, KEY, clock=clock) as errand:
-                assert errand.hello.name == "b"
-                assert (errand.status.n_samples, errand.status.version) == (60, 0)
-                start = start_params(SPEC)
-                found = await errand.ask(adapt(flags=messages.KEEP), SPEC, start, 3)
-                again = await errand.ask(adapt(), SPEC, start, 3)
+            async with talking(board.link, KEY, clock) as talk:
+                assert talk.hello.name == "b"
+                assert (talk.status.n_samples, talk.status.version) == (60, 0)
+                model = Model(SPEC, 3, start_params(SPEC))
+                found = await talk.work(adapt(flags=messages.KEEP), model)
+                again = await talk.work(adapt(), model)
                 assert found.pack()[4:] == again.pack()[4:]
                 own = messages.Task(op=messages.EVALUATE, flags=messages.PERSONAL)
-                assert (await errand.ask(own)).version == 3
-            async with Errand(board.link, KEY, clock=clock) as errand:
-                assert errand.status.version == board.personal.version == 3
-                assert (await errand.ask(adapt())).n_correct == found.n_correct
-                with pytest.raises(DataError, match="b: a batch has"):
-                    await errand.ask(adapt(batch=0))
-                assert (await errand.ask(messages.Task(op=messages.FORGET))).n == 0
+                assert (await talk.work(own)).version == 3
+            async with talking(board.link, KEY, clock) as talk:
+                assert talk.status.version == board.personal.version == 3
+                assert (await talk.work(adapt())).n_correct == found.n_correct
+                with pytest.raises(TalkError, match="b: a batch has"):
+                    await talk.work(adapt(batch=0))
+                assert (await talk.work(messages.Task(op=messages.FORGET))).n == 0
             assert board.personal.version == 0
             return found
 
     found = asyncio.run(go())
     assert found.n_correct > found.n_correct_before
-
-
-def test_what_goes_wrong():
-    async def go():
-        clock = Clock(50)
-        async with plugged_in(clock=clock) as board:
-            with pytest.raises(LinkError, match="key"):
-                async with Errand(board.link, KEY, clock=clock):
-                    pass
-            async with Errand(board.link, clock=clock) as errand:
-                with pytest.raises(DataError, match="no model yet"):
-                    await errand.ask(adapt())
-                board.unplug()
-                with pytest.raises(LinkError, match="link closed"):
-                    await errand.ask(adapt())
-        silent = VirtualBoard("s", ArraySamples([[1]], [0]), clock=clock)
-        with pytest.raises(LinkError, match="no board answers"):
-            async with Errand(silent.link, clock=clock):
-                pass
-
-    asyncio.run(go())
 
 
 def test_a_real_micropython_board(tmp_path, micropython):
@@ -97,9 +86,9 @@ def test_a_real_micropython_board(tmp_path, micropython):
     command = [*micropython, str(paths.device_dir() / "main.py"), "--config", str(config)]
 
     async def ask(link):
-        async with Errand(link) as errand:
+        async with talking(link) as talk:
             task = adapt(flags=messages.KEEP, local=2, n_local=9)
-            return (await errand.ask(task, SPEC, start_params(SPEC), 1)).pack()
+            return (await talk.work(task, Model(SPEC, 1, start_params(SPEC)))).pack()
 
     async def go():
         async with plugged_in() as board:
