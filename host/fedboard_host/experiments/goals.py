@@ -140,6 +140,18 @@ def _own_rule(data: str, accuracy: float, aim: float) -> list[Goal]:
 
 _FIVE_SHOT = "accuracy, 5-way 5-shot"
 _CHARACTERS = "integers, local last layer"
+_PEOPLE = "one model, then personal"
+
+
+def _boards(label: str) -> list[Goal]:
+    """What gestures are to show on people's boards."""
+    metric = f"{label}, on boards, accuracy"
+    return [
+        Goal("gestures", f"{label}: personal after federation, above {other}",
+             minus(mean(metric, _PEOPLE), mean(metric, other)), 0, unit="points")
+        for other in ("each alone", "one model for all")
+    ]  # fmt: skip
+
 
 GOALS: tuple[Goal, ...] = (
     Goal("tifed-mnist", "true copies: away from the reference run's 92.2 %",
@@ -174,4 +186,16 @@ GOALS: tuple[Goal, ...] = (
          minus(mean(_FIVE_SHOT, "floats, local last layer"), mean(_FIVE_SHOT, _CHARACTERS)), 0.02,
          True, "points"),
     Goal("omniglot", "parameters", mean("parameters", _CHARACTERS), 40_000, True),
+    Goal("speech", "unseen speaker, one pass over one shot a digit",
+         mean("accuracy, 1 shot, 1 pass", "TinyReptile"), 0.85, unit="%"),
+    Goal("speech", "unseen speaker, ten passes over five shots a digit",
+         mean("accuracy, 5 shots, 10 passes", "TinyReptile"), 0.96, unit="%"),
+    *(
+        Goal("permuted", f"permuted labels, {shots}, ten passes",
+             mean(f"accuracy, {shots}, 10 passes", "Reptile, ten clients a round"), target,
+             unit="%")
+        for shots, target in (("1 shot", 0.70), ("5 shots", 0.85))
+    ),
+    *_boards("punchflex"),
+    *_boards("wand"),
 )  # fmt: skip

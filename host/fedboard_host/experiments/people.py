@@ -1,0 +1,151 @@
+"""People as clients: whose samples these are, and how the same sample looks a moment earlier.
+
+    speech     six speakers say ten digits: 20 frames of 13 int8 MFCC       views: other onsets
+    punchflex  seven people punch and flex, 6 axes -> 60 features of fedboard.features
+    wand       three homes draw a wing, a ring, a slope in the air, or something else: 63 features
+
+Files come from --data (a file, or a folder with NAME.npz), or ../shared/data beside the checkout.
+Without them scikit-learn's digits stand in: four "people" whose paper lies further left or right.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedboard import DataError
+from fedboard.features import Features
+from fedboard.model import Spec
+from fedboard_host import digits
+from fedboard_host.dataset import Labels
+
+_BESIDE = Path(__file__).resolve().parents[4] / "shared" / "data"
+_ONSETS = (0, -1, 1, -2, 2)  # frames
+_AXES = 3
+# Whoever drew no strokes is at home with one who did: the people's numbers in the file.
+_HOMES = ((8, 0, 3, 5), (9, 1, 4), (10, 2, 6, 7))
+
+Views = NDArray[np.int8]
+Values = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class People:
+    """views: int8 (n_views, n, n_in), the first as recorded; y, person: (n,); names: of people."""
+
+    name: str
+    views: Views
+    y: Labels
+    person: Labels
+    names: tuple[str, ...]
+    reduced: bool = False
+
+    @property
+    def n_in(self) -> int:
+        return int(self.views.shape[2])
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.y.max()) + 1
+
+    def spec(self, hidden: int, seed: int) -> Spec:
+        """Of the network that learns them."""
+        return Spec((self.n_in, hidden, self.n_classes), "fedboard", seed)
+
+    def rows(self, person: int) -> NDArray[np.intp]:
+        return np.flatnonzero(self.person == person)
+
+
+def speech(data: Path | None) -> People:
+    """A sample that begins one or two frames earlier or later is another view of it."""
+    arrays = _find("fsdd_mfcc", data, ("x", "y", "speaker", "speakers"))
+    if arrays is None:
+        return stand_in("speech")
+    x = arrays["x"]
+    frames = np.arange(x.shape[1])
+    views = [x[:, np.clip(frames - k, 0, len(frames) - 1)].reshape(len(x), -1) for k in _ONSETS]
+    names = tuple(str(name) for name in arrays["speakers"])
+    return _people("speech", np.stack(views), arrays["y"], arrays["speaker"], names)
+
+
+def punchflex(data: Path | None) -> People:
+    arrays = _find("gestures_punchflex", data, ("x", "y", "user"))
+    if arrays is None:
+        return stand_in("punchflex")
+    x = arrays["x"]
+    found = features(x, np.full(len(x), x.shape[1]), 6, 2)
+    names = tuple(f"user {k + 1}" for k in range(int(arrays["user"].max()) + 1))
+    return _people("punchflex", found[None], arrays["y"], arrays["user"], names)
+
+
+def wand(data: Path | None) -> People:
+    """Milli-g, brought to about the numbers that a sensor of 4 g range reads."""
+    arrays = _find("gestures_wand", data, ("x", "y", "person", "length", "persons"))
+    if arrays is None:
+        return stand_in("wand")
+    scaled = np.clip(arrays["x"].astype(np.int32) * 8, -32768, 32767).astype(np.int16)
+    found = features(scaled, arrays["length"], 16, 3)
+    home = np.zeros(len(found), np.int64)
+    for k, members in enumerate(_HOMES):
+        home[np.isin(arrays["person"], members)] = k
+    names = tuple(str(arrays["persons"][members[0]]) for members in _HOMES)
+    return _people("wand", found[None], arrays["y"], home, names)
+
+
+def features(x: Values, lengths: NDArray[np.integer], blocks: int, bands: int) -> Views:
+    """Each window (readings, axes), or the beginning of it that was recorded, as features."""
+    n, readings, axes = x.shape
+    made = np.empty((n, Features(readings, axes, blocks, bands).n_out), np.int8)
+    for i in range(n):
+        length = int(min(lengths[i], readings))
+        out = array("b", bytes(made.shape[1]))
+        window = array("h", x[i, :length].astype(np.int16).tobytes())
+        Features(length, axes, blocks, bands).compute(window, out)
+        made[i] = out
+    return made
+
+
+def stand_in(name: str) -> People:
+    """scikit-learn's digits: person p's are shifted by p - 1 columns."""
+    print(
+        f"*** No data for {name}: --data tells where they are. These figures are of scikit-learn's "
+        "digits,\n*** shifted for each of four people: they show that it runs, no more.",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+    own = digits.load()
+    x = own.x.reshape(-1, 8, 8)
+    person = np.arange(len(x)) % 4
+    shifted = np.stack([np.roll(image, p - 1, axis=1) for image, p in zip(x, person, strict=True)])
+    names = tuple(f"columns {p - 1:+}" for p in range(4))
+    flat = shifted.reshape(len(x), -1).astype(np.int8)
+    return People(f"{name} (digits instead)", flat[None], own.y, person, names, True)
+
+
+def _find(name: str, data: Path | None, wanted: tuple[str, ...]) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a set; None where there is none beside the checkout."""
+    path = data / f"{name}.npz" if data is not None and data.is_dir() else data
+    if path is None and (_BESIDE / f"{name}.npz").is_file():
+        path = _BESIDE / f"{name}.npz"
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in wanted}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: needs arrays {', '.join(wanted)}: {error}") from None
+
+
+def _people(
+    name: str,
+    views: Views,
+    y: NDArray[Any],
+    person: NDArray[Any],
+    names: tuple[str, ...],
+) -> People:
+    return People(name, views, y.astype(np.int64), person.astype(np.int64), names)

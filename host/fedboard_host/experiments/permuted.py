@@ -1,0 +1,156 @@
+"""Five digits of MNIST under permuted labels, integers only: where meta-learning has to pay.
+
+A client knows five of the ten digits, by labels of its own: its 0 may be a seven. So no common
+classifier exists, only a start that learns any such labels fast. Ten clients a round, new ones each
+time, have ten samples a class; new clients' digits are the test set's. 14x14 pixels, 196-64-5, rule
+"fedboard", one sample a step (`fewshot`).
+
+Settings were chosen on the last 10,000 training digits, other seeds:
+    python -c "from fedboard_host.experiments import permuted; permuted.choose()"
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedboard.model import Spec
+from fedboard_host.dataset import Labels, Set
+from fedboard_host.experiments import common, fewshot, images
+from fedboard_host.experiments.common import Row
+from fedboard_host.experiments.fewshot import SHOTS, NewClients, Way
+
+NAME = "permuted"
+N_WAYS = 5
+HIDDEN = 64
+BOARDS = 10
+EACH = 10  # samples a class and board
+ROUNDS = 400
+RATE = 8
+RATES = {1: 8, 5: 9}
+HEADLINES = ("accuracy",)
+_QUERIES = 20  # a class
+
+_META = {"rate": RATE, "n_max": N_WAYS * EACH, "rounds": ROUNDS}
+REPTILE = Way("Reptile, ten clients a round", "tinyreptile", {**_META, "select": 0}, ROUNDS,
+              rates=RATES)  # fmt: skip
+TINY = Way("TinyReptile, one a round", "tinyreptile", {**_META}, ROUNDS, rates=RATES)
+FEDAVG = Way("FedAvg", "fedavg", {"rate": RATE, "carry": False}, ROUNDS, rates=RATES)
+JOINT = replace(REPTILE, name="trained jointly", pooled=True)
+SCRATCH = Way("random start", rates=RATES)
+WAYS = (SCRATCH, JOINT, FEDAVG, TINY, REPTILE)
+
+
+class Clients:
+    """Endless clients of one seed: five digits each, in an order of their own."""
+
+    def __init__(self, samples: Set, seed: int) -> None:
+        self._samples = samples
+        self._rng = np.random.default_rng((seed, 11))
+        self._by_label = [np.flatnonzero(samples.y == k) for k in range(int(samples.y.max()) + 1)]
+
+    def draw(self, n: int, each: int) -> tuple[Labels, Labels]:
+        """Rows (n, N_WAYS, each) of the samples, and the clients' labels of them."""
+        rows = np.stack([
+            np.stack([
+                self._rng.choice(self._by_label[digit], each, replace=False)
+                for digit in self._rng.permutation(len(self._by_label))[:N_WAYS]
+            ])
+            for _ in range(n)
+        ])  # fmt: skip
+        return rows, np.broadcast_to(np.arange(N_WAYS)[:, None], rows.shape)
+
+    def round(self, boards: int) -> Set:
+        """What the boards of one round have: one board's samples after the other's."""
+        rows, y = self.draw(boards, EACH)
+        return Set(self._samples.x[rows.ravel()], y.ravel())
+
+    def new(self, n: int, shots: int) -> NewClients:
+        rows, y = self.draw(n, shots + _QUERIES)
+        x = self._samples.x[rows]
+
+        def flat(values: NDArray[Any]) -> NDArray[Any]:
+            return values.reshape(n, -1, *values.shape[3:])
+
+        return NewClients(
+            flat(x[:, :, :shots])[None], flat(y[:, :, :shots]),
+            flat(x[:, :, shots:]), flat(y[:, :, shots:]),
+        )  # fmt: skip
+
+
+def run(
+    quick: bool = False,
+    seeds: int = 5,
+    data: Path | None = None,
+    out_dir: Path = Path("results"),
+    as_json: bool = False,
+    rounds: int = 0,
+) -> list[Row]:
+    """The experiment; see the module and experiments/__init__. rounds 0: ROUNDS."""
+    rounds = rounds or (20 if quick else ROUNDS)
+    clock = common.Clock(NAME)
+    pictures = small(images.find("mnist", data, "centred"))
+    rows: list[Row] = []
+    found: fewshot.Found = {}
+    for seed in range(1, (1 if quick else seeds) + 1):
+        new = {shots: Clients(pictures.test, seed).new(20 if quick else 50, shots)
+               for shots in SHOTS}  # fmt: skip
+        for way in WAYS:
+            began = clock.seconds
+            spec, start = _learn(pictures.train, way.shortened(rounds), seed)
+            took = clock.seconds - began
+            sent = start.bytes_up if way.rounds else None
+            cost = (sent, rounds if way.rounds else None, took if way.rounds else None)
+            for shots in SHOTS:
+                values = fewshot.adapted(spec, start.params, new[shots], way.rates[shots], seed)
+                found.setdefault((way.name, shots), []).append(values.mean(axis=1))
+                rows += fewshot.rows_of(
+                    NAME, "", way.name, seed, shots, values.mean(axis=1), cost
+                )  # fmt: skip
+            clock.tell(f"{way.name}, seed", seed, seeds)
+    common.finish(NAME, rows, out_dir, as_json, HEADLINES)
+    common.draw(
+        out_dir / f"{NAME}.png", lambda f: fewshot.paint(f, [(pictures.name, found)]), 11, 5
+    )
+    return rows
+
+
+def _learn(samples: Set, way: Way, seed: int) -> tuple[Spec, fewshot.Start]:
+    spec = Spec((samples.n_in, HIDDEN, N_WAYS), "fedboard", seed)
+    clients = Clients(samples, seed)
+    boards = 1 if way.name == TINY.name else BOARDS
+    rows = list(np.arange(boards * N_WAYS * EACH).reshape(boards, -1))
+    return spec, fewshot.learn(
+        way, spec, clients.round(boards), rows, lambda _: clients.round(boards)
+    )
+
+
+def small(pictures: images.Pictures) -> images.Pictures:
+    """28x28 pixels as 14x14, the floor of four pixels' mean; smaller ones as they are."""
+
+    def halved(own: Set) -> Set:
+        if own.n_in != 28 * 28:
+            return own
+        x = own.x.reshape(-1, 14, 2, 14, 2).astype(np.int16).sum(axis=(2, 4)) >> 2
+        return Set(x.reshape(len(x), -1).astype(np.int8), own.y)
+
+    return replace(pictures, train=halved(pictures.train), test=halved(pictures.test))
+
+
+def choose(seed: int = 101, data: Path | None = None, rounds: int = 300) -> None:
+    """Print the validation accuracies that the settings above were chosen by."""
+    pictures = small(images.find("mnist", data, "centred").validation())
+    for way in WAYS:
+        for rate in (7, 8, 9) if way.rounds else (0,):
+            trial = replace(way, parameters={**way.parameters, "rate": rate}).shortened(rounds)
+            spec, start = _learn(pictures.train, trial, seed)
+            for shots in SHOTS:
+                new = Clients(pictures.test, seed).new(40, shots)
+                for tune in (7, 8, 9, 10):
+                    values = fewshot.adapted(spec, start.params, new, tune, seed).mean(axis=1)
+                    print(f"{way.name}, rate {rate}: {shots} shots at {tune}: {values.round(3)}",
+                          flush=True)  # fmt: skip

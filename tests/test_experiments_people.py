@@ -1,0 +1,145 @@
+"""Few-shot experiments: people and permuted labels; the quick runs, and that they add up."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedboard import DataError
+from fedboard.dfa import Network
+from fedboard.features import Features
+from fedboard.model import init_params, new_params
+from fedboard.reptile import FewShot, Start
+from fedboard_host.dataset import Set
+from fedboard_host.experiments import fewshot, gestures, people, permuted, speech
+from fedboard_host.experiments.fewshot import PASSES, NewClients, Way
+from fedboard_host.selection import dense_bytes
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No data set is at hand."""
+    from fedboard_host.experiments import images
+
+    for module in (people, images):
+        monkeypatch.setattr(module, "_BESIDE", tmp_path)
+
+
+def few(seed: int = 1) -> people.People:
+    """Three people, two classes, four features, two views."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(60) % 2
+    person = np.arange(60) // 20
+    x = rng.integers(-20, 21, (60, 4)) + 60 * (2 * y[:, None] - 1) * (1 + person[:, None] % 2)
+    return people.People("few", np.stack([x, x + 3]).astype(np.int8), y, person, ("a", "b", "c"))
+
+
+def test_adaptation_is_what_a_board_does() -> None:
+    """One sample a step, from the start, in some order: with one sample there is only one."""
+    those = few()
+    spec = those.spec(5, 7)
+    start = new_params(spec)
+    init_params(spec, start)
+    x, y = those.views[0, :1], those.y[:1]
+    new = NewClients(x[None, None], y[None], those.views[0][None], those.y[None])
+    found = fewshot.adapted(spec, np.array(start), new, 6, 1)
+    assert found.shape == (len(PASSES), 1)
+    net = Network(spec, new_params(spec), 1, 0, 6)
+    board = FewShot(net, Start(start))
+    for accuracy, passes in zip(found[:, 0], PASSES, strict=True):
+        for _ in board.adapt(Set(x, y), array("b", bytes(4)), passes):
+            pass
+        right = [net.predict(array("b", row.tobytes())) for row in those.views[0]] == those.y
+        assert accuracy == right.mean()
+
+
+def test_draws_are_of_one_person_and_judged_by_the_rest() -> None:
+    those = few()
+    new = fewshot.draws(those, 1, 3, 5, seed=2)
+    assert new.views.shape == (2, 5, 6, 4)
+    assert new.y.sum(axis=1).tolist() == [3] * 5
+    for k in range(5):
+        both = np.concatenate([new.views[0, k], new.query[k]])
+        assert sorted(both.tolist()) == sorted(those.views[0, those.person == 1].tolist())
+    assert np.array_equal(new.views[1], new.views[0] + 3)
+
+
+def test_nothing_is_learned_from_who_is_left_out() -> None:
+    those = few()
+    way = Way("FedAvg", "fedavg", {"rate": 8, "carry": False}, 3)
+    start = fewshot.without(those, (1,), [way], 5, 1)["FedAvg"]
+    others = people.People(
+        "", np.where((those.person == 1)[:, None], 99, those.views).astype(np.int8), those.y,
+        those.person, those.names,
+    )  # fmt: skip
+    again = fewshot.without(others, (1,), [way], 5, 1)["FedAvg"]
+    assert np.array_equal(start.params, again.params)
+    assert start.bytes_up == 3 * 2 * dense_bytes(those.spec(5, 1))
+    nothing = fewshot.without(those, (1,), [Way("random")], 5, 1)["random"]
+    assert not np.array_equal(start.params, nothing.params)
+    pooled = Way("", "tinyreptile", {"rate": 8, "n_max": 20, "rounds": 3}, 3, pooled=True)
+    alone = Way("", "tinyreptile", {"rate": 8, "n_max": 20, "rounds": 3}, 3)
+    found = [fewshot.without(those, (1,), [w], 5, 1)[""].params for w in (pooled, alone)]
+    assert not np.array_equal(*found)
+
+
+def test_boards_learn_and_are_judged_by_other_samples() -> None:
+    those = few()
+    for validate in (False, True):
+        split = gestures._split(those, 3, validate)
+        for person, (learned, kept) in enumerate(split):
+            assert not set(learned) & set(kept)
+            assert set(those.person[learned]) | set(those.person[kept]) == {person}
+            assert len(learned) == (6 if validate else 10)
+            assert len(kept) == (4 if validate else 10)
+    unseen = {int(row) for _, kept in gestures._split(those, 3, False) for row in kept}
+    seen = {int(row) for both in gestures._split(those, 3, True) for rows in both for row in rows}
+    assert not unseen & seen  # settings are chosen without the samples that judge in the end
+
+
+def test_features_are_a_boards() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.integers(-3000, 3000, (2, 40, 3)).astype(np.int16)
+    made = people.features(x, np.array([40, 30]), 4, 1)
+    out = array("b", bytes(made.shape[1]))
+    Features(30, 3, 4, 1).compute(array("h", x[1, :30].ravel().tolist()), out)
+    assert made[1].tolist() == list(out)
+
+
+def test_permuted_clients_have_labels_of_their_own() -> None:
+    y = np.arange(500) % 10
+    clients = permuted.Clients(Set(np.stack([y, y], 1).astype(np.int8), y), 1)
+    orders = set()
+    for _ in range(5):
+        one = clients.round(1)
+        pairs = {(int(label), int(x[0])) for x, label in zip(one.x, one.y, strict=True)}
+        assert sorted(label for label, _ in pairs) == list(range(5))
+        assert len({digit for _, digit in pairs}) == 5
+        orders.add(tuple(sorted(pairs)))
+    assert len(orders) == 5
+    new = clients.new(3, 5)
+    assert new.views.shape == (1, 3, 25, 2)
+    assert new.query.shape == (3, 100, 2)
+
+
+@pytest.mark.parametrize("module", [speech, gestures, permuted])
+def test_quick_runs_need_no_data(module, nobody, monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setattr(fewshot, "PASSES", (0, 1))
+    assert len(module.run(True, 5, None, tmp_path, True, 2)) > 10
+    lines = (tmp_path / f"{module.NAME}.jsonl").read_text().splitlines()
+    assert capsys.readouterr().out.splitlines() == lines
+    rows = [json.loads(line) for line in lines]
+    keys = {"experiment", "variant", "seed", "metric", "published", "ours", "bytes_up", "rounds"}
+    assert all(keys | {"seconds"} <= set(row) and 0 <= row["ours"] <= 1 for row in rows)
+    assert {way.name for way in module.WAYS} <= {row["variant"] for row in rows}
+    assert (tmp_path / f"{module.NAME}.png").stat().st_size > 1000
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "fsdd_mfcc.npz", x=np.zeros(3))
+    with pytest.raises(DataError, match="needs arrays x, y, speaker"):
+        people.speech(tmp_path)
