@@ -11,8 +11,9 @@ import pytest
 from fedboard.model import Spec
 from fedboard_host import strategies
 from fedboard_host.attendance import GRACE_MS, SLACK_MS, Attendance
+from fedboard_host.clock import Clock
 from fedboard_host.events import BoardLeft, BoardState, Note, RoundClosed, RoundStarted
-from fedboard_host.member import Member
+from fedboard_host.member import OVERSLEPT_MS, Member
 from fedboard_host.rounds import Policy
 from fedboard_host.strategies.base import BoardInfo, trainable, training_bytes
 from fedboard_host.virtual import VirtualBoard
@@ -277,3 +278,11 @@ def test_what_a_policy_cannot_be():
 def test_strategies_still_plan_all_layers_by_default():
     works = strategies.make("fedavg").plan(SPEC, [BoardInfo("b", "u", free_ram=10**6)], 1)
     assert works["b"].layers == 3
+
+
+def test_a_sleeper_that_does_not_come_back_is_gone():
+    clock = Clock()
+    made = member(state="asleep", wakes_ms=clock.now_ms() + 1000)
+    assert made.view(clock).state == "asleep"
+    made.wakes_ms = clock.now_ms() - OVERSLEPT_MS - 1
+    assert made.view(clock).state == "gone"

@@ -193,6 +193,9 @@ def test_boards_tells_who_is_there_and_why_not(tmp_path: Path) -> None:
     assert "key" in found[1]["why"]
     assert "no answer" in found[2]["why"]
     assert seconds < 8
+    told = json.loads(fedboard("boards", "--labels", "--json", here).stdout)
+    assert sum(told["labels"].values()) == 60
+    assert len(told["labels"]) > 1
     text = fedboard("boards", here).stdout
     assert "board0: here" in text
     assert "60 samples of 64 features" in text

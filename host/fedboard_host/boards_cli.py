@@ -23,6 +23,7 @@ _HOME = Path("home.toml")
 @click.command()
 @click.argument("ports", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Ports that are not USB, too.")
+@click.option("--labels", is_flag=True, help="Ask how many samples of each label they have.")
 @click.option("--start", is_flag=True, help="Start fedboard on boards that do not answer.")
 @click.option(
     "--home", type=_PATH, help="A home.toml or a run's folder: its boards.  [default: home.toml]"
@@ -33,6 +34,7 @@ _HOME = Path("home.toml")
 def boards(
     ports: tuple[str, ...],
     everything: bool,
+    labels: bool,
     start: bool,
     home: Path | None,
     listen: str | None,
@@ -54,7 +56,7 @@ def boards(
     key = runtime.read_key(key_file) if key_file else None
     where = address(listen) if listen else None
     found = [discover.Finding(port) for port in ports] or discover.serial_ports(everything)
-    found = asyncio.run(discover.knock_on_ports(found, key, start))
+    found = asyncio.run(discover.knock_on_ports(found, key, start, labels))
     if told is not None:
         found = discover.merge(found, discover.of_run(told))
     show = _show_json if as_json else _show_finding
@@ -121,6 +123,10 @@ def _show_finding(f: Finding) -> None:
     flash = f"{size(f.free_flash)} flash free" if f.free_flash else "free flash unknown"
     model = f"model version {f.version}" if f.version else "no model yet"
     samples = f"{f.n_samples} samples of {f.n_in} features" if f.n_samples else "no samples yet"
+    if f.labels:
+        samples += (
+            " (" + ", ".join(f"{n} of {label}" for label, n in sorted(f.labels.items())) + ")"
+        )
     state = f.state + (f" ({f.why})" if f.why else "")
     of_run = f", in run {f.run}" if f.run else ""
     click.echo(

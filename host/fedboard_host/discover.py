@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
-from fedboard import WireError, messages
+from fedboard import WireError, collect, messages
 from fedboard.hub import Hub, Joined
 from fedboard.session import Denied
 from fedboard_host import links, portowner
@@ -65,6 +66,7 @@ class Finding:
     n_samples: int = 0
     n_in: int = 0  # features of a sample
     version: int = 0  # of the last global model on the board; 0: none
+    labels: dict[int, int] = field(default_factory=dict)  # samples of each, where it was asked
     last_seen_s: float | None = None  # ago; None: never
     run: str = ""  # the federation that told of it
 
@@ -123,10 +125,17 @@ def merge(knocked: Sequence[Finding], told: Sequence[Finding]) -> list[Finding]:
 
 
 async def knock_on_ports(
-    ports: Sequence[Finding], key: bytes | None = None, start: bool = False
+    ports: Sequence[Finding],
+    key: bytes | None = None,
+    start: bool = False,
+    with_labels: bool = False,
 ) -> list[Finding]:
-    """Each port with what answered there. Ports may be anything that links.parse() takes."""
-    return list(await asyncio.gather(*(_knock_on_port(port, key, start) for port in ports)))
+    """Each port with what answered there. Ports may be anything that links.parse() takes.
+
+    with_labels: boards are asked for their samples' labels, too; that code then stays in their RAM.
+    """
+    asked = (_knock_on_port(port, key, start, with_labels) for port in ports)
+    return list(await asyncio.gather(*asked))
 
 
 async def listen(
@@ -162,19 +171,21 @@ async def listen(
         await asyncio.gather(*asked, return_exceptions=True)
 
 
-async def _knock_on_port(port: Finding, key: bytes | None, start: bool) -> Finding:
+async def _knock_on_port(
+    port: Finding, key: bytes | None, start: bool, with_labels: bool
+) -> Finding:
     try:
         link = await links.parse(port.port).open()
     except LinkError as error:
         state = "busy" if "in use" in str(error) else "unusable"
         return replace(port, state=state, why=str(error).removeprefix(port.port + " is "))
     try:
-        found = await _ask(link, port, key, TIMEOUT_S, True)
+        found = await _ask(link, port, key, TIMEOUT_S, True, with_labels)
         if found.state == "silent" and start:
             why = await link.start_board()
             if why:
                 return replace(found, why=why)
-            found = await _ask(link, port, key, _START_TIMEOUT_S, True)
+            found = await _ask(link, port, key, _START_TIMEOUT_S, True, with_labels)
         if found.state == "silent":
             owner = await asyncio.to_thread(portowner.find, link.name)
             if owner is not None:
@@ -185,7 +196,12 @@ async def _knock_on_port(port: Finding, key: bytes | None, start: bool) -> Findi
 
 
 async def _ask(
-    link: Link, finding: Finding, key: bytes | None, timeout_s: float, knock: bool
+    link: Link,
+    finding: Finding,
+    key: bytes | None,
+    timeout_s: float,
+    knock: bool,
+    with_labels: bool = False,
 ) -> Finding:
     """Shake hands, say BYE, and tell what the board said."""
     hub = Hub(key, os.urandom, "fedboard boards", knock=knock)
@@ -194,7 +210,10 @@ async def _ask(
     def now_ms() -> int:
         return int((time.monotonic() - began_s) * 1000)
 
+    joined: Finding | None = None
+
     async def read() -> Finding:
+        nonlocal joined
         while True:
             data = await link.read()
             if not data:
@@ -203,10 +222,21 @@ async def _ask(
             try:
                 events = hub.receive(data, now_ms())
             except WireError as error:
+                if joined is not None:
+                    return joined
                 return replace(finding, why=f"it breaks the protocol ({error}): deploy again")
             for event in events:
                 if isinstance(event, Joined):
-                    return _joined(finding, event)
+                    joined = _joined(finding, event)
+                    if not (with_labels and joined.n_samples):
+                        return joined
+                    hub.send(collect.Labels(token=1))
+                elif isinstance(event, collect.Runs) and joined is not None:
+                    whole = len(event.runs) // 3 * 3
+                    for label, n in struct.iter_unpack("<BH", event.runs[:whole]):
+                        joined.labels[label] = joined.labels.get(label, 0) + n
+                    if not event.more:
+                        return joined
                 if isinstance(event, Denied):
                     return replace(finding, state="denied", why=event.reason)
 
@@ -222,7 +252,9 @@ async def _ask(
         async with asyncio.timeout(timeout_s):
             found = await read()
     except TimeoutError:
-        if hub.hello is None:
+        if joined is not None:
+            found = joined  # its labels are missing
+        elif hub.hello is None:
             why = "no answer: fedboard does not run there (deploy it, or try --start)"
             found = replace(finding, why=why)
         else:

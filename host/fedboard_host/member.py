@@ -13,6 +13,8 @@ from fedboard_host.connection import Connection
 from fedboard_host.rounds import Round
 from fedboard_host.strategies.base import BoardInfo, weight_bytes
 
+OVERSLEPT_MS = 60_000  # after it should have been back: then it is no sleeper any more
+
 
 @dataclass(frozen=True)
 class BoardView:
@@ -130,6 +132,8 @@ class Member:
 
     def view(self, clock: Clock) -> BoardView:
         info, connection = self.info, self.connection
+        if self.state == "asleep" and clock.now_ms() > self.wakes_ms + OVERSLEPT_MS:
+            self.state = "gone"
         return BoardView(
             name=info.name, uid=info.uid, link=connection.link.name if connection else "",
             state=self.state, last_seen_s=self.last_seen_ms(clock.now_ms()) / 1000,
