@@ -87,8 +87,8 @@ def test_less_ram_means_fewer_layers():
     assert trainable(SPEC, 4, replace(board, free_ram=need[2])) == full
     assert trainable(SPEC, 4, replace(board, free_ram=need[2] - 1)) == last
     assert trainable(SPEC, 4, replace(board, free_ram=1)) == last
-    floats = Spec(SPEC.sizes, "float")
-    assert trainable(floats, 4, replace(board, free_ram=1)) == full
+    for spec in (Spec(SPEC.sizes, "float"), Spec((64, 8, 10), "conv1")):
+        assert trainable(spec, 4, replace(board, free_ram=1)) == full
     # A board that holds the model says what is free beside it.
     assert trainable(SPEC, 4, replace(board, free_ram=need[2] - 2 * SPEC.n_params, version=3)) == 3
 

@@ -8,7 +8,8 @@ killed with SIGKILL at random, and resumed. Protocol time runs 20 times as fast.
 
     no lost round    the log has each round once, in order
     no wrong model   each round is replayed from the log, without any wire: the same digest
-    memory           how much the host's resident memory grew while it lived
+    memory           how much the host's resident memory grew in the last third, where it lives on,
+                     from a third of that to the end: caches are full by then
 
 Prints one JSON object; exit status 1 if a round is lost or a model wrong.
 """
@@ -51,7 +52,6 @@ SPEED = 20.0
 RUN = 11
 N_SAMPLES = 24
 STRATEGY = strategies.make("fedavg", {"batch": 4, "rate": 6, "carry": False})
-_SETTLED = 15  # rounds before memory is looked at: imports, buffers, caches
 
 
 async def host(folder: Path, port: int, n_boards: int, n_rounds: int) -> None:
@@ -82,7 +82,7 @@ class Soak:
         self.random = random.Random(seed)
         self.n_host_kills = self.n_resets = self.n_cuts = 0
         self.round = 0  # the last that was told of
-        self.growth_kb: list[tuple[int, int]] = []  # rounds lived, kB grown, of each host
+        self.memory_kb: list[int] = []  # of the last host, after each round
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
 
@@ -121,15 +121,14 @@ class Soak:
             stdout=subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout is not None
-        n_told = first_kb = last_kb = 0
+        n_told = 0
+        self.memory_kb = []
         try:
             while line := await process.stdout.readline():
                 self.round = int(line)
                 n_told += 1
-                last_kb = _resident_kb(process.pid) or last_kb
-                if n_told == _SETTLED:
-                    first_kb = last_kb
-                if n_told == lives < left:
+                self.memory_kb.append(_resident_kb(process.pid))
+                if n_told == lives and left > self.n_rounds // 3:
                     await asyncio.sleep(self.random.uniform(0, 0.3))
                     self.n_host_kills += 1
                     _kill(process.pid)
@@ -140,8 +139,6 @@ class Soak:
             await process.wait()
         if process.returncode not in (0, -signal.SIGKILL):
             raise SystemExit(f"the host ended with status {process.returncode}")
-        if first_kb:
-            self.growth_kb.append((n_told - _SETTLED, last_kb - first_kb))
 
 
 def _kill(pid: int) -> None:
@@ -213,7 +210,9 @@ def soak(folder: Path, n_boards: int, n_rounds: int, seed: int) -> dict[str, Any
         last: Checkpoint | None = store.latest()
     with closing(sqlite3.connect(folder / "log.sqlite")) as db:
         n_updates = db.execute("SELECT sum(n_updates) FROM rounds").fetchone()[0]
-    lived = sum(n for n, _ in run.growth_kb)
+    # The last one is of a process that has ended.
+    memory_kb = [kb for kb in run.memory_kb if kb]
+    settled_kb = memory_kb[len(memory_kb) // 3 :]
     return {
         "boards": n_boards, "rounds": n_rounds, "seed": seed,
         "lost_rounds": sorted(set(range(1, n_rounds + 1)) - set(numbers)),
@@ -221,8 +220,9 @@ def soak(folder: Path, n_boards: int, n_rounds: int, seed: int) -> dict[str, Any
         "last_round": last.round if last else 0,
         "updates": n_updates,
         "host_kills": run.n_host_kills, "board_resets": run.n_resets, "board_cuts": run.n_cuts,
-        "host_growth_kb_per_100_rounds":
-            round(100 * sum(kb for _, kb in run.growth_kb) / lived) if lived else None,
+        "host_kb": settled_kb[-1] if settled_kb else None,
+        "host_growth_kb": settled_kb[-1] - settled_kb[0] if settled_kb else None,
+        "host_growth_rounds": len(settled_kb),
         "seconds": round(time.monotonic() - began_s, 1),
     }  # fmt: skip
 

@@ -89,6 +89,9 @@ class Strategy(ABC):
         return self
 
 
+_STORE_A_BATCH = ("fedboard", "tifed")  # rules
+
+
 def weight_bytes(spec: Spec) -> int:
     """What the parameters take of a board's RAM."""
     return (4 if spec.is_float else 2) * spec.n_params
@@ -111,10 +114,10 @@ def trainable(spec: Spec, batch: int, board: BoardInfo) -> int:
     """The mask of the layers that a board has the RAM to train at once: all, or the least costly.
 
     At least one: what a board says of its RAM is an estimate, and if need be it tells that it lacks
-    it. In floats all: they store no batch.
+    it. Where no batch is stored, in floats and convolutions, all.
     """
     mask = (1 << spec.n_layers) - 1
-    if spec.is_float:
+    if spec.rule not in _STORE_A_BATCH:
         return mask
     for layer in by_cost(spec, batch):
         if fits(spec, mask, batch, board) or not mask & mask - 1:
