@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 
 import numpy as np
 import pytest
 
+from fedboard.dfa import Network
+from fedboard.model import Spec, init_params, new_params
 from fedboard_host import experiments
 from fedboard_host.experiments import images, own_rule, page, tifed, tifed_transfer
 
@@ -53,9 +56,9 @@ def test_tifed_with_a_shared_array(tmp_path):
 
 @pytest.mark.parametrize("name", ["fedboard-mnist", "fedboard-fashion"])
 def test_own_rule(name, tmp_path):
-    rows = quick(name, tmp_path, variants=own_rule.VARIANTS[1:5])
+    rows = quick(name, tmp_path, only=range(1, 5))
     found = {row.variant: row for row in rows if row.metric.startswith("test accuracy")}
-    assert set(found) == {variant.name for variant in own_rule.VARIANTS[1:5]}
+    assert set(found) == {variant.name for variant in own_rule.variants("mnist")[1:5]}
     sparse = found["fedboard, full-network, Top-1 % of 4 bits"]
     dense = found["fedboard, full-network, merged per buffer"]
     assert sparse.rounds == 5 * dense.rounds
@@ -72,6 +75,19 @@ def test_transfer(tmp_path, monkeypatch):
     assert all(row.ours > 0.7 for row in rows)
 
 
+def test_features_are_of_every_sample():
+    """A head's features are what the network itself sees, sample by sample."""
+    pictures = images.find("mnist", None, own_rule.SCALE)
+    spec = Spec(pictures.sizes, "fedboard", 1)
+    params = new_params(spec)
+    init_params(spec, params)
+    seen = tifed_transfer._hidden(spec, np.asarray(params, np.int64), pictures.train.x)
+    net = Network(spec, params)
+    for i in (0, 499, 500, len(seen) - 1):
+        net.predict(array("b", pictures.train.x[i].tobytes()))
+        assert seen[i].tolist() == [2 * a for a in net.features(0)]
+
+
 def test_courses_deal_every_sample_once_a_pass():
     course = images.course(1000, 3, passes=2, workers=4, buffer=20)
     assert course.shape == (24, 4, 20)
@@ -82,6 +98,7 @@ def test_courses_deal_every_sample_once_a_pass():
 
 def test_a_goal_that_is_not_reached_is_infinite(tmp_path):
     pictures = images.find("mnist", None, own_rule.SCALE)
-    outcome = own_rule.train(pictures, own_rule.VARIANTS[0], 1, 2, 0.99)
-    rows = own_rule._rows("e", own_rule.VARIANTS[0], 1, outcome, 0.99, False, pictures)
+    variant = own_rule.variants("mnist")[0]
+    outcome = own_rule.train(pictures, variant, 1, 2, 0.99)
+    rows = own_rule._rows("e", variant, 1, outcome, 0.99, False, pictures)
     assert next(row.ours for row in rows if row.metric.startswith("buffers")) == math.inf

@@ -135,7 +135,10 @@ class Fleet:
         return found
 
     def hidden(self, x: Features) -> Floats:
-        """The first hidden layer's activations (boards, samples, units), as integers."""
+        """The first hidden layer's activations (boards, samples, units), as integers.
+
+        They are good until it is asked again.
+        """
         return self.rule.activate(self._layers[0].forward(x), 0)[0]
 
     def _forward(self, x: Features) -> tuple[Reals, list[Floats]]:

@@ -88,7 +88,7 @@ def run(
 def features(source: str, task: str, data: Path | None, n_buffers: int = 0) -> dict[str, Pictures]:
     """By scale: the task's samples as the source's network sees them. n_buffers 0: all."""
     known = images.find(source, data, own_rule.SCALE)
-    spec, params = _pretrain(known, n_buffers)
+    spec, params = _pretrain(known, source, n_buffers)
     wanted = images.find(task, data, own_rule.SCALE)
     seen = [_hidden(spec, params, own.x) for own in (wanted.train, wanted.test)]
     made = {}
@@ -100,11 +100,11 @@ def features(source: str, task: str, data: Path | None, n_buffers: int = 0) -> d
     return made
 
 
-def _pretrain(known: Pictures, n_buffers: int) -> tuple[Spec, Ints]:
+def _pretrain(known: Pictures, source: str, n_buffers: int) -> tuple[Spec, Ints]:
     """A network that 8 boards train on the source data: rule "fedboard", integers only."""
     course = images.course(len(known.train), _FEATURE_SEED, known.passes)
     spec = Spec(known.sizes, "fedboard", _FEATURE_SEED)
-    variant = next(each for each in own_rule.VARIANTS if each.name == "fedboard, full-network")
+    variant = own_rule.variants(source)[0]
     strategy = strategies.make(variant.strategy, variant.parameters)
     federation = FleetFederation(spec, strategy, known.train, list(course[0]), run=_FEATURE_SEED)
     for rows in course[: n_buffers or len(course)]:
@@ -118,8 +118,10 @@ def _hidden(spec: Spec, params: Ints, x: Features) -> datafile.Values:
     """The hidden activations, 0 to 127, as bytes 0 to 254."""
     fleet = Fleet(spec, 1)
     fleet.load(fleet.pack(params))
-    parts = [fleet.hidden(x[None, at : at + _CHUNK])[0] for at in range(0, len(x), _CHUNK)]
-    return (2 * np.concatenate(parts)).astype(np.uint8)
+    seen = np.empty((len(x), spec.sizes[1]), np.uint8)
+    for at in range(0, len(x), _CHUNK):
+        seen[at : at + _CHUNK] = 2 * fleet.hidden(x[None, at : at + _CHUNK])[0]
+    return seen
 
 
 def choose(seed: int = 101, folder: Path | None = None) -> None:
