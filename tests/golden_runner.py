@@ -21,8 +21,10 @@ from fedboard import (
     features,
     kernels,
     model,
+    order,
     prng,
     rebase,
+    reptile,
     sparse,
     update,
     wire,
@@ -331,6 +333,51 @@ def log2(v):
     return str(features.log2_16(int(v)))
 
 
+# meta-learning
+
+
+def ordered(n, seed):
+    turns = order.Order(int(n), int(seed))
+    return shown([turns.next() for _ in range(int(n))])
+
+
+def linear(*arguments):
+    return str(reptile.linear(*[int(v) for v in arguments]))
+
+
+def outer_step(phi, tuned, rest, alpha, limit):
+    moved, owed = array("h", numbers(phi)), array("h", numbers(rest))
+    reptile.interpolate_int(moved, array("h", numbers(tuned)), owed, int(alpha), int(limit))
+    return shown(moved) + " " + shown(owed)
+
+
+class Samples:
+    def __init__(self, x, labels, n_in):
+        self.x, self.labels, self.n_in = x, labels, n_in
+
+    def __len__(self):
+        return len(self.labels)
+
+    def read(self, i, x):
+        for k in range(self.n_in):
+            x[k] = self.x[i * self.n_in + k]
+        return self.labels[i]
+
+
+def adapt(sizes, rule, rate, n_samples, n, local, n_local, x, seed):
+    spec = spec_of(sizes, rule, 5)
+    params = model.new_params(spec)
+    model.init_params(spec, params)
+    net = dfa.Network(spec, params, 1, 0, int(rate))
+    labels = numbers(f"rand:{n_samples}:{n_samples}:0:{spec.sizes[-1] - 1}")
+    samples = Samples(numbers(x), labels, spec.sizes[0])
+    few = reptile.FewShot(net, reptile.Start(array("h", params)), int(local))
+    buffer = array("b", bytes(spec.sizes[0]))
+    for _ in few.adapt(samples, buffer, int(n), int(n_local), int(seed)):
+        pass
+    return shown(params)
+
+
 OPS = {
     "xorshift": xorshift, "below": below, "shuffle": shuffle, "mix": mix, "isqrt": isqrt,
     "forward": forward, "activate_relu": activate_relu, "activate_tanh": activate_tanh,
@@ -338,6 +385,7 @@ OPS = {
     "backward": backward, "gate": gate, "feedback_divide": feedback_divide,
     "update_shift": update_shift, "update_divide": update_divide, "histogram": histogram,
     "learn": learn,
+    "order": ordered, "linear": linear, "step": outer_step, "adapt": adapt,
     "spec": spec, "limits": limits, "start": start, "checkpoint": saved,
     "rice": rice, "changes": changes, "delta": delta,
     "frame": frame, "hmac": hmac, "session": session,

@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from fedboard import learner
-from fedboard_device import backends, config, node
+from fedboard_device import backends, config, node, samplefile  # noqa: F401 - node imports it late
 
 learner.WORK_BYTES = 0  # a board refuses a model with less beside it: here, see how far it goes
 
