@@ -1,12 +1,15 @@
 """Measures what fedboard costs on a board.
 
     python3 tools/bench.py memory [--json] [--micropython COMMAND]
+    python3 tools/bench.py board [--json] [--write]
 
 memory: the least free heap, beyond imported code, in which a board's process still does three
 rounds with a key: receives its model dense, then as a delta; trains; uploads Top-5 % at 4 bits, at
 last everything at 16 bits. So live objects, garbage and fragmentation all count. The heap is filled
 up to that mark beforehand, and the mark found by halving. Boards have 32-bit words: where a 32-bit
 MicroPython can be had, the target is checked on it; desktops' 64-bit words make objects larger.
+
+board: see board_bench.
 """
 
 from __future__ import annotations
@@ -46,7 +49,14 @@ def main(arguments: list[str]) -> int:
     memory = commands.add_parser("memory", help="peak heap of a board while it trains and uploads")
     memory.add_argument("--json", action="store_true", help="one object a line")
     memory.add_argument("--micropython", help="the interpreter to measure on")
+    board = commands.add_parser("board", help="cycles, times and energy on an emulated Pico; unix")
+    board.add_argument("--json", action="store_true", help="one object a line")
+    board.add_argument("--write", action="store_true", help="put the tables into docs/board.md")
     options = parser.parse_args(arguments)
+    if options.command == "board":
+        import board_bench
+
+        return board_bench.run(options.json, options.write)
     if options.micropython:
         found = [get_micropython.Found(shlex.split(options.micropython), "")]
     else:

@@ -187,10 +187,14 @@ class Network:
         self.loss_sum += self.loss(label)
         self.n_correct += guess == label
         self.n_seen += 1
+        e = self._e
+        is_wrong = e[label] != 0 or any(e)
         if self.batch == 1:
-            return any(self._e) and self._step(x)
+            if is_wrong:
+                self._step(x)
+            return is_wrong
         self._pending += 1
-        if any(self._e):
+        if is_wrong:
             if not self._batch_x:
                 self._make_batch()
             self._store(x)
@@ -214,14 +218,13 @@ class Network:
             self.rule.update(self.params, self._batch_x[i], self._batch_d[i], record)
         return True
 
-    def _step(self, x: "array[int]") -> bool:
+    def _step(self, x: "array[int]") -> None:
         """Learn a sample at once: its own buffers are a batch of one."""
         self._spread()
         update = self.rule.update
         params = self.params
         for _, record, a, d in self._trained:
             update(params, x if a is None else a, d, record)
-        return True
 
     def _store(self, x: "array[int]") -> None:
         """Put the inputs and the deltas of the layers that are trained into the batch."""

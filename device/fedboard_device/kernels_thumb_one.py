@@ -12,7 +12,7 @@ def update_one(r0, r1, r2, r3):
     # A batch of one, 8 <= RATE <= 16: with d shifted left beforehand, every change is >> 16.
     # r0 x, r1 the row, r2 its d, r3 weights, r4 limit, r5 inputs, r6 a change, r7 a weight
     # r8 2 limit, r9 and r12 where x's words and x end, r10 half, r11 layer
-    # on the stack: the next d, the row's bias, rows left
+    # on the stack: the next d, the row's bias, rows left; the shift of d
     mov(r4, r8)
     mov(r5, r9)
     mov(r6, r10)
@@ -29,13 +29,23 @@ def update_one(r0, r1, r2, r3):
     lsl(r6, r6, 1)
     add(r6, r6, r0)
     sub(r6, 2)
+    ldr(r4, [r3, 24])
+    mov(r7, 16)
+    sub(r4, r7, r4)
+    ldr(r7, [r3, 4])
+    push({r4})
     push({r5, r6, r7})
     lsl(r2, r2, 1)
     add(r2, r2, r0)
     mov(r0, r1)
     mov(r1, r2)
+    ldr(r4, [r3, 0])
+    add(r5, r4, r0)
+    mov(r12, r5)
+    lsr(r4, r4, 2)
+    lsl(r4, r4, 2)
     add(r4, r4, r0)
-    mov(r12, r4)
+    mov(r9, r4)
     mov(r11, r3)
     mov(r4, 1)
     lsl(r4, r4, 15)
@@ -55,38 +65,32 @@ def update_one(r0, r1, r2, r3):
     add(r5, 2)
     add(r6, 2)
     push({r5, r6, r7})
-    mov(r7, r11)
-    ldr(r3, [r7, 0])
     cmp(r2, 0)
     bne(WORK)
+    mov(r7, r11)
+    ldr(r3, [r7, 0])
     lsl(r3, r3, 1)
     add(r1, r1, r3)
     b(ROW)
+
+    label(OVER0)
+    bl(LIMIT)
+    b(STORE0)
+    label(OVER1)
+    bl(LIMIT)
+    b(STORE1)
+
     label(WORK)
-    ldr(r6, [r7, 24])
-    mov(r5, 16)
-    sub(r5, r5, r6)
+    data(2, 0x9D03)  # ldr r5, [sp, 12]
     lsl(r2, r5)
     mov(r6, r0)
     orr(r6, r1)
     lsl(r6, r6, 30)
     bne(ODD)
-    lsr(r3, r3, 2)
-    beq(ODD)
-    lsl(r3, r3, 2)
-    add(r3, r3, r0)
-    mov(r9, r3)
-    b(FOUR)
+    data(2, 0x4548)  # cmp r0, r9
+    bne(FOUR)
     label(ODD)
     b(TAIL)
-
-    label(LIMIT)  # r7, which is beyond it
-    cmp(r7, 0)
-    mov(r7, r4)
-    bgt(LIMITED)
-    neg(r7, r7)
-    label(LIMITED)
-    bx(lr)
 
     label(FOUR)
     data(2, 0xC820)  # ldm r0!, {r5}
@@ -100,8 +104,7 @@ def update_one(r0, r1, r2, r3):
     sub(r7, r7, r6)
     add(r6, r7, r4)
     data(2, 0x4546)  # cmp r6, r8
-    bls(STORE0)
-    bl(LIMIT)
+    bhi(OVER0)
     label(STORE0)
     strh(r7, [r1, 0])
     label(SAME0)
@@ -115,8 +118,7 @@ def update_one(r0, r1, r2, r3):
     sub(r7, r7, r6)
     add(r6, r7, r4)
     data(2, 0x4546)
-    bls(STORE1)
-    bl(LIMIT)
+    bhi(OVER1)
     label(STORE1)
     strh(r7, [r1, 2])
     label(SAME1)
@@ -131,8 +133,7 @@ def update_one(r0, r1, r2, r3):
     sub(r7, r7, r6)
     add(r6, r7, r4)
     data(2, 0x4546)
-    bls(STORE2)
-    bl(LIMIT)
+    bhi(OVER2)
     label(STORE2)
     strh(r7, [r1, 4])
     label(SAME2)
@@ -145,14 +146,29 @@ def update_one(r0, r1, r2, r3):
     sub(r7, r7, r6)
     add(r6, r7, r4)
     data(2, 0x4546)
-    bls(STORE3)
-    bl(LIMIT)
+    bhi(OVER3)
     label(STORE3)
     strh(r7, [r1, 6])
     label(SAME3)
     add(r1, 8)
     data(2, 0x4548)  # cmp r0, r9
     bne(FOUR)
+
+    b(TAIL)
+
+    label(OVER2)
+    bl(LIMIT)
+    b(STORE2)
+    label(OVER3)
+    bl(LIMIT)
+    b(STORE3)
+    label(LIMIT)  # r7, which is beyond it
+    cmp(r7, 0)
+    mov(r7, r4)
+    bgt(LIMITED)
+    neg(r7, r7)
+    label(LIMITED)
+    bx(lr)
 
     label(TAIL)
     data(2, 0x4560)  # cmp r0, r12
@@ -185,8 +201,7 @@ def update_one(r0, r1, r2, r3):
     data(2, 0x4456)
     asr(r6, r6, 16)
     beq(NEXT)
-    pop({r3, r5})  # the next d, the bias
-    push({r3, r5})
+    data(2, 0x9D01)  # ldr r5, [sp, 4]: the bias
     mov(r3, 0)
     data(2, 0x5EEF)  # ldrsh r7, [r5, r3]
     sub(r7, r7, r6)
@@ -200,6 +215,7 @@ def update_one(r0, r1, r2, r3):
     b(ROW)
 
     label(END)
+    pop({r4})
     pop({r4, r5, r6, r7})
     mov(r8, r4)
     mov(r9, r5)

@@ -1,0 +1,125 @@
+"""`bench.py board`: what each backend costs, on an emulated Pico and on MicroPython's unix port.
+
+A Pico's rows are cycles of its emulated processor, so they are the same on every machine. The unix
+port's are this machine's: they are shown as a ratio to its own pure Python, which is what counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import get_micropython
+import pico_lab
+from pico.lab import Pico
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "board.md"
+SCRIPT = ROOT / "tools" / "board_script.py"
+START, END = "<!-- bench board -->", "<!-- /bench board -->"
+BACKENDS = {"pico": ("pure", "viper", "thumb"), "unix": ("pure", "viper")}
+SUPPLY_V, SUPPLY_MA = 3.3, 25  # assumed: one busy core of an RP2040 at 125 MHz
+
+Row = dict[str, Any]
+
+
+def run(as_json: bool, write: bool) -> int:
+    """Measures, prints, and with `write` puts the tables into docs/board.md."""
+    rows = measure()
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))
+    else:
+        print(tables(rows))
+    if write:
+        page = PAGE.read_text("utf-8")
+        before, _, rest = page.partition(START)
+        _, _, after = rest.partition(END)
+        PAGE.write_text(f"{before}{START}\n{tables(rows)}\n{END}{after}", "utf-8")
+    return 0
+
+
+def measure() -> list[Row]:
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="fedboard-bench-") as name:
+        folder = Path(name)
+        pico_lab.compile_device(folder / "device")
+        image = folder / "pico.img"
+        pico_lab.deploy(image, folder)
+        for backend in BACKENDS["pico"]:
+            copy = Path(shutil.copy(image, folder / "run.img"))
+            with Pico(flash=copy, pace=0) as board:
+                pico_lab.mpremote(board, "cp", str(SCRIPT), ":")
+                code = f"import board_script; board_script.main('{backend}', '/bench')"
+                said = pico_lab.run_code(board, code)
+            rows += parsed("pico", backend, said)
+        found = get_micropython.native(fetch=True)
+        if found.command is None:
+            print(f"bench: no unix rows: {found.note}", file=sys.stderr)
+            return rows
+        for backend in BACKENDS["unix"]:
+            command = [*found.command, str(SCRIPT), backend, str(folder / f"data-{backend}")]
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, check=True, text=True, timeout=600,
+                env={"MICROPYPATH": str(ROOT / "device")},
+            )  # fmt: skip
+            rows += parsed("unix", backend, done.stdout)
+    return rows
+
+
+def parsed(board: str, backend: str, said: str) -> list[Row]:
+    rows = []
+    for line in said.splitlines():
+        what, value, unit = line.split()
+        row = {"board": board, "backend": backend, "what": what.replace("_", " ")}
+        rows.append(row | {"value": float(value), "unit": unit})
+        if board == "pico" and unit in ("us", "ms") and ("step" in what or "few-shot" in what):
+            seconds = float(value) / (1e6 if unit == "us" else 1e3)
+            energy = SUPPLY_V * SUPPLY_MA * seconds
+            rows.append(
+                row | {"what": row["what"] + ", energy", "value": round(energy, 4), "unit": "mJ"}
+            )
+    return rows
+
+
+def tables(rows: list[Row]) -> str:
+    """Two Markdown tables, and what is assumed."""
+    text = "Emulated Raspberry Pi Pico, 125 MHz, deployed as `.mpy`:\n\n"
+    text += table(rows, "pico", lambda row, pure: number(row["value"]))
+    text += (
+        "\nA step learns one sample. At first nearly all weights change; later, when most samples"
+        " are known, few do.\nkernels: 64 inputs, 32 outputs, no zeros, the call included."
+        " few-shot: a 64-32-5 network, 5 passes over 25 samples.\n"
+        f"energy = {SUPPLY_V} V * {SUPPLY_MA} mA * time: the current is assumed (one busy core; the"
+        " data sheet gives none for that), not measured.\n"
+        "No flash-cache misses are charged: a board may be some percent slower.\n"
+    )
+    text += "\nMicroPython's unix port, time as a share of its pure Python's:\n\n"
+    text += table(
+        [row for row in rows if row["unit"] in ("us", "cycles/MAC", "cycles/weight")],
+        "unix",
+        lambda row, pure: f"1 / {pure / row['value']:.0f}" if row["value"] != pure else "1",
+    )
+    return text.rstrip()
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def table(rows: list[Row], board: str, shown: Any) -> str:
+    mine = [row for row in rows if row["board"] == board]
+    backends = [name for name in BACKENDS[board] if any(row["backend"] == name for row in mine)]
+    names = list(dict.fromkeys((row["what"], row["unit"]) for row in mine))
+    text = "| | unit | " + " | ".join(backends) + " |\n|---|---|" + "---:|" * len(backends) + "\n"
+    for what, unit in names:
+        found = {row["backend"]: row for row in mine if (row["what"], row["unit"]) == (what, unit)}
+        pure = found["pure"]["value"] if "pure" in found else 0
+        cells = [shown(found[name], pure) if name in found else "" for name in backends]
+        text += f"| {what} | {unit.replace('_', ' ')} | " + " | ".join(cells) + " |\n"
+    return text
