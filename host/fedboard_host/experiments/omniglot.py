@@ -52,7 +52,27 @@ _ONE = 1 << ckernels.WEIGHT_BITS
 _BESIDE = Path(__file__).resolve().parents[4] / "shared" / "data" / "omniglot28.npz"
 _CHUNK = 50  # tasks that adapt at once
 
-NOTES = ""
+NOTES = """
+Both goals are met, and the aim of 85 %. All of it is in integers: the homes' learning, with exact
+integer backpropagation through the convolutions, and a new board's adaptation.
+
+* **What helped**: a narrow layer of 32 features behind the convolutions; shifting each drawing at
+  random; last layers that stay at home and are kept between visits (starting them anew at every
+  visit was several points behind on the validation alphabet after twice as many samples); in
+  integers, saturated units that may still come down, and a first layer that starts at a quarter, so
+  that int8 activations have room.
+* **Where it does not pay**: all drawings in one place, learned as one problem of 804 characters,
+  are ahead with half the samples. That is the price of leaving drawings at home.
+* **What the boards' protocol does not do yet**: it starts local layers anew at every task. The
+  homes here keep theirs, as a simulation can; adaptation is what boards do, bit for bit.
+* **What bounds it**: 201 characters and their rotations are few, and so are 300 rounds: one seed
+  of 600 rounds was about two points better, in floats. From one drawing integers and floats alike
+  are ten points worse than from five.
+* **Settings** were tried on Sanskrit, one seed each, with 600 rounds of a prototype of this
+  arithmetic (sums in float32); choose() tries the rates again. Rounds were then halved to save
+  time, after a first seed on the test alphabets. TinyReptile has the others' settings, untuned.
+* Bytes are of dense shared layers, all boards together; no sparse updates were tried.
+"""
 
 Array = NDArray[Any]
 
@@ -91,8 +111,6 @@ LEARNERS = (
     FLOATS,
     Learner("floats, joint training: one home has all characters", ways=0, boards=1,
             rounds=BOARDS / 2),
-    Learner("integers, 5-way tasks, last layer anew at every visit", integers=True, ways=WAYS,
-            samples=2 * SAMPLES, rounds=0.5, anew=True),
     Learner("floats, TinyReptile: 5-way tasks, all layers shared", ways=WAYS, anew=True,
             shared_head=True),
     Learner("floats, random start", rounds=0),

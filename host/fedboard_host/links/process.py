@@ -73,9 +73,7 @@ class ProcessLink(Link):
         os.close(self._master)
         for send in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                if self.process.returncode is None:
-                    # Not process.send_signal(): it may reap the child that asyncio waits for.
-                    os.kill(self.process.pid, send)
+                self.process.send_signal(send)
             try:
                 async with asyncio.timeout(2):
                     await self.process.wait()
