@@ -1,6 +1,6 @@
 """A home without hardware: make-believe people who wave, as boards that replay their movements.
 
-    python3 tools/gestures.py FOLDER [--boards 3] [--seed 1] [--rate-hz 50]
+    python3 tools/gestures.py FOLDER [--boards 3] [--seed 1] [--rate-hz 50] [--window 100]
 
 Writes FOLDER/home.toml and, for each board, FOLDER/NAME with its settings and a minute of readings
 of an accelerometer and a gyroscope for each label: idle, wave, circle. People hold the board, swing
@@ -27,7 +27,6 @@ LABELS = ("idle", "wave", "circle")
 NAMES = ("kitchen", "window", "door", "desk", "shed", "attic", "hall", "stairs")
 SENSOR_HZ = 50
 SECONDS = 60
-WINDOW = 100
 G = 8192  # counts of 1 g, as the MPU6050's driver has them
 Readings = npt.NDArray[np.int16]
 
@@ -69,7 +68,7 @@ class Person:
         return np.interp(np.arange(n) * hz / SENSOR_HZ, np.arange(len(knots)), knots)
 
 
-def write_board(folder: Path, name: str, person: Person, rate_hz: int) -> None:
+def write_board(folder: Path, name: str, person: Person, rate_hz: int, window: int) -> None:
     """The board's files: its settings and what its sensor will replay."""
     folder.mkdir(parents=True, exist_ok=True)
     for label in LABELS:
@@ -79,13 +78,15 @@ def write_board(folder: Path, name: str, person: Person, rate_hz: int) -> None:
         "data_dir": str(folder / "data"),
         "sensor": {
             "module": "replay", "files": [f"{label}.bin" for label in LABELS],
-            "window": WINDOW, "rate_hz": rate_hz,
+            "window": window, "rate_hz": rate_hz,
         },
     }  # fmt: skip
     (folder / "fedboard.json").write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
 
 
-def write_home(folder: Path, n_boards: int, seed: int, rate_hz: int, command: str) -> None:
+def write_home(
+    folder: Path, n_boards: int, seed: int, rate_hz: int, window: int, command: str
+) -> None:
     """All boards, and a home.toml whose links start `command` for each."""
     folder.mkdir(parents=True, exist_ok=True)
     n_in = 6 * (6 + 2 + 2)
@@ -95,7 +96,7 @@ def write_home(folder: Path, n_boards: int, seed: int, rate_hz: int, command: st
         "[model]", f"layers = [{n_in}, 24, {len(LABELS)}]", f"labels = [{labels}]",
     ]  # fmt: skip
     for k, name in enumerate(NAMES[:n_boards]):
-        write_board(folder / name, name, Person(seed * 1000 + k), rate_hz)
+        write_board(folder / name, name, Person(seed * 1000 + k), rate_hz, window)
         link = f"process:{command} --config {shlex.quote(str(folder / name / 'fedboard.json'))}"
         lines += ["", "[[board]]", f'name = "{name}"', f"link = {json.dumps(link)}"]
     (folder / "home.toml").write_text("\n".join(lines) + "\n", "utf-8")
@@ -107,12 +108,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--boards", type=int, default=3, choices=range(1, len(NAMES) + 1))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate-hz", type=int, default=SENSOR_HZ, help="faster than life: to 1000")
+    parser.add_argument("--window", type=int, default=100, help="readings of a sample")
     parser.add_argument("--python", action="store_true", help="boards on CPython, not MicroPython")
     chosen = parser.parse_args(arguments)
     program = sys.executable if chosen.python else runtime.find_micropython()
     command = f"{shlex.quote(program)} {shlex.quote(str(ROOT / 'device' / 'main.py'))}"
     folder = chosen.folder.resolve()
-    write_home(folder, chosen.boards, chosen.seed, chosen.rate_hz, command)
+    write_home(folder, chosen.boards, chosen.seed, chosen.rate_hz, chosen.window, command)
     names = ", ".join(NAMES[: chosen.boards])
     print(f"{chosen.folder}: home.toml and {chosen.boards} boards: {names}")
     return 0

@@ -28,8 +28,8 @@ SHORTEST_REST_S = 2  # less is not worth a new session
 MAX_ERRORS = 5  # unexpected ones between two rounds
 # Collect after so much garbage, not when the heap is full: what lives long then lies close
 # together, and a model finds its room in one piece: a third less heap. Integers that learn make no
-# garbage. What floats and a transfer make is short-lived, so that time counts more: where there is
-# room, collect less.
+# garbage. What floats, a sensor and a transfer make is short-lived, so that time counts more: where
+# there is room, collect less.
 GARBAGE_BYTES = 512
 
 
@@ -137,7 +137,9 @@ class Runner:
         working = self._board.step(now_ms)
         went = self._up and self._send(now_ms)
         board = self._board
-        self._collect_after(board.receiving or board.node.transferring or board.in_floats)
+        self._collect_after(
+            board.receiving or board.node.transferring or board.in_floats or board.collecting
+        )
         if not (came or working or went):
             if self._sleep and self._board.rest_s and not self._board.busy:
                 self._rest()

@@ -131,14 +131,12 @@ class Board:
     @property
     def busy(self) -> bool:
         """Work or a transfer is under way: no time to sleep."""
-        at_work = self._work is not None or (
-            self._collector is not None and self._collector.active
-        )
+        at_work = self._work is not None or self.collecting
         return at_work or self.node.transferring or not self.node.channel.idle
 
     def wait_ms(self, now_ms: int, most_ms: int) -> int:
         """How long nothing needs to be done here, if nothing comes in."""
-        if self._collector is not None and self._collector.active:
+        if self._collector is not None and self.collecting:
             return max(0, min(most_ms, self._collector.due_ms - now_ms))
         return most_ms
 
@@ -147,6 +145,11 @@ class Board:
         """It learns in floats, which are objects on most chips: every sum leaves garbage."""
         net = self.learner.net
         return self._work is not None and net is not None and net.spec.is_float
+
+    @property
+    def collecting(self) -> bool:
+        """The sensor is being read."""
+        return self._collector is not None and self._collector.active
 
     @property
     def receiving(self) -> bool:

@@ -73,7 +73,9 @@ class ProcessLink(Link):
         os.close(self._master)
         for send in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(send)
+                if self.process.returncode is None:
+                    # Not process.send_signal(): it may reap the child that asyncio waits for.
+                    os.kill(self.process.pid, send)
             try:
                 async with asyncio.timeout(2):
                     await self.process.wait()
