@@ -149,8 +149,12 @@ def study(
     n_draws: int,
     clock: common.Clock,
     prefix: str = "",
+    centre: bool = False,
 ) -> tuple[list[Row], Found]:
-    """Each person left out once. Rows: the mean over people, a seed each; and every person's."""
+    """Each person left out once. Rows: the mean over people, a seed each; and every person's.
+
+    centre: features less the mean of the people who are not left out.
+    """
     rows: list[Row] = []
     curves: Found = {}
     n = len(people.names)
@@ -158,10 +162,13 @@ def study(
         began = clock.seconds
         starts, values = [], []
         for person in range(n):
-            starts.append(without(people, (person,), ways, hidden, seed))
+            known = people
+            if centre:
+                known = people.centred(np.flatnonzero(people.person != person))
+            starts.append(without(known, (person,), ways, hidden, seed))
             values.append({
                 (way.name, shots): judged(
-                    people, person, starts[-1][way.name], hidden, shots, way.rates[shots], seed,
+                    known, person, starts[-1][way.name], hidden, shots, way.rates[shots], seed,
                     n_draws,
                 )
                 for way in ways

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,12 @@ class People:
     def spec(self, hidden: int, seed: int) -> Spec:
         """Of the network that learns them."""
         return Spec((self.n_in, hidden, self.n_classes), "fedboard", seed)
+
+    def centred(self, rows: NDArray[np.intp]) -> People:
+        """Less the mean of these samples, rounded: what a model keeps beside its weights."""
+        mean = np.rint(self.views[0, rows].mean(axis=0)).astype(np.int16)
+        views = np.clip(self.views - mean, -127, 127).astype(np.int8)
+        return replace(self, views=views)
 
     def rows(self, person: int) -> NDArray[np.intp]:
         return np.flatnonzero(self.person == person)
