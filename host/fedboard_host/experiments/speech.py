@@ -23,9 +23,9 @@ HIDDEN = 64
 ROUNDS = 200
 RATES = {1: 8, 5: 8}
 NOTES = """
-Where it does not pay: all speakers mean the same by a digit, so training jointly is about as good a
-start as TinyReptile, and after ten passes over five shots a random start has nearly caught up with
-all of them. A start that others have learned pays for the first shots and passes. TinyReptile's
+Where it does not pay: all speakers mean the same by a digit, so joint training, FedAvg and Reptile
+make starts that cannot be told apart, and after ten passes over five shots a random one has nearly
+caught up with them. What others have learned pays for the first shots and passes. TinyReptile's
 rate, and the one to adapt with, were chosen on validation speakers; joint training shares them.
 FedAvg and Reptile take the mean of five boards a round and a rate four times as large, which was
 not searched. Hearing samples at other onsets, in training and in later passes, was worth half a
