@@ -231,7 +231,12 @@ def judged(
 
 
 def choose(
-    people: People, settings: Sequence[Way], hidden: int, rates: Sequence[int], seed: int = 101
+    people: People,
+    settings: Sequence[Way],
+    hidden: int,
+    rates: Sequence[int],
+    centre: bool = False,
+    seed: int = 101,
 ) -> None:
     """Print how settings do on validation people, for each person who is left out of all of it.
 
@@ -243,12 +248,15 @@ def choose(
     scores: dict[tuple[int, str, int], list[list[float]]] = {}
     for a in range(n):
         pair = a, (a + 1) % n
-        for name, start in without(people, pair, settings, hidden, seed).items():
+        known = people
+        if centre:
+            known = people.centred(np.flatnonzero(~np.isin(people.person, pair)))
+        for name, start in without(known, pair, settings, hidden, seed).items():
             for shots in SHOTS:
                 for rate in rates:
                     by_person = scores.setdefault((shots, name, rate), [[] for _ in range(n)])
                     for judge, out in (pair, pair[::-1]):
-                        found = judged(people, judge, start, hidden, shots, rate, seed, 4)
+                        found = judged(known, judge, start, hidden, shots, rate, seed, 4)
                         by_person[out].append(float(found[[1, 3]].mean()))
     for (shots, name, rate), by_person in sorted(scores.items()):
         each = [sum(values) / len(values) for values in by_person]

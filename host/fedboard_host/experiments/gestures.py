@@ -190,4 +190,4 @@ def choose(data: Path | None = None, seed: int = 101) -> None:
             for r in (8, 9, 10)
             for way in WAYS[1:]
         ]
-        fewshot.choose(those, [SCRATCH, *trials], HIDDEN, (7, 8, 9))
+        fewshot.choose(those, [SCRATCH, *trials], HIDDEN, (7, 8, 9), True)
