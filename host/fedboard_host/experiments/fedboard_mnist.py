@@ -7,5 +7,6 @@ from functools import partial
 
 from fedboard_host.experiments import own_rule, tifed
 
+NOTES = own_rule.NOTES
 NAME = "fedboard-mnist"
 run = partial(own_rule.run, tifed.MNIST)

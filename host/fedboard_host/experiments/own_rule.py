@@ -34,6 +34,22 @@ if TYPE_CHECKING:
 
 SCALE = "centred"
 LOOKS = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 75, 90, 100, 115, 125, 140, 150)
+NOTES = """
+Published: TIFeD's final accuracy, at which its workers shared an array. One pass means 150
+buffers of 50 samples for each of 8 boards, five epochs each, as in TIFeD; 750 merges. The host
+merges and keeps a running average, which is judged; boards only compute in integers.
+
+What it took, on validation samples (MNIST, one pass, seed 101, a prototype of the same
+arithmetic): errors fed back through a fixed matrix of ±1 96.7 %; through the weights above 97.25
+%; batches of 10 instead of 25 97.5 %. Exact floats in place of the integers, fed back through ±1,
+gave 96.4 %: ignoring errors below 1/16 helps. No gain: momentum on the host, a schedule of rates,
+more or fewer bits of the softmax, margins, batches of 5, averages over 32 or 128 merges. What
+bounds it is the one pass: three reach 98.0 %. On Fashion-MNIST validation samples three passes
+reach 88.1 %, eight at a 256-merge average 88.9 %.
+
+The table has the variants that the goals ask for; the command runs two more: FedAvg in floats,
+and merges once per buffer.
+"""
 RATES = {"mnist": 9, "fashion": 10}
 
 

@@ -7,5 +7,6 @@ from functools import partial
 
 from fedboard_host.experiments import tifed
 
+NOTES = tifed.NOTES
 NAME = tifed.MNIST.name
 run = partial(tifed.run, tifed.MNIST)
