@@ -57,13 +57,17 @@ def personalize(
     before, after = said.n_correct_before / said.n, said.n_correct / said.n
     if as_json:
         told = {"board": name, "version": said.version, "learned": said.n_support, "judged": said.n}
+        told |= {"loss_before": said.loss_before / 1000, "loss": said.loss / 1000}
         click.echo(json.dumps({**told, "before": round(before, 4), "after": round(after, 4)}))
         return
     click.echo(
         f"{name}: global model {said.version}, {said.n_support} samples learned, judged by the "
-        f"other {said.n}\n    before {percent(before):>8}\n    after  {percent(after):>8}"
+        f"other {said.n}\n"
+        f"    before {percent(before):>8}   loss {said.loss_before / 1000:.3f}\n"
+        f"    after  {percent(after):>8}   loss {said.loss / 1000:.3f}"
     )
-    worse = "It got worse. " if after < before else ""
+    is_worse = (after, -said.loss) < (before, -said.loss_before)
+    worse = "It got worse. " if is_worse else ""
     click.echo(f"    {worse}Undo with: fedboard personalize {board} --undo")
 
 
