@@ -265,6 +265,7 @@ def test_bad_parameters_are_named(name, values, text):
 def test_strategies_say_what_boards_do():
     assert strategies.names() == [
         "fedavg", "fedavg-single-layer", "tifed-full", "tifed-single-layer",
+        "reptile", "tinyreptile", "tinymetafed",
     ]  # fmt: skip
     spec = Spec((64, 32, 10), "tifed", 1)
     found = boards(5, 6)
