@@ -198,5 +198,4 @@ GOALS: tuple[Goal, ...] = (
         for shots, target in (("1 shot", 0.70), ("5 shots", 0.85))
     ),
     *_boards("punchflex"),
-    *_boards("wand"),
 )  # fmt: skip

@@ -54,7 +54,6 @@ what else is read.
 | `fashion` | clothing, 60,000 + 10,000 | Fashion-MNIST, Zalando Research, MIT: github.com/zalandoresearch/fashion-mnist |
 | `omniglot28` | 242 characters of 8 alphabets, 20 drawings each | Omniglot, Lake et al., MIT: github.com/brendenlake/omniglot, the two small background sets |
 | `fsdd_mfcc` | 3,000 spoken digits of 6 speakers, 20 frames of 13 MFCC | Free Spoken Digit Dataset, CC BY-SA 4.0: github.com/Jakobovski/free-spoken-digit-dataset |
-| `gestures_wand` | 429 accelerometer strokes of 11 people, 4 kinds | TensorFlow Lite's magic wand: github.com/tensorflow/tflite-micro, no licence stated |
 | `gestures_punchflex` | 226 motions of 7 owners of an Arduino Nano 33 BLE, 2 kinds | recordings of public tutorials, licence unclear |
 | `sine` | made up: random waves | Finn et al., 2017 |"""  # noqa: E501
 

@@ -2,7 +2,6 @@
 
     speech     six speakers say ten digits: 20 frames of 13 int8 MFCC       views: other onsets
     punchflex  seven people punch and flex, 6 axes -> 60 features of fedboard.features
-    wand       three homes draw a wing, a ring, a slope in the air, or something else: 63 features
 
 Files come from --data (a file, or a folder with NAME.npz), or ../shared/data beside the checkout.
 Without them scikit-learn's digits stand in: four "people" whose paper lies further left or right.
@@ -27,9 +26,6 @@ from fedboard_host.dataset import Labels
 
 _BESIDE = Path(__file__).resolve().parents[4] / "shared" / "data"
 _ONSETS = (0, -1, 1, -2, 2)  # frames
-_AXES = 3
-# Whoever drew no strokes is at home with one who did: the people's numbers in the file.
-_HOMES = ((8, 0, 3, 5), (9, 1, 4), (10, 2, 6, 7))
 
 Views = NDArray[np.int8]
 Values = NDArray[np.int16]
@@ -88,20 +84,6 @@ def punchflex(data: Path | None) -> People:
     found = features(x, np.full(len(x), x.shape[1]), 6, 2)
     names = tuple(f"user {k + 1}" for k in range(int(arrays["user"].max()) + 1))
     return _people("punchflex", found[None], arrays["y"], arrays["user"], names)
-
-
-def wand(data: Path | None) -> People:
-    """Milli-g, brought to about the numbers that a sensor of 4 g range reads."""
-    arrays = _find("gestures_wand", data, ("x", "y", "person", "length", "persons"))
-    if arrays is None:
-        return stand_in("wand")
-    scaled = np.clip(arrays["x"].astype(np.int32) * 8, -32768, 32767).astype(np.int16)
-    found = features(scaled, arrays["length"], 16, 3)
-    home = np.zeros(len(found), np.int64)
-    for k, members in enumerate(_HOMES):
-        home[np.isin(arrays["person"], members)] = k
-    names = tuple(str(arrays["persons"][members[0]]) for members in _HOMES)
-    return _people("wand", found[None], arrays["y"], home, names)
 
 
 def features(x: Values, lengths: NDArray[np.integer], blocks: int, bands: int) -> Views:
