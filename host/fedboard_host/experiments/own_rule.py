@@ -46,9 +46,6 @@ gave 96.4 %: ignoring errors below 1/16 helps. No gain: momentum on the host, a 
 more or fewer bits of the softmax, margins, batches of 5, averages over 32 or 128 merges. What
 bounds it is the one pass: three reach 98.0 %. On Fashion-MNIST validation samples three passes
 reach 88.1 %, eight at a 256-merge average 88.9 %.
-
-The table has the variants that the goals ask for; the command runs two more: FedAvg in floats,
-and merges once per buffer.
 """
 RATES = {"mnist": 9, "fashion": 10}
 

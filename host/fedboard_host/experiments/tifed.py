@@ -34,12 +34,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTES = """
-The table has 1/η 2048, full-network; the command runs all published rates, and single-layer.
-
 The speed is processor time of one thread each, measured in turns in one run. Bounded by the two
 matrix products for each sample (2 x 157,000 multiply-accumulates, in float32 BLAS, exact), the
-rounding of all weights after each minibatch and a merge after each epoch: it is 13 times, not 30,
-as the plain loop's integer products by NumPy are themselves vectorised.
+rounding of all weights after each minibatch and a merge after each epoch: it is about 13 times, not
+30, as the plain loop's integer products by NumPy are themselves vectorised.
 """
 SCALE = "signed"  # uint8 - 128
 RATES = (2048, 4096, 8192)
