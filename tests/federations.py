@@ -166,3 +166,11 @@ def _seeded(faults: Faults | None, n: int) -> Faults | None:
     if faults is None:
         return None
     return Faults(**{**vars(faults), "seed": faults.seed * 1000 + n})
+
+
+def play(folder, n_rounds=4, **options):
+    async def body():
+        async with Fleet(folder, **options) as fleet:
+            return await fleet.run(n_rounds), fleet
+
+    return asyncio.run(body())

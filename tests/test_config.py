@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedboard import DataError
-from fedboard_host import config, strategies
+from fedboard_host import config, config_keys, strategies
 from fedboard_host.strategies import FedAvg, TifedSingleLayer
 
 GOOD = """\
@@ -39,7 +39,7 @@ def test_defaults() -> None:
     assert home.folder == Path("home/runs/kitchen")
     assert home.boards == (config.BoardEntry("window", "serial:/dev/ttyACM0"),)
     assert home.layers == (64, 32, 10)
-    assert home.strategy == FedAvg(**config.THRIFT)  # type: ignore[arg-type]
+    assert home.strategy == FedAvg(**config_keys.THRIFT)  # type: ignore[arg-type]
     assert (home.key_file, home.listen, home.evaluate) == (None, None, None)
 
 

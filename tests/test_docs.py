@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fedboard import collect, messages
 from fedboard_device import config as board_config
-from fedboard_host import cli, config
+from fedboard_host import cli, config, config_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -45,7 +45,7 @@ def test_home_md_names_every_key() -> None:
     text = "".join((ROOT / "docs" / page).read_text("utf-8") for page in pages)
     missing = [
         key
-        for table in config._TABLES.values()
+        for table in config_keys.TABLES.values()
         for key in table
         if not re.search(rf"\b{key}\b", text)
     ]

@@ -23,11 +23,9 @@ from typing import Any
 from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host import strategies
+from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
 from fedboard_host.config_values import Key, check, find_lines, nearest, show
 
-RULES = (
-    "fedboard", "tifed", "float", "float-relu", "float-squared", "conv1", "conv2", "conv3",
-)  # fmt: skip
 # What a board's link may begin with; "network": the board dials in, see [network].
 LINKS = ("serial:", "socket://", "rfc2217://", "process:", "network")
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,24}\Z")  # as session.Identity wants it
@@ -73,73 +71,6 @@ class Home:
     sensor: dict[str, Any] = field(default_factory=dict)  # as in a board's fedboard.json
 
 
-_FEDERATION = {
-    "name": Key("text"),
-    "folder": Key("file"),
-    "rounds": Key("int", 1, 1_000_000),
-    "quorum": Key("int", 0, 10_000),
-    "deadline_s": Key("number", 1, 7 * 86_400),
-    "new_samples": Key("int", 0, 1 << 20),
-    "every_s": Key("number", 0, 7 * 86_400),
-    "patience": Key("number", 0, 100),
-    "seed": Key("int", 0, 0xFFFFFFFF),
-    "key_file": Key("file"),
-    "strategy": Key("text", choices=tuple(strategies.names())),
-}
-_PLAIN = ("rounds", "quorum", "deadline_s", "new_samples", "every_s", "patience", "seed")
-_STRATEGY = {
-    "top_percent": Key("number", 0.1, 100),
-    "bits": Key("int", 1, 16),
-    "epochs": Key("int", 1, 255),
-    "batch": Key("int", 1, 255),
-    "rate": Key("int", 0, 65535),
-    "n_max": Key("int", 0, 1 << 20),
-    "down_percent": Key("number", 0.1, 100),
-    "down_bits": Key("int", 1, 16),
-    "gain": Key("int", 1, 8),
-    "average_shift": Key("int", 0, 8),
-    "carry": Key("flag"),
-    "rotate": Key("flag"),
-    "alpha": Key("number", 0, 1),
-    "alpha_last": Key("number", 0, 1),
-    "rate_last": Key("int", 0, 65535),
-    "top_percent_last": Key("number", 0, 100),
-    "down_percent_last": Key("number", 0, 100),
-    "select": Key("int", 0, 10_000),
-    "in_turn": Key("flag"),
-    "local": Key("int", 0, 5),
-    "n_local": Key("int", 0, 65535),
-}
-# What fedavg does unless told otherwise: the demo's thrift.
-THRIFT = {"top_percent": 12.0, "bits": 2, "down_percent": 12.0, "down_bits": 2, "batch": 16}
-_SENSOR_NUMBERS = (
-    "window", "hop", "rate_hz", "blocks", "bands", "group", "floor", "burst", "i2c", "address",
-)  # fmt: skip
-_TABLES: dict[str, dict[str, Key]] = {
-    "federation": {**_FEDERATION, **_STRATEGY},
-    "model": {
-        "layers": Key("ints", 1, 4096),
-        "rule": Key("text", choices=RULES),
-        "labels": Key("texts", 1, 255),
-        "start": Key("file"),
-    },
-    "sensor": {
-        "module": Key("text"),
-        "low": Key("number", -1e9, 1e9),
-        "high": Key("number", -1e9, 1e9),
-        "pins": Key("pins", 1, 16),
-        "pull": Key("text", choices=("up", "down", "none")),
-        "files": Key("texts", 1, 255),
-        "sda": Key("pin"),
-        "scl": Key("pin"),
-        **{name: Key("int", 0, 65535) for name in _SENSOR_NUMBERS},
-    },
-    "board": {"name": Key("text"), "link": Key("text")},
-    "network": {"listen": Key("text")},
-    "evaluate": {"data": Key("file")},
-}
-
-
 def load(path: Path) -> Home:
     """Read and check a home.toml. Raises DataError with a line for each problem."""
     try:
@@ -177,8 +108,8 @@ class _Reader:
 
     def home(self) -> Home:
         for name in self.tree:
-            if name not in _TABLES:
-                self.problem((name,), f"unknown table [{name}]{nearest(name, _TABLES)}")
+            if name not in TABLES:
+                self.problem((name,), f"unknown table [{name}]{nearest(name, TABLES)}")
         federation = self.table("federation")
         model = self.table("model")
         boards = self.boards()
@@ -229,7 +160,7 @@ class _Reader:
         strategy = self.strategy(federation, model)
         self.raise_problems()
         root = self.path.parent
-        plain: dict[str, Any] = {k: federation[k] for k in _PLAIN if k in federation}
+        plain: dict[str, Any] = {k: federation[k] for k in PLAIN if k in federation}
         if "rule" in model:
             plain["rule"] = model["rule"]
         if "start" in model:
@@ -258,7 +189,7 @@ class _Reader:
             params = {k: v for k, v in THRIFT.items() if k in known}
         if "rounds" in known:  # what is annealed ends with the run
             params["rounds"] = federation.get("rounds", Home.rounds)
-        for key in _STRATEGY:
+        for key in STRATEGY:
             if key in federation and key not in known:
                 self.problem(
                     ("federation", key), f"strategy {name} has no {key}: it has {', '.join(known)}"
@@ -284,7 +215,7 @@ class _Reader:
         if not isinstance(found, dict):
             self.problem((name,), f"{name} is a table: write [{name}] on a line of its own")
             return {}
-        return self.values((name,), f"[{name}]", found, _TABLES[name])
+        return self.values((name,), f"[{name}]", found, TABLES[name])
 
     def boards(self) -> list[BoardEntry]:
         found = self.tree.get("board", [])
@@ -293,7 +224,7 @@ class _Reader:
             return []
         boards: list[BoardEntry] = []
         for n, entry in enumerate(found):
-            values = self.values(("board", n), "[[board]]", entry, _TABLES["board"])
+            values = self.values(("board", n), "[[board]]", entry, TABLES["board"])
             for key in ("name", "link"):
                 if key not in values and ("board", n, key) not in self.flagged:
                     self.problem(("board", n), f"[[board]] needs {key}")
