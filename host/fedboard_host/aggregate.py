@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from fedboard import DataError, StateError, update
 from fedboard.model import Spec
+from fedboard_host import decode
+from fedboard_host.decode import Integers
 
 Ints = NDArray[np.int64]
-Update = Sequence[tuple[int, "array[int]", "array[int]"]]  # (layer, indices in it, changes)
+Update = Sequence[tuple[int, Integers, Integers]]  # (layer, rising indices in it, changes)
 
 MAX_WEIGHT = 1 << 24  # of one update
 MAX_TOTAL = 1 << 33  # of a round: times a change (17 bits), the master's 8 and the gain: int64
@@ -45,13 +47,11 @@ class Merger(ABC):
         return n_samples
 
     def add(self, update: Update, weight: int) -> None:
-        """Take one board's changes, as update.parse_update() returns them."""
+        """Take one board's changes, as decode.parse_update() returns them."""
         self._check_weight(weight)
         for l, indices, values in update:
-            at = self.spec.at(l)
-            acc = self._acc[at : at + self.spec.n_layer_params(l)]
-            where = np.asarray(indices, dtype=np.intp)
-            acc[where] += np.asarray(values, dtype=np.int64) * weight
+            acc = self._acc[self.spec.at(l) : self.spec.at(l + 1)]
+            decode.add(acc, indices, values, weight)
             self._totals[l] += weight
         self.n_updates += 1
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from fedboard import WireError, hub, messages, update
+from fedboard import WireError, hub, messages
 from fedboard.model import Spec
-from fedboard_host import rounds
+from fedboard_host import decode, rounds
 from fedboard_host.aggregate import Merger
 from fedboard_host.dispatch import refuse
 from fedboard_host.events import Event, UpdateReceived
@@ -65,7 +65,7 @@ class Intake:
             work = round_.parts[name].work
             try:
                 parsed = await asyncio.to_thread(
-                    update.parse_update, self._spec, work.sent, begin.meta, data
+                    decode.parse_update, self._spec, work.sent, begin.meta, data
                 )
             except WireError as error:
                 reason = str(error)

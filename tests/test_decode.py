@@ -1,0 +1,134 @@
+"""The host's decoder reads what the boards' does, bit for bit, and refuses what that refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from array import array
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedboard import WireError, sparse, update
+from fedboard.model import MemoryBase, Spec
+from fedboard_host import decode
+
+SPEC = Spec((30, 20, 7), seed=3)
+
+
+@pytest.fixture(params=["numpy", "numba"], autouse=True)
+def loops(request):
+    """Both ways in turn."""
+    if request.param == "numba":
+        if importlib.util.find_spec("numba") is None:
+            pytest.skip("numba is not installed: pip install 'fedboard[fast]'")
+        assert decode.use_compiled()
+    yield
+    decode.use_compiled(False)
+
+
+def encoded(seed, layers, top_permille, bits, size, density):
+    """(meta, stream) of a random update."""
+    rng = np.random.default_rng(seed)
+    change = rng.integers(-size, size + 1, SPEC.n_params) * (rng.random(SPEC.n_params) < density)
+    base = MemoryBase()
+    base.begin(SPEC.pack())
+    base.write(array("h", bytes(2 * SPEC.n_params)))
+    base.commit(1, b"")
+    params = array("h", change.astype(np.int16).tobytes())
+    made = update.Update(SPEC, params, base, layers, top_permille, bits)
+    made.prepare()
+    return made.meta(), b"".join(made.chunks())
+
+
+updates = st.builds(
+    encoded, st.integers(0, 2**32), st.integers(1, 3), st.sampled_from([1, 10, 100, 500, 1000]),
+    st.integers(1, 16), st.sampled_from([1, 30, 3000, 32767]), st.sampled_from([0.0, 0.1, 1.0]),
+)  # fmt: skip
+
+
+def plain(found):
+    return [
+        (l, [int(i) for i in indices], [int(v) for v in values]) for l, indices, values in found
+    ]
+
+
+def outcome(parse, layers, meta, data):
+    try:
+        return plain(parse(SPEC, layers, meta, data))
+    except WireError:
+        return WireError
+
+
+@given(updates)
+def test_the_same_as_the_boards_decoder(made):
+    meta, data = made
+    expected = plain(update.parse_update(SPEC, meta[0], meta, data))
+    assert plain(decode.parse_update(SPEC, meta[0], meta, data)) == expected
+
+
+@given(updates, st.integers(0, 2**32))
+def test_damage_is_refused_where_the_boards_decoder_refuses_it(made, seed):
+    meta, data = made
+    rng = random.Random(seed)
+    for _ in range(8):
+        head, body = bytearray(meta), bytearray(data)
+        for _ in range(rng.randrange(3)):
+            if body:
+                body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+        if rng.random() < 0.3:
+            head[rng.randrange(len(head))] ^= 1 << rng.randrange(8)
+        if rng.random() < 0.3:
+            del body[rng.randrange(len(body) + 1) :]
+        if rng.random() < 0.3:
+            body += rng.randbytes(rng.randrange(3))
+        layers = rng.choice([meta[0], head[0], 1])
+        args = layers, bytes(head), bytes(body)
+        assert outcome(decode.parse_update, *args) == outcome(update.parse_update, *args)
+
+
+@given(st.binary(max_size=12), st.binary(max_size=60))
+def test_nonsense_is_a_wire_error_or_the_same(meta, data):
+    layers = meta[0] if meta else 1
+    args = layers, meta, data
+    assert outcome(decode.parse_update, *args) == outcome(update.parse_update, *args)
+
+
+@pytest.mark.parametrize("n_bits", [1, 2, 17])
+def test_values_of_every_width_in_all_places(n_bits):
+    """k = n, and not dense: values of 1 to 17 bits, with no gaps between them."""
+    n = SPEC.n_layer_params(1)
+    part = sparse.Part(1, SPEC.at(1), n, n, n_bits)
+    encoder = sparse.Encoder()
+    encoder.part(part)
+    top = 1 << n_bits - 1
+    values = [(-1) ** i * (1 + i * 37 % top) for i in range(n)]
+    for i, value in enumerate(values):
+        encoder.entry(i, value)
+    encoder.finish()
+    found = decode.parse_update(SPEC, 2, sparse.pack_meta([part]), bytes(encoder.data))
+    assert plain(found) == [(1, list(range(n)), values)]
+
+
+@given(st.lists(st.integers(-(2**16), 2**16), min_size=9, max_size=9), st.integers(1, 1 << 24))
+def test_add_is_exact(values, weight):
+    acc = np.arange(9, dtype=np.int64)
+    decode.add(acc, array("i", range(9)), array("i", values), weight)
+    decode.add(acc, array("i", [2, 7]), array("i", values[:2]), weight)
+    expected = [i + v * weight for i, v in enumerate(values)]
+    expected[2] += values[0] * weight
+    expected[7] += values[1] * weight
+    assert acc.tolist() == expected
+
+
+def test_compiled_loops_come_when_they_pay(monkeypatch):
+    decode.use_compiled(False)
+    monkeypatch.setattr(decode, "_n_parsed", decode.WORTH_COMPILING - 2)
+    meta, data = encoded(1, 3, 100, 4, 300, 1.0)
+    used = []
+    for _ in range(2):
+        decode.parse_update(SPEC, 3, meta, data)
+        used.append(decode._fast is not None)
+    assert used == [False, importlib.util.find_spec("numba") is not None]
