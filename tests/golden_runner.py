@@ -333,6 +333,31 @@ def log2(v):
     return str(features.log2_16(int(v)))
 
 
+# centred features
+
+
+def centred(sizes, seed, n_first, n, batch, layers, rate, x):
+    from fedboard import centre
+
+    made = spec_of(sizes, "centred", seed)
+    params = model.new_params(made)
+    model.init_params(made, params)
+    net = centre.Network(made, params, 1, 1)
+    n_in = made.sizes[0]
+    inputs = array("b", numbers(x))
+    labels = numbers(f"rand:{n}:{n}:0:{made.sizes[-1] - 1}")
+    for i in range(int(n_first)):
+        net.learn(inputs[i * n_in : (i + 1) * n_in], labels[i])
+    net.flush()
+    mean = shown(params[:n_in])
+    net.configure(int(batch), int(layers), int(rate))
+    net.reset_counters()
+    for i in range(int(n)):
+        net.learn(inputs[i * n_in : (i + 1) * n_in], labels[i])
+    net.flush()
+    return f"{mean} {shown(params)} {net.n_correct} {shown(net.out)}"
+
+
 # meta-learning
 
 
@@ -384,7 +409,7 @@ OPS = {
     "output_shift": output_shift, "errors_softmax": errors_softmax,
     "backward": backward, "gate": gate, "feedback_divide": feedback_divide,
     "update_shift": update_shift, "update_divide": update_divide, "histogram": histogram,
-    "learn": learn,
+    "learn": learn, "centred": centred,
     "order": ordered, "linear": linear, "step": outer_step, "adapt": adapt,
     "spec": spec, "limits": limits, "start": start, "checkpoint": saved,
     "rice": rice, "changes": changes, "delta": delta,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedboard import DataError, checkpoint
+from fedboard import DataError, centre, checkpoint
 from fedboard.dfa import Network
 from fedboard.model import Spec, new_params
 from fedboard.prng import Xorshift
@@ -23,6 +23,7 @@ SPECS = [
     Spec((9, 13, 5, 3), "fedboard", 1),
     Spec((9, 13, 5, 3), "tifed", 1),
     Spec((20, 4), "tifed", 1),
+    Spec((9, 9, 13, 3), "centred", 1),
 ]
 
 
@@ -43,10 +44,11 @@ def test_npz_round_trip(spec: Spec, tmp_path: Path) -> None:
     export.write_npz(tmp_path / "m.npz", model)
     assert export.read_npz(tmp_path / "m.npz") == model
     with np.load(tmp_path / "m.npz", allow_pickle=False) as data:
-        n_in, n_out = spec.shape(0)
-        assert data["W0"].shape == (n_out, n_in)
-        assert data["W0"][1, 2] == model.params[n_in + 2]
-        assert data["b0"][0] == model.params[n_in * n_out]
+        first = int(spec.is_centred)
+        n_in, n_out = spec.shape(first)
+        assert data[f"W{first}"].shape == (n_out, n_in)
+        assert data[f"W{first}"][1, 2] == model.params[spec.at(first) + n_in + 2]
+        assert data[f"b{first}"][0] == model.params[spec.at(first) + n_in * n_out]
 
 
 def test_bin_is_a_checkpoint(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_c_header_predicts_as_the_board(spec: Spec, tmp_path: Path) -> None:
     printed = subprocess.run(
         [str(tmp_path / "a.out")], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    net = Network(spec, model.params)
+    net = (centre.Network if spec.is_centred else Network)(spec, model.params)
     wanted = ""
     for x in xs:
         wanted += f"{net.predict(x)}: " + " ".join(str(v) for v in net.out) + "\n"

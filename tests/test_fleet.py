@@ -13,18 +13,23 @@ import pytest
 from fedboard import messages, prng, update
 from fedboard.dfa import Network
 from fedboard.learner import Learner
-from fedboard.model import MemoryBase, Spec, init_params, new_params
+from fedboard.model import MemoryBase, Spec, init_params, new_params, with_centre
 from fedboard.order import Order
 from fedboard.rebase import encode_delta
 from fedboard_host import fleet_squeeze, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation, in_order
-from fedboard_host.judge import Judge
+from fedboard_host.judge import Judge, network
+from fedboard_host.strategies import centring
 from federations import N_CLASSES, N_IN, blobs
 from federations import Fleet as RealFleet
 
 RULES = ("tifed", "fedboard")
+
+
+def spec_of(n_in, hidden, n_out, rule, seed):
+    return Spec(with_centre((n_in, hidden, n_out), rule), rule, seed)
 
 
 def samples(n, n_in, n_out, seed=0):
@@ -38,13 +43,13 @@ def start(spec):
     return params
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*RULES, "centred"])
 @pytest.mark.parametrize("sizes", [(12, 10, 4), (20, 16, 9, 5), (7, 3)])
 @pytest.mark.parametrize(
     ("batch", "rate", "layers"), [(1, 0, 0), (4, 3, 0), (7, 1, 1), (25, 12, 0), (50, 28, 0)]
 )
 def test_networks_are_equal(rule, sizes, batch, rate, layers):
-    spec = Spec(sizes, rule, 7)
+    spec = Spec(with_centre(sizes, rule), rule, 7)
     own = samples(120, sizes[0], sizes[-1])
     x, y = own.x.reshape(3, 40, -1), own.y.reshape(3, 40)
     lengths = np.array([40, 37, 11])
@@ -55,12 +60,14 @@ def test_networks_are_equal(rule, sizes, batch, rate, layers):
     found = fleet.unpack(fleet.lanes)
     for b in range(3):
         params = start(spec)
-        net = Network(spec, params, batch, layers, rate)
+        net = network(spec)
+        net.params[:] = params
+        net.configure(batch, layers, rate)
         for _ in range(2):
             for s in range(lengths[b]):
                 net.learn(array("b", x[b, s].tobytes()), int(y[b, s]))
             net.flush()
-        assert found[b].tolist() == params.tolist()
+        assert found[b].tolist() == net.params.tolist()
         classes = [net.predict(array("b", row.tobytes())) for row in x[b]]
         assert fleet.predict(x)[b].tolist() == classes
 
@@ -199,18 +206,20 @@ STRATEGIES = [
             "carry": False,
         },
     ),
+    ("centred", "fedavg", {"batch": 3, "rate": 4, "top_percent": 20, "bits": 4, "gain": 2}),
+    ("centred", "tinymetafed", {"rate": 5, "rounds": 5, "n_max": 40, "alpha": 0.5}),
 ]
 
 
 @pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES)
 @pytest.mark.parametrize("n_select", [0, 3])
 def test_federations_are_equal(rule, name, parameters, n_select):
-    spec = Spec((6, 8, 4), rule, 5)
+    spec = spec_of(6, 8, 4, rule, 5)
     own = samples(150, 6, 4, 2)
     rows = np.split(np.arange(150), [10, 35, 50, 90, 91])
     strategy = strategies.make(name, parameters)
     fleet = FleetFederation(spec, strategy, own, rows, run=9, n_select=n_select, count=True)
-    boards = Boards(spec, strategy, own, rows, 9)
+    boards = Boards(spec, centring.for_model(strategy, spec), own, rows, 9)
     bytes_up = bytes_down = 0
     for number in range(1, 6):
         infos = [strategies.BoardInfo(n, "") for n in boards.names]
@@ -225,9 +234,9 @@ def test_federations_are_equal(rule, name, parameters, n_select):
     assert bytes_down == boards.bytes_down
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*RULES, "centred"])
 def test_judges_are_equal(rule):
-    spec = Spec((6, 8, 4), rule, 5)
+    spec = spec_of(6, 8, 4, rule, 5)
     own = samples(700, 6, 4, 2)
     params = start(spec)
     for i in range(len(params)):
@@ -237,7 +246,7 @@ def test_judges_are_equal(rule):
 
 @pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES[1:8:2] + STRATEGIES[13:])
 def test_a_restored_federation_goes_on(rule, name, parameters):
-    spec = Spec((6, 8, 4), rule, 5)
+    spec = spec_of(6, 8, 4, rule, 5)
     own = samples(150, 6, 4, 2)
     strategy = strategies.make(name, parameters)
     made = [
@@ -268,7 +277,7 @@ def test_exact_updates_without_counting_are_equal():
 
 @pytest.mark.parametrize(("rule", "name", "parameters"), STRATEGIES[2:7:2] + STRATEGIES[10:])
 def test_the_real_protocol_gives_the_same_model(tmp_path, rule, name, parameters):
-    spec = Spec((N_IN, 10, N_CLASSES), rule, 7)
+    spec = spec_of(N_IN, 10, N_CLASSES, rule, 7)
     strategy = strategies.make(name, parameters)
 
     async def real():

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from golden_centre import centred_cases
 from golden_reptile import reptile_cases
 from reference import codec, features, frames, kernels, learning, prng
 from reference.notation import hexed, numbers, raw, shown, sizes_of
@@ -210,6 +211,7 @@ def learning_cases() -> Iterator[str]:
         said = f"learn {sizes} {rule} 5 {start} {batch} {layers} {rate} {n} {every} {x}"
         results += [shown(net.flat()), f"{n},{n_correct},{loss}", shown(logits[-1])]
         yield f"{said} = {' '.join(results)}"
+    yield from centred_cases()
 
 
 # Specs, start values, checkpoints

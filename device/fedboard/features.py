@@ -3,10 +3,11 @@
     features = Features(n_readings=100, n_axes=6)       100 readings of 6 axes -> 60 features
     features.compute(window, x)                         array('h') -> array('b')
 
-Integers only, bit for bit the same on every interpreter. Nothing is learned from data, so there
-is nothing to ship with the model: a window is standardised by its own spread. The same movement
-gives about the same shape if it is made harder, or by a sensor of another range; how hard it was
-is in the logarithms. Boards that share a model need the same sizes here, and no more.
+Integers only, bit for bit the same on every interpreter. Nothing here is learned from data: a
+window is standardised by its own spread (the features' mean over all samples is the model's: see
+centre). The same movement gives about the same shape if it is made harder, or by a sensor of
+another range; how hard it was is in the logarithms. Boards that share a model need the same sizes
+here, and no more.
 
     for each axis:   blocks  block mean - mean, in 1/32 of the group's spread     the shape
                      1       mean / 256                                           e.g. gravity

@@ -122,6 +122,8 @@ class Learner:
             from fedboard import mlp  # only the boards that need it pay for it
         elif spec.n_conv:
             from fedboard import conv
+        elif spec.is_centred:
+            from fedboard import centre
         self._check_free(need, "the model")
         try:
             self.params = zeros("f" if spec.is_float else "h", spec.n_params)
@@ -131,6 +133,9 @@ class Learner:
             elif spec.n_conv:
                 self.wire = self.params
                 self.net = conv.Network(spec, self.params)
+            elif spec.is_centred:
+                self.wire = self.params
+                self.net = centre.Network(spec, self.params)
             else:
                 self.wire = self.params
                 self.net = Network(spec, self.params)
@@ -207,8 +212,9 @@ class Learner:
         net = self._network()
         if not task.flags & messages.CARRY:
             self.reload()
-        elif task.local:
-            self.reload(task.local)
+        elif task.local or net.spec.is_centred:
+            # A mean is measured anew or it is the federation's: no part of it is residual.
+            self.reload(task.local | net.spec.is_centred)
         if self.free_memory:
             self.free_memory()  # collects: the batch will lie next to what stays
         net.reset_counters()

@@ -12,6 +12,9 @@ Rules "conv1" to "conv3" look at square images first: so many layers are 3x3 con
 2 without a margin, whose sizes are channels; an image lies in memory as row, column, channel. Such
 a layer is a matrix as well, of n_in = 9 x channels inputs: row, column, channel of a window.
 
+Rule "centred" subtracts the features' mean first: layer 0 has no weights, and for each input a
+bias, the mean with CENTRE_BITS fractional bits (see centre). Its sizes have the inputs twice.
+
 A layer's |parameters| stay within limit(l), so that an int32 accumulator of fan-in n_in over int8
 inputs cannot overflow by construction. Whatever is no spec is a DataError.
 """
@@ -34,7 +37,11 @@ BLOCK = 128  # parameters that are read, written or compared at a time
 
 _VERSION = 1
 # A rule's number on the wire is its place here: append only. "float...": see mlp.KINDS.
-RULES = ("tifed", "fedboard", "float", "float-relu", "float-squared", "conv1", "conv2", "conv3")
+RULES = (
+    "tifed", "fedboard", "float", "float-relu", "float-squared", "conv1", "conv2", "conv3",
+    "centred",
+)  # fmt: skip
+CENTRE_BITS = 8
 KERNEL = 3  # a convolution's window is KERNEL x KERNEL,
 STRIDE = 2  # and moves so far
 ERROR_LIMIT = 2047  # the largest delta of a convolutional network: see conv
@@ -64,6 +71,11 @@ class Spec:
             fans = [KERNEL * KERNEL * c for c in (1,) + tuple(sizes[1:n_conv])]
             fans.append(self.sides[n_conv] * self.sides[n_conv] * sizes[n_conv])
             fans.extend(sizes[n_conv + 1 : -1])
+        self.is_centred = rule == "centred"
+        if self.is_centred:
+            if len(sizes) < 3 or sizes[0] != sizes[1]:
+                raise DataError(f"a centred model's sizes begin with the inputs, twice: {sizes}")
+            fans[0] = 0
         at = [0]
         for l in range(len(fans)):
             at.append(at[-1] + (fans[l] + 1) * sizes[l + 1])
@@ -91,6 +103,15 @@ class Spec:
     def n_layer_params(self, l: int) -> int:
         return self._at[l + 1] - self._at[l]
 
+    def dense(self) -> "Spec":
+        """The layers behind a centred model's first one, at their places in its parameters."""
+        if not self.is_centred:
+            return self
+        part = Spec(self.sizes[1:], "fedboard", self.seed)
+        part._at = self._at[1:]
+        part.n_params = self.n_params
+        return part
+
     @property
     def is_float(self) -> bool:
         """The board computes in floats (mlp); these int16 are then its parameters' wire image."""
@@ -111,6 +132,8 @@ class Spec:
         """The largest magnitude of a parameter of layer l: int32 sums then cannot overflow."""
         if self.is_float:
             return 32767
+        if not self._fans[l]:
+            return 127 << CENTRE_BITS
         # What a bias is multiplied by when it enters the accumulator: 128 is 1.0 to "fedboard".
         scale = 1 if self.rule == "tifed" else 128
         limit = min(32767, (0x7FFFFFFF - 32767 * scale) // (128 * self._fans[l]))
@@ -170,6 +193,11 @@ def _sides(sizes: "Sequence[int]", n_conv: int) -> "tuple[int, ...]":
     return tuple(sides)
 
 
+def with_centre(sizes: "Sequence[int]", rule: str) -> "tuple[int, ...]":
+    """A Spec's sizes of what a person calls a model's layers: "centred" has one more."""
+    return tuple(sizes[:1]) * (rule == "centred") + tuple(sizes)
+
+
 def unpack_spec(data: bytes) -> Spec:
     """The Spec in `data`, which must be all of it. Raises DataError."""
     n = len(data)
@@ -224,7 +252,7 @@ def init_params(spec: Spec, params: "array[int]") -> None:
         params[i] = 0
     if spec.rule == "tifed":
         return
-    for l in range(spec.n_layers - (spec.n_conv > 0)):
+    for l in range(spec.is_centred, spec.n_layers - (spec.n_conv > 0)):
         n_in, n_out = spec.shape(l)
         bound = prng.isqrt((3 << 24) // n_in)  # at most 7094: 2 * bound + 1 suits below()
         if spec.n_conv:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedboard import DataError
-from fedboard.model import Spec
+from fedboard.model import Spec, with_centre
 from fedboard_host import strategies
 from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
 from fedboard_host.config_values import Key, check, find_lines, nearest, show
@@ -148,7 +148,8 @@ class _Reader:
             )
         if "layers" in model:
             try:
-                Spec(model["layers"], model.get("rule", "fedboard"))
+                rule = model.get("rule", Home.rule)
+                Spec(with_centre(model["layers"], rule), rule)
             except DataError as error:
                 self.problem(("model", "layers"), f"layers = {model['layers']}: {error}")
         if len(model.get("labels", [])) > model.get("layers", [255])[-1]:
@@ -199,7 +200,8 @@ class _Reader:
         try:
             strategy = strategies.make(name, params)
             if "layers" in model:
-                spec = Spec(model["layers"], model.get("rule", Home.rule))
+                rule = model.get("rule", Home.rule)
+                spec = Spec(with_centre(model["layers"], rule), rule)
                 strategy.start(spec)
                 if spec.n_conv and getattr(strategy, "batch", 1) != 1:
                     text = f"rule {spec.rule} learns sample by sample: set batch = 1"

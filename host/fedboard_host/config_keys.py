@@ -7,6 +7,7 @@ from fedboard_host.config_values import Key
 
 RULES = (
     "fedboard", "tifed", "float", "float-relu", "float-squared", "conv1", "conv2", "conv3",
+    "centred",
 )  # fmt: skip
 _FEDERATION = {
     "name": Key("text"),

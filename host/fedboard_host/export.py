@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedboard import DataError, checkpoint
-from fedboard.model import Spec
+from fedboard.model import CENTRE_BITS, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,7 @@ def c_header(model: Model, name: str = "fedboard") -> str:
         raise DataError(f"no C header for rule {spec.rule} yet: use --npz or --bin")
     guard = f"{name.upper()}_MODEL_H"
     shape = "-".join(str(n) for n in spec.sizes)
-    bits = "12 fractional bits" if spec.rule == "fedboard" else "plain integers"
+    bits = "plain integers" if spec.rule == "tifed" else "12 fractional bits"
     parts = [
         f"/* {name}: a model of {shape}, rule {spec.rule}, trained by fedboard.",
         f" * version {model.version}, digest {model.digest.hex()}, {2 * spec.n_params} bytes.",
@@ -130,6 +130,15 @@ def c_header(model: Model, name: str = "fedboard") -> str:
         f"#define {name.upper()}_N_IN {spec.sizes[0]}",
         f"#define {name.upper()}_N_OUT {spec.sizes[-1]}",
     ]
+    if spec.is_centred:
+        parts += [
+            "",
+            "/* the mean of the inputs, which is subtracted first */",
+            f"static const int8_t {name}_mean[{spec.sizes[0]}] = {{",
+            *_rows(_means(model)),
+            "};",
+        ]
+        spec = spec.dense()
     for l in range(spec.n_layers):
         n_in, n_out = spec.shape(l)
         at = spec.at(l)
@@ -145,7 +154,7 @@ def c_header(model: Model, name: str = "fedboard") -> str:
             "};",
         ]
     parts += ["", *_C_RULES[spec.rule].format(name=name).splitlines(), ""]
-    parts += _predict(spec, name)
+    parts += _predict(spec, name, model.spec.is_centred)
     parts += ["", f"#endif /* {guard} */", ""]
     return "\n".join(parts)
 
@@ -156,7 +165,11 @@ def _rows(values: Iterable[int]) -> list[str]:
     return ["  " + ", ".join(texts[at : at + 12]) + "," for at in range(0, len(texts), 12)]
 
 
-def _predict(spec: Spec, name: str) -> list[str]:
+def _means(model: Model) -> list[int]:
+    return [c + (1 << CENTRE_BITS >> 1) >> CENTRE_BITS for c in model.params[: model.spec.at(1)]]
+
+
+def _predict(spec: Spec, name: str, is_centred: bool) -> list[str]:
     widest = max(spec.sizes[1:-1], default=1)
     last = spec.n_layers - 1
     lines = [
@@ -168,6 +181,16 @@ def _predict(spec: Spec, name: str) -> list[str]:
         "  int j, best = 0;",
     ]
     source = "x"
+    if is_centred:
+        n = spec.sizes[0]
+        source = "seen"
+        lines += [
+            f"  int8_t seen[{n}];",
+            f"  for (j = 0; j < {n}; j++) {{",
+            f"    int v = x[j] - {name}_mean[j];",
+            "    seen[j] = (int8_t)(v < -127 ? -127 : v > 127 ? 127 : v);",
+            "  }",
+        ]
     for l in range(spec.n_layers):
         n_in, n_out = spec.shape(l)
         target = f"a[{l % 2}]" if l < last else "out"

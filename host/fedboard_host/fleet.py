@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import StateError
-from fedboard.model import Spec
+from fedboard.model import CENTRE_BITS, Spec
 from fedboard_host import fleet_rules
 from fedboard_host.dataset import Set
 from fedboard_host.fleet_layer import Layer
@@ -26,6 +26,7 @@ Words = NDArray[np.int16]
 _BLOCK_PARAMS = 1 << 17  # of a block of boards: about what a core's cache holds
 _LEAST_BLOCK = 8
 _JUDGED = 500  # samples at a time
+_HALF = 1 << CENTRE_BITS - 1
 
 
 def boards_in_a_block(spec: Spec) -> int:
@@ -39,14 +40,15 @@ class Fleet:
     def __init__(self, spec: Spec, boards: int, clamped: bool = True) -> None:
         self.spec = spec
         self.boards = boards
-        self.rule = fleet_rules.make(spec, clamped)
+        self._dense = dense = spec.dense()
+        self.rule = fleet_rules.make(dense, clamped)
         self.lanes: Floats = np.zeros((boards, spec.n_params), np.float32)
         self._feedback = self.rule.feedback()
         self._layers = []
-        for l in range(spec.n_layers):
-            n_in, n_out = spec.shape(l)
-            w = self.lanes[:, spec.at(l) : spec.at(l + 1)].reshape(boards, n_in + 1, n_out)
-            limit = spec.limit(l) if clamped else 0
+        for l in range(dense.n_layers):
+            n_in, n_out = dense.shape(l)
+            w = self.lanes[:, dense.at(l) : dense.at(l + 1)].reshape(boards, n_in + 1, n_out)
+            limit = dense.limit(l) if clamped else 0
             self._layers.append(Layer(w, self.rule.bias_input(l), limit))
         self._order = _lane_order(spec)
         self._buffers = Buffers()
@@ -90,21 +92,40 @@ class Fleet:
         x int8 (boards, samples, n_in), y (boards, samples); lengths (boards,): a row's samples
         that count, the others are padding. layers: mask, 0: all. rate: 0: the rule's own.
         """
-        n = x.shape[1]
-        if x.shape != (self.boards, n, self.spec.sizes[0]) or y.shape != x.shape[:2]:
+        if x.shape != (self.boards, x.shape[1], self.spec.sizes[0]) or y.shape != x.shape[:2]:
             raise StateError(f"x {x.shape} and y {y.shape} are not {self.boards} boards' samples")
         mask = layers or (1 << self.spec.n_layers) - 1
         step = self.rule.step(rate)
+        if self.spec.is_centred:
+            means = self._measured(x, lengths) if layers & 1 else None
+            mask >>= 1
+            if mask:
+                self._learn_rows(self._centred(x), y, batch, mask, step, lengths)
+            if means is not None:
+                self.lanes[:, : x.shape[2]] = means
+        else:
+            self._learn_rows(x, y, batch, mask, step, lengths)
+
+    def _learn_rows(
+        self,
+        x: Features,
+        y: Classes,
+        batch: int,
+        mask: int,
+        step: Step,
+        lengths: NDArray[np.int64] | None,
+    ) -> None:
+        n = x.shape[1]
         squeezed = squeeze(self._layers[0], x) if n > batch else None
         if squeezed is not None:
             first, self._layers[0] = self._layers[0], squeezed
-            rest = self.lanes[:, self.spec.at(1) :].copy()
+            rest = self.lanes[:, self._dense.at(1) :].copy()
             try:
                 self._learn_all(squeezed.gather(x), y, batch, mask, step, lengths)
                 squeezed.finish()
                 return
             except TooFar:
-                self.lanes[:, self.spec.at(1) :] = rest
+                self.lanes[:, self._dense.at(1) :] = rest
             finally:
                 self._layers[0] = first
                 self.touched()
@@ -131,19 +152,37 @@ class Fleet:
 
     def predict(self, x: Features) -> Classes:
         """Classes (boards, samples) for x (boards, samples, n_in); the first of equals."""
-        found: Classes = self._forward(x)[0].argmax(axis=2)
+        seen = self._centred(x) if self.spec.is_centred else x
+        found: Classes = self._forward(seen)[0].argmax(axis=2)
         return found
+
+    def _centred(self, x: Features) -> Features:
+        """As fedboard.centre: less the mean in the parameters."""
+        mean = (self.lanes[:, None, : x.shape[2]].astype(np.int64) + _HALF) >> CENTRE_BITS
+        seen: Features = np.clip(x - mean, -127, 127).astype(np.int8)
+        return seen
+
+    def _measured(self, x: Features, lengths: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        """The mean over each board's samples, (boards, n_in), as centre.Network measures it."""
+        n = np.full(len(x), x.shape[1]) if lengths is None else lengths
+        live = np.arange(x.shape[1]) < n[:, None]
+        sums = (x * live[:, :, None].astype(np.int64)).sum(axis=1)
+        n = n[:, None]
+        limit = self.spec.limit(0)
+        means: NDArray[np.int64] = ((sums << CENTRE_BITS) + (n >> 1)) // n
+        return np.clip(means, -limit, limit)
 
     def hidden(self, x: Features) -> Floats:
         """The first hidden layer's activations (boards, samples, units), as integers.
 
         They are good until it is asked again.
         """
-        return self.rule.activate(self._layers[0].forward(x), 0)[0]
+        seen = self._centred(x) if self.spec.is_centred else x
+        return self.rule.activate(self._layers[0].forward(seen), 0)[0]
 
     def _forward(self, x: Features) -> tuple[Reals, list[Floats]]:
         """(logits, every layer's slopes)."""
-        last = self.spec.n_layers - 1
+        last = self._dense.n_layers - 1
         slopes = []
         source: Features | Floats = x
         for l in range(last):
@@ -165,7 +204,7 @@ class Fleet:
 
     def _deltas(self, e: Floats, d: Floats, slopes: list[Floats], mask: int) -> dict[int, Floats]:
         """Of the layers that are trained, all of them from the weights as they are."""
-        last = self.spec.n_layers - 1
+        last = self._dense.n_layers - 1
         lowest = (mask & -mask).bit_length() - 1
         deltas = {last: d}
         for l in range(last - 1, lowest - 1, -1):

@@ -33,7 +33,7 @@ from fedboard_host.fleet_rules import Classes
 from fedboard_host.fleet_squeeze import Features
 from fedboard_host.rounds import Policy
 from fedboard_host.selection import Ints, delta_bytes, dense_bytes, select
-from fedboard_host.strategies import BoardInfo, Strategy, Work
+from fedboard_host.strategies import BoardInfo, Strategy, Work, centring
 
 Rows = Sequence[NDArray[np.intp]]
 
@@ -93,7 +93,7 @@ class FleetFederation:
         self.rows = rows
         self.number = 0
         self.n_boards = len(rows)
-        self._strategy = strategy
+        self._strategy = strategy = centring.for_model(strategy, spec)
         self._run = run
         self._policy = Policy(self.n_boards, n_select).under(*strategy.selection())
         self._count = count

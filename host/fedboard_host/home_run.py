@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedboard import DataError, prng
-from fedboard.model import Spec
+from fedboard.model import Spec, with_centre
 from fedboard_host import dataset, export, judge, links, presence
 from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.config import Home
@@ -45,7 +45,7 @@ def run(
     dashboard: address and port of a page that shows the run.
     """
     key = read_key(home.key_file) if home.key_file else None
-    spec = Spec(home.layers, home.rule, prng.mix(home.seed, _MODEL))
+    spec = Spec(with_centre(home.layers, home.rule), home.rule, prng.mix(home.seed, _MODEL))
     start = _start(home.start, spec) if home.start else None
     evaluate = judge.Judge(spec, dataset.load_samples(home.evaluate)) if home.evaluate else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from fedboard import DataError, mlp, prng
+from fedboard import DataError, centre, mlp, prng
 from fedboard.dfa import Network
 from fedboard.model import Spec, new_params
 from fedboard.order import Order
@@ -65,10 +65,10 @@ class Judge:
 
 
 def network(spec: Spec) -> Any:
-    """A dfa.Network or mlp.Network of zeros, as the rule wants it."""
+    """A dfa.Network, centre.Network or mlp.Network of zeros, as the rule wants it."""
     if spec.is_float:
         return mlp.make(spec, mlp.new_params(spec))
-    return Network(spec, new_params(spec))
+    return (centre.Network if spec.is_centred else Network)(spec, new_params(spec))
 
 
 def train_centrally(spec: Spec, strategy: Strategy, own: Set, rounds: int, run: int) -> array[int]:

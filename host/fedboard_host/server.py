@@ -27,6 +27,7 @@ from fedboard_host.member import BoardView
 from fedboard_host.roster import Roster
 from fedboard_host.rounds import Policy
 from fedboard_host.store import Store
+from fedboard_host.strategies import centring
 from fedboard_host.strategies.base import Strategy
 
 __all__ = ["BoardView", "Evaluate", "Federation", "Policy", "Result"]
@@ -83,6 +84,7 @@ class Federation:
         self._clock = clock or Clock()
         self._loop = asyncio.get_running_loop()
         self._listeners: list[TcpListener] = []
+        strategy = centring.for_model(strategy, spec, measures=start is None)
         self._conductor = Conductor(
             strategy, policy or Policy(), store, latest, evaluate, on_event, self._clock
         )

@@ -336,7 +336,7 @@ def shares(net: "Any") -> bytes:
     total = 0
     for k in range(len(out)):
         gap = top - out[k]
-        if rule == "fedboard":
+        if rule == "fedboard" or rule == "centred":
             i = gap >> 2
         elif rule == "tifed":
             i = gap << 2

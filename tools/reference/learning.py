@@ -32,7 +32,14 @@ class Net:
         self.W: list[Ints] = []
         self.b: list[Ints] = []
         self.B: list[Ints] = []
-        for l, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        self.mean = np.zeros(0, np.int64)  # of rule "centred": layer 0's parameters
+        shapes = list(enumerate(itertools.pairwise(sizes)))
+        if rule == "centred":
+            self.mean = np.zeros(sizes[0], np.int64)
+            self.rule = rule = "fedboard"
+            self.sizes = tuple(sizes[1:])
+            shapes = shapes[1:]
+        for l, (n_in, n_out) in shapes:
             self.W.append(_start(rule, n_out, n_in, prng.mix(seed, START, l)))
             self.b.append(np.zeros(n_out, np.int64))
             if rule == "tifed" and l < len(sizes) - 2:
@@ -50,10 +57,11 @@ class Net:
 
     def flat(self) -> Ints:
         pairs = zip(self.W, self.b, strict=True)
-        return np.concatenate([part.reshape(-1) for pair in pairs for part in pair])
+        return np.concatenate([self.mean, *(part.reshape(-1) for pair in pairs for part in pair)])
 
     def load(self, flat: Ints) -> None:
-        at = 0
+        at = len(self.mean)
+        self.mean = np.array(flat[:at], np.int64)
         for l in range(len(self.W)):
             for parts in (self.W, self.b):
                 n = parts[l].size
@@ -90,9 +98,19 @@ class Net:
             self.W[l] = np.clip(self.W[l] - weight_step, -most, most)
             self.b[l] = np.clip(self.b[l] - bias_step, -most, most)
 
+    def measure(self, x: Ints) -> None:
+        """Layer 0 of "centred" becomes the mean of x, in 1/256, to the nearest."""
+        self.mean = _rounded(256 * np.asarray(x, np.int64).sum(axis=0), len(x))
+        self.mean = np.clip(self.mean, -127 * 256, 127 * 256)
+
+    def _centred(self, x: Ints) -> Ints:
+        if not len(self.mean):
+            return x
+        return np.asarray(np.clip(x - _rounded(self.mean, 256), -127, 127))
+
     def _forward(self, x: Ints) -> tuple[list[Ints], list[Ints]]:
         """Each layer's inputs and at last the logits; each layer's slopes."""
-        outputs = [np.asarray(x, np.int64)]
+        outputs = [self._centred(np.asarray(x, np.int64))]
         slopes = []
         for l, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             if self.rule == "tifed":

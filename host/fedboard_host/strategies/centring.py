@@ -1,0 +1,115 @@
+"""Any strategy for a model of rule "centred": the first round measures the features' mean.
+
+In round 1 every board sends the mean over its samples, exact, whatever the strategy sends later;
+the model's is their mean, weighted as the strategy weights updates. From round 2 on the strategy
+goes on as it would without: it sees the dense layers alone, and never moves the mean again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedboard.model import Spec
+from fedboard_host.aggregate import Ints, Merger, Update
+from fedboard_host.strategies.base import BoardInfo, Strategy, Work
+
+_MEAN = 1  # the mask of layer 0
+
+
+def for_model(strategy: Strategy, spec: Spec, measures: bool = True) -> Strategy:
+    """The strategy itself, or for a centred model this one around it.
+
+    measures: False: the model has its mean already, as it goes on from another one.
+    """
+    return Centring(strategy, measures) if spec.is_centred else strategy
+
+
+@dataclass(frozen=True)
+class Centring(Strategy):
+    inner: Strategy
+    measures: bool = True
+
+    def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
+        works = self.inner.plan(spec.dense(), boards, round_no)
+        if self.measures and round_no == 1:
+            return {name: Work(layers=_MEAN, carry=work.carry) for name, work in works.items()}
+        return {
+            name: replace(work, layers=work.layers << 1, local=work.local << 1)
+            for name, work in works.items()
+        }
+
+    def merger(self, spec: Spec) -> Merger:
+        return CentringMerger(spec, self.inner.merger(spec))
+
+    def start(self, spec: Spec) -> array[int]:
+        return self.inner.start(spec)
+
+    def selection(self) -> tuple[int, bool]:
+        return self.inner.selection()
+
+    def alone(self) -> Strategy:
+        return replace(self, inner=self.inner.alone())
+
+
+class CentringMerger(Merger):
+    """The inner merger; before it begins, a plain mean of layer 0, which it then starts from."""
+
+    def __init__(self, spec: Spec, inner: Merger) -> None:
+        super().__init__(spec)
+        self._inner = inner
+
+    def weight(self, n_samples: int) -> int:
+        return self._inner.weight(n_samples)
+
+    def add(self, update: Update, weight: int) -> None:
+        if any(l == 0 for l, _, _ in update):
+            super().add(update, weight)
+        else:
+            self._inner.add(update, weight)
+            self.n_updates += 1
+
+    def add_sums(self, layers: int, sums: Ints, weights: Sequence[int]) -> None:
+        if layers & _MEAN:
+            super().add_sums(layers, sums, weights)
+        else:
+            self._inner.add_sums(layers, sums, weights)
+            self.n_updates += len(weights)
+
+    def drop(self) -> None:
+        super().drop()
+        self._inner.drop()
+
+    def merge(self) -> array[int]:
+        if self._totals[0]:
+            total, end = self._totals[0], self.spec.at(1)
+            params = np.asarray(self._inner.params(), np.int64)
+            moved = params[:end] + (2 * self._acc[:end] + total) // (2 * total)
+            limit = self._limits[:end]
+            params[:end] = np.clip(moved, -limit, limit)
+            self._inner.start(array("h", params.astype("<i2").tobytes()))
+        else:
+            self._inner.merge()
+        self.drop()
+        return self.params()
+
+    def start(self, params: array[int]) -> None:
+        self._inner.start(params)
+
+    def params(self) -> array[int]:
+        return self._inner.params()
+
+    def result(self) -> array[int]:
+        return self._inner.result()
+
+    def state(self) -> dict[str, Ints]:
+        return self._inner.state()
+
+    def restore(self, state: Mapping[str, Ints]) -> None:
+        self._inner.restore(state)
+
+    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
+        raise AssertionError("merge() does it all")
