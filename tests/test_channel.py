@@ -142,3 +142,24 @@ def test_a_board_acknowledges_every_other_frame_or_after_a_while():
     assert node.outgoing(20) == b""
     assert node.outgoing(21) != b""
 
+
+
+def test_one_timeout_does_not_make_a_storm_of_repeats():
+    """A board that was busy for long answers the repeats, too: what follows is not repeated."""
+    node, hub = Channel(False), Channel(True)
+    hub.start(None, None, 2)
+    node.start(None, None, 1, rx_window=2)
+    for i in range(100):
+        hub.send(21, bytes([i]))
+    under_way = wire.Decoder().feed(hub.outgoing(0) + hub.outgoing(300))
+    assert len(under_way) == 4
+    got, n_frames = [], 4
+    for now_ms in range(300, 9999, 5):
+        if under_way:  # a frame takes the board a while
+            got += node.receive(wire.FLAG + under_way.pop(0) + wire.FLAG)
+        hub.receive(node.outgoing(now_ms))
+        more = wire.Decoder().feed(hub.outgoing(now_ms))
+        under_way += more
+        n_frames += sum(1 for body in more if wire.unpack(body).kind == 21)
+    assert [frame.payload[0] for frame in got] == list(range(100))
+    assert n_frames == 102

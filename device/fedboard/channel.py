@@ -140,11 +140,16 @@ class Channel:
             self._hurried = True
         if frame.kind == ACK:
             return False
-        if frame.seq != self._rx_next:
-            self._ack_due = True
-            return False  # a repeat of what we have, or one ahead of a lost one
         if self._n_owed == 0:
             self._owed_ms = -1
+        if frame.seq != self._rx_next:
+            if (frame.seq - self._rx_next) & 0x80:
+                # A repeat of what we have. Its answer may wait for the next frame's: said at once
+                # it would look like a loss, and be answered by more repeats, without end.
+                self._n_owed = max(1, self._n_owed)
+            else:
+                self._ack_due = True  # one ahead of a lost one
+            return False
         self._n_owed += 1
         if 2 * self._n_owed >= self._rx_window:
             self._ack_due = True  # the peer's window must not run dry
