@@ -93,12 +93,12 @@ def test_debug_shows_where(tmp_path: Path) -> None:
 
 
 def test_unexpected_errors_ask_for_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fedboard_host import runtime
+    from fedboard_host import keyfile
 
     def broken(_: Path) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(runtime, "write_key", broken)
+    monkeypatch.setattr(keyfile, "write", broken)
     done = fedboard("key", "x")
     assert done.exit_code == 1
     assert "please report it: ZeroDivisionError: oh" in done.stderr

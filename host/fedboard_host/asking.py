@@ -10,7 +10,7 @@ import contextlib
 import difflib
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,18 +44,18 @@ class Asked:
     """home: None where there is no home.toml."""
 
     home: Home | None
-    key: bytes | None
+    key: bytes | None = field(repr=False)
 
     @classmethod
     def of(cls, path: Path | None, key_file: Path | None) -> Asked:
         """Read what there is. Raises DataError, also while a run has the boards."""
-        from fedboard_host import config, runtime
+        from fedboard_host import config, keyfile
 
         home = config.load(path or HOME) if path or HOME.is_file() else None
         if home is not None:
             key_file = key_file or home.key_file
             _check_free(home.folder)
-        return cls(home, runtime.read_key(key_file) if key_file else None)
+        return cls(home, keyfile.read(key_file) if key_file else None)
 
     def reach(self) -> Reach:
         from fedboard_host.talk import Reach

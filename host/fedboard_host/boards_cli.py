@@ -49,11 +49,11 @@ def boards(
     """
     import asyncio
 
-    from fedboard_host import discover, runtime
+    from fedboard_host import discover, keyfile
 
     told, home_key = _told(home, bool(ports))
     key_file = key_file or home_key
-    key = runtime.read_key(key_file) if key_file else None
+    key = keyfile.read(key_file) if key_file else None
     where = address(listen) if listen else None
     found = [discover.Finding(port) for port in ports] or discover.serial_ports(everything)
     found = asyncio.run(discover.knock_on_ports(found, key, start, labels))

@@ -191,9 +191,9 @@ def pack(data: Path, samples: Path, label: int | None, as_json: bool) -> None:
 @_json_option
 def key(file: Path, as_json: bool) -> None:
     """Make a federation's key in FILE, readable by you alone; it is never shown."""
-    from fedboard_host import runtime
+    from fedboard_host import keyfile
 
-    runtime.write_key(file)
+    keyfile.write(file)
     if as_json:
         click.echo(json.dumps({"written": str(file)}))
     else:

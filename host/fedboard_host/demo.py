@@ -18,7 +18,7 @@ import json
 import sys
 import time
 from array import array
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Options:
     bits: int | None = None
     runtime: str = "memory"
     micropython: str = ""
-    key: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
     compare: bool = True
 
 

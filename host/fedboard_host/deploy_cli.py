@@ -50,13 +50,13 @@ def deploy(
 
     A board's own files stay: its samples, its model, its fedboard.json, which is written once.
     """
-    from fedboard_host import paths, runtime
+    from fedboard_host import keyfile, paths
     from fedboard_host.deploy import files, targets
     from fedboard_host.deploy.plan import Wish
 
     chosen = _home(home)
     key_file = settings.pop("key_file") or (chosen.key_file if chosen else None)
-    key = runtime.read_key(key_file) if key_file else None
+    key = keyfile.read(key_file) if key_file else None
     places = targets.find(boards, chosen.boards if chosen else (), key)
     if settings["name"] and len(places) > 1:
         raise DataError("--name names one board: say which, by its port or its present name")

@@ -14,7 +14,7 @@ from typing import Any
 
 from fedboard import DataError, prng
 from fedboard.model import Spec, with_centre
-from fedboard_host import dataset, export, judge, links, presence
+from fedboard_host import dataset, export, judge, keyfile, links, presence
 from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.config import Home
 from fedboard_host.dashboard.feed import Feed
@@ -23,7 +23,7 @@ from fedboard_host.events import Event, Judged, Note, RoundClosed
 from fedboard_host.links.tcp import is_loopback
 from fedboard_host.progress import View
 from fedboard_host.rounds import Policy
-from fedboard_host.runtime import fast_kernels, read_key, stop_on_interrupt
+from fedboard_host.runtime import fast_kernels, stop_on_interrupt
 from fedboard_host.server import Federation, Result
 from fedboard_host.store import Store
 from fedboard_host.units import percent, size, span
@@ -44,7 +44,7 @@ def run(
 
     dashboard: address and port of a page that shows the run.
     """
-    key = read_key(home.key_file) if home.key_file else None
+    key = keyfile.read(home.key_file) if home.key_file else None
     spec = Spec(with_centre(home.layers, home.rule), home.rule, prng.mix(home.seed, _MODEL))
     start = _start(home.start, spec) if home.start else None
     evaluate = judge.Judge(spec, dataset.load_samples(home.evaluate)) if home.evaluate else None

@@ -43,7 +43,7 @@ def init(
     as_json: bool,
 ) -> None:
     """Write FILE, a commented home.toml, by asking four questions; --yes asks none."""
-    from fedboard_host import homefile, runtime
+    from fedboard_host import homefile, keyfile
     from fedboard_host.export import write_whole
 
     if file.exists() and not force:
@@ -73,7 +73,7 @@ def init(
     write_whole(file, homefile.compose(answers, file).encode())
     key = file.parent / answers.key_file if answers.listen else None
     if key is not None and not key.exists():
-        runtime.write_key(key)
+        keyfile.write(key)
     if as_json:
         boards = [board.name for board in answers.boards]
         click.echo(json.dumps({"written": str(file), "boards": boards, "key": str(key or "")}))

@@ -96,7 +96,7 @@ class Options:
     new_boards: int = 10
     runtime: str = "memory"
     micropython: str = ""
-    key: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.strategy not in self.kind.schedules:

@@ -35,10 +35,10 @@ def node(config: Path, name: str, host: str, key_file: Path | None, sensor: str)
     Its settings are as a board's; its data lie beside them, in fedboard_data. The other options
     write the settings, the first time.
     """
-    from fedboard_host import paths, runtime
+    from fedboard_host import keyfile, paths
     from fedboard_host.deploy_cli import settings_of
 
-    key = runtime.read_key(key_file) if key_file else None
+    key = keyfile.read(key_file) if key_file else None
     wanted = settings_of(key, name, host, "", sensor)
     if wanted:
         _write(config, wanted)

@@ -17,6 +17,7 @@ from fedboard.session import Denied
 from fedboard_host.clock import Clock
 from fedboard_host.connection import Connection
 from fedboard_host.events import BoardJoined, BoardLeft, Event, Note
+from fedboard_host.gate import MAX_WAIT_MS, Gate
 from fedboard_host.links import Link, LinkError, Opener
 from fedboard_host.member import Member, info_of
 from fedboard_host.tasks import Tasks
@@ -64,6 +65,7 @@ class Roster:
         self._greeted: dict[Connection, int] = {}  # since when it says hello and no more
         self._past_up = 0  # bytes of closed connections
         self._past_down = 0
+        self._gate = Gate()
         self._tasks = Tasks(handler.on_crash)
         self._closing = False
         self._tasks.spawn(self._tick())
@@ -71,7 +73,9 @@ class Roster:
     # Links
 
     def add_link(self, link: Link) -> None:
-        connection = self._admit(link)
+        address = _stranger_address(link)
+        shut = address and not self._gate.admits(address, self._clock.now_ms())
+        connection = None if shut else self._admit(link)
         if connection is None:
             self._tasks.spawn(link.close())
         else:
@@ -90,7 +94,7 @@ class Roster:
             return None
         if link.is_network:
             strangers = [c.link for c in self._connections if c.link.is_network and not c.joined]
-            address = getattr(link, "address", "")
+            address = _stranger_address(link)
             same = [each for each in strangers if getattr(each, "address", "") == address]
             if len(strangers) >= MAX_STRANGERS or (address and len(same) >= MAX_STRANGERS_EACH):
                 return None
@@ -114,6 +118,7 @@ class Roster:
             if reason.startswith("broke"):
                 self.on_note("warning", f"{connection.link.name} {reason}", connection.board)
             self._leave(connection, reason)
+            self._judge(connection)
         return bool(connection.board) and not connection.barred
 
     async def _keep_open(self, opener: Opener) -> None:
@@ -133,6 +138,20 @@ class Roster:
                     self.on_note("warning", said)
             await asyncio.sleep(self._clock.seconds(retry_ms))
             retry_ms = min(2 * retry_ms, _MAX_RETRY_MS)
+
+    def _judge(self, connection: Connection) -> None:
+        """A connection from the network has ended: was there ever a board that has the key?"""
+        address = _stranger_address(connection.link)
+        if not address or self._closing:
+            return
+        if connection.board or connection.barred:
+            self._gate.passed(address)
+        elif self._gate.failed(address, self._clock.now_ms()):
+            self._complain(
+                "warning",
+                f"{address} connects again and again and does not prove the key: it is not "
+                f"listened to for up to {MAX_WAIT_MS // 1000} s at a time",
+            )
 
     # Boards
 
@@ -265,3 +284,8 @@ class Roster:
                 break
             await asyncio.sleep(0.005)
         await self._tasks.cancel()
+
+
+def _stranger_address(link: Link) -> str:
+    """Where a link from the network comes from; "" for cables and this machine."""
+    return str(getattr(link, "address", "")) if link.is_network else ""

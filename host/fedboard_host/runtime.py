@@ -10,10 +10,9 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedboard import DataError, auth, fkernels, kernels
+from fedboard import DataError, fkernels, kernels
 from fedboard_host import paths
 
 if TYPE_CHECKING:
@@ -94,30 +93,3 @@ def find_micropython() -> str:
     raise DataError(
         "no micropython here: install it, or in a checkout run `python3 tools/dev.py micropython`"
     )
-
-
-def read_key(path: Path) -> bytes:
-    """The key in a file of `fedboard key`. Raises DataError, which never shows the key."""
-    try:
-        text = path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such key file: make one with `fedboard key {path}`") from None
-    except (OSError, UnicodeError):
-        raise DataError(f"{path}: this is no readable key file") from None
-    return auth.parse_key(text)
-
-
-def write_key(path: Path) -> None:
-    """Make a new key file that only its owner can read; an existing one is left alone."""
-    text = os.urandom(auth.KEY_BYTES).hex() + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise DataError(
-            f"{path} exists: a new key would lock its boards out; choose another name"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        file.write(text)
