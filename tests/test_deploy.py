@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 
 import pytest
 import serial
@@ -15,7 +16,7 @@ from fedboard import DataError
 from fedboard_host import discover, paths
 from fedboard_host.cli import cli
 from fedboard_host.config import BoardEntry
-from fedboard_host.deploy import DeployError, Firmware, Target, files, plan, targets
+from fedboard_host.deploy import DeployError, Firmware, Target, files, plan, rejoin, targets
 from fedboard_host.deploy.drive import Drive, find_drives, is_drive
 from fedboard_host.deploy.plan import Wish
 
@@ -407,6 +408,37 @@ def test_command_errors(drive, tmp_path):
     assert (drive / "device" / "main.py").exists()
     said = run("/dev/does-not-exist", status=1)
     assert "/dev/does-not-exist is not there: is the board plugged in?" in said
+
+
+def test_a_board_is_waited_for_until_it_says_hello():
+    heard = [
+        discover.Finding("port0", state="unusable", why="not there"),
+        discover.Finding("port0", why="no answer"),
+        discover.Finding("port0", state="here", name="hall"),
+    ]
+    slept = []
+    found = rejoin.wait("port0", None, 9, lambda *_: heard.pop(0), lambda: len(slept), slept.append)
+    assert found.name == "hall"
+    assert len(slept) == 2
+    other = discover.Finding("port0", state="denied", why="it has another key")
+    assert rejoin.wait("port0", None, 0, lambda *_: other) is other
+    silent = discover.Finding("port0", why="no answer")
+    with pytest.raises(DeployError, match=r"not answered in 9 s \(silent: no answer\). See what"):
+        rejoin.wait("port0", None, 9, lambda *_: silent, lambda: len(slept), slept.append)
+    assert len(slept) == 2 + 9
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_real_boards_hello(tmp_path):
+    (tmp_path / "f.json").write_text(json.dumps({"name": "hall", "data_dir": str(tmp_path)}))
+    main = paths.device_dir() / "main.py"
+    link = f"process:{sys.executable} {main} --config {tmp_path / 'f.json'}"
+    assert rejoin.wait(link, None, 120).name == "hall"
+
+
+def test_boards_that_dial_do_not_answer_on_their_port():
+    for settings, dials in (({"host": "a:1", "key": "b"}, True), ({"name": "a"}, False)):
+        assert plan.deploy(Memory(), Wish(TREE, settings=settings)).dials == dials
 
 
 def test_busy_port_says_what_to_do(monkeypatch):

@@ -17,7 +17,6 @@ import pytest
 pytest.importorskip("pty", reason="these boards talk over ptys")
 
 import gestures
-from fedboard import messages
 from fedboard_host import config
 from test_docs import blocks
 
@@ -100,7 +99,6 @@ def test_home_made_is_that_of_the_tutorial(tmp_path, micropython):
 def test_with_a_pico(deployed, tmp_path, micropython):
     """All steps, with an emulated Pico as the kitchen's board; windows are short, as it is slow."""
     import pico_lab
-    from fedboard.hub import Joined
     from pico.lab import Pico
 
     folder = tmp_path / "home"
@@ -123,14 +121,9 @@ def test_with_a_pico(deployed, tmp_path, micropython):
         said = {}
         for line in COMMANDS:
             # only the Pico is on USB
-            here = line.replace("fedboard deploy", "fedboard deploy kitchen")
+            here = line.replace("fedboard deploy", "fedboard deploy kitchen --wait 250")
             here = here.replace("fedboard boards", f"fedboard boards {board.port}")
             said[line] = follow(here, folder, pico_lab.TIMEOUT_S)
-            if "deploy" in line:
-                with pico_lab.plugged(board) as host:
-                    host.until(Joined)  # it starts slowly
-                    host.hub.send(messages.Bye(reason="only waiting"))
-                    host.idle()
-    assert "restarted" in said["fedboard deploy --home home.toml"]
+    assert "restarted, answers as kitchen" in said["fedboard deploy --home home.toml"]
     assert board.port in said["fedboard boards"]
     check(said, folder, rounds=6, least=34)

@@ -37,12 +37,21 @@ PASSWORD = "FEDBOARD_WIFI_PASSWORD"
 @click.option("--wifi", metavar="SSID", default="", help=f"Its password: asked, or ${PASSWORD}.")
 @click.option("--sensor", metavar="MODULE", default="", help="The board's module with read().")
 @click.option("--anew", is_flag=True, help="Change the settings of a board that has some.")
+@click.option(
+    "--wait",
+    "wait_s",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0, 3600),
+    help="Seconds for a board to say hello after its restart; 0: do not wait.",
+)
 def deploy(
     boards: tuple[str, ...],
     home: Path | None,
     mpy: bool,
     autostart: bool,
     anew: bool,
+    wait_s: float,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -64,7 +73,7 @@ def deploy(
     if chosen is not None and chosen.sensor and "sensor" not in common:
         common["sensor"] = chosen.sensor
     wish = Wish(files.sources(paths.device_dir()), mpy, autostart, common, anew)
-    failed = _deploy_all(places, wish, _show_json if as_json else _show, as_json)
+    failed = _deploy_all(places, wish, key, wait_s, _show_json if as_json else _show, as_json)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -107,12 +116,17 @@ def settings_of(key: bytes | None, name: str, host: str, wifi: str, sensor: str)
 
 
 def _deploy_all(
-    places: list[Place], wish: Wish, show: Callable[[Result], None], as_json: bool
+    places: list[Place],
+    wish: Wish,
+    key: bytes | None,
+    wait_s: float,
+    show: Callable[[Result], None],
+    as_json: bool,
 ) -> int:
     """All at once. How many failed."""
     from dataclasses import replace
 
-    from fedboard_host.deploy import plan
+    from fedboard_host.deploy import plan, rejoin
 
     lines = _Lines(quiet=as_json)
 
@@ -120,11 +134,18 @@ def _deploy_all(
         settings = wish.settings | ({"name": place.name} if place.name else {})
         target = place.open()
         try:
-            return plan.deploy(
+            result = plan.deploy(
                 target, replace(wish, settings=settings), lambda text: lines.tell(place.where, text)
             )
         finally:
             target.close()
+        if wait_s and wish.autostart and not (place.is_drive or result.dials):
+            lines.tell(place.where, "waiting for its hello")
+            found = rejoin.wait(place.where, key, wait_s)
+            result.answers = found.name
+            if found.state == "denied":
+                result.notes.append(f"it answers, but stays out: {found.why}")
+        return result
 
     failed = 0
     with ThreadPoolExecutor(min(_MAX_AT_ONCE, len(places))) as pool:
@@ -172,6 +193,9 @@ def _show(result: Result) -> None:
         what = f"all {result.n_files} files were up to date"
     removed = f", {len(result.removed)} old ones removed" if result.removed else ""
     settings = f", settings {result.settings}" if result.settings else ""
-    click.echo(f"{result.board}: {result.firmware}: {what}{removed}{settings}; restarted")
+    back = f", answers as {result.answers}" if result.answers else ""
+    click.echo(f"{result.board}: {result.firmware}: {what}{removed}{settings}; restarted{back}")
+    if result.dials:
+        click.echo("    it dials the host: `fedboard run` and `fedboard boards --listen` show it")
     for note in result.notes:
         click.echo(f"    {note}")

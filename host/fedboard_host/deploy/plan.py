@@ -47,6 +47,8 @@ class Result:
     n_bytes: int = 0  # written
     settings: str = ""  # written, changed, kept, or "": none wanted and none there
     notes: list[str] = field(default_factory=list)
+    dials: bool = False  # it is a network's board: it does not answer on its port
+    answers: str = ""  # its name, once it has said hello after the restart
 
 
 def deploy(target: Target, wish: Wish, tell: Callable[[str], None] = lambda text: None) -> Result:
@@ -76,6 +78,8 @@ def deploy(target: Target, wish: Wish, tell: Callable[[str], None] = lambda text
     _check(target, wanted)
     if wish.autostart or watched:
         _write_start(target, tree.files[f"{files.FOLDER}/main.py"], result)
+    settings = _json(target.read(SETTINGS))
+    result.dials = settings.get("link", "tcp" if "host" in settings else "usb") == "tcp"
     tell("restarting")
     target.restart()
     return result
