@@ -35,5 +35,4 @@ def test_thirty_boards_at_once(tmp_path: Path) -> None:
     told = asyncio.run(lag.measure(tmp_path / "run", 30, 2))
     assert (told["boards"], told["rounds"]) == (30, 2)
     # Processor time, not the wall's: however busy the machine, a slice of work stays short.
-    assert told["busy_ms_median"] < 50
-    assert told["lag_ms_max"] >= told["lag_ms_median"]
+    assert told["busy_ms_99_percent"] < 50

@@ -125,7 +125,8 @@ class Conductor:
         self._bytes = self.totals()
         self._intake.open(round_)
         self.round = round_
-        chosen = self._policy.select([m.info for m in ready], self.now.run, number)
+        everyone = self._strategy.asks_all(number)
+        chosen = self._policy.select([m.info for m in ready], self.now.run, number, everyone)
         self._ask(round_, [self.members[info.name] for info in chosen])
         names = tuple(round_.parts)
         self.emit(RoundStarted(number, round_.version, names))

@@ -132,7 +132,8 @@ class FleetFederation:
             for name, rows in zip(self._names, self.rows, strict=True)
             if len(rows)
         ]
-        chosen = self._policy.select(infos, self._run, self.number)
+        everyone = self._strategy.asks_all(self.number)
+        chosen = self._policy.select(infos, self._run, self.number, everyone)
         groups: dict[Work, list[int]] = {}
         for name, work in self._strategy.plan(self.spec, chosen, self.number).items():
             groups.setdefault(work, []).append(self._index[name])

@@ -84,6 +84,10 @@ class Strategy(ABC):
         """So many boards a round, 0: all; in turn, or by lot: see rounds.Policy."""
         return 0, False
 
+    def asks_all(self, round_no: int) -> bool:
+        """This round asks every board, whatever selection() says."""
+        return False
+
     def alone(self) -> Strategy:
         """The same for training in one place, where there is nothing to average."""
         return self

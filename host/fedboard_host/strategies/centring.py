@@ -1,8 +1,8 @@
 """Any strategy for a model of rule "centred": the first round measures the features' mean.
 
-In round 1 every board sends the mean over its samples, exact, whatever the strategy sends later;
-the model's is their mean, weighted as the strategy weights updates. From round 2 on the strategy
-goes on as it would without: it sees the dense layers alone, and never moves the mean again.
+In round 1 every board is asked, and sends the mean over its samples, exact, whatever the strategy
+asks and sends later; the model's is their mean, weighted as the strategy weights updates. From
+round 2 on the strategy sees the dense layers alone, and never moves the mean again.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ class Centring(Strategy):
 
     def selection(self) -> tuple[int, bool]:
         return self.inner.selection()
+
+    def asks_all(self, round_no: int) -> bool:
+        return self.measures and round_no == 1
 
     def alone(self) -> Strategy:
         return replace(self, inner=self.inner.alone())
