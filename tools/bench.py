@@ -2,6 +2,7 @@
 
     python3 tools/bench.py memory [--json] [--micropython COMMAND]
     python3 tools/bench.py board [--json] [--write]
+    python3 tools/bench.py host [--json] [--boards N...]
 
 memory: the least free heap, beyond imported code, in which a board's process still does three
 rounds with a key: receives its model dense, then as a delta; trains; uploads Top-5 % at 4 bits, at
@@ -9,7 +10,7 @@ last everything at 16 bits. So live objects, garbage and fragmentation all count
 up to that mark beforehand, and the mark found by halving. Boards have 32-bit words: where a 32-bit
 MicroPython can be had, the target is checked on it; desktops' 64-bit words make objects larger.
 
-board: see board_bench.
+board: see board_bench. host: see bench_host.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in ("shared", "tools", "tests")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("shared", "host", "tools", "tests")]
 
 import device_lab as lab  # noqa: E402
 import get_micropython  # noqa: E402
@@ -52,7 +53,14 @@ def main(arguments: list[str]) -> int:
     board = commands.add_parser("board", help="cycles, times and energy on an emulated Pico; unix")
     board.add_argument("--json", action="store_true", help="one object a line")
     board.add_argument("--write", action="store_true", help="put the tables into docs/board.md")
+    host = commands.add_parser("host", help="updates/s of the host's merging, beside Flower's")
+    host.add_argument("--json", action="store_true", help="one object a line")
+    host.add_argument("--boards", type=int, nargs="+", help="numbers of boards")
     options = parser.parse_args(arguments)
+    if options.command == "host":
+        import bench_host
+
+        return bench_host.run(options.json, tuple(options.boards or bench_host.BOARDS))
     if options.command == "board":
         import board_bench
 

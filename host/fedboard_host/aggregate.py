@@ -47,7 +47,7 @@ class Merger(ABC):
         return n_samples
 
     def add(self, update: Update, weight: int) -> None:
-        """Take one board's changes, as decode.parse_update() returns them."""
+        """Take one board's changes, as decode.Decoder returns them."""
         self._check_weight(weight)
         for l, indices, values in update:
             acc = self._acc[self.spec.at(l) : self.spec.at(l + 1)]

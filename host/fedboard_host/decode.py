@@ -1,12 +1,12 @@
-"""Updates into NumPy arrays: the same bits as fedboard.sparse.Decoder reads, all of a part at once.
+"""Updates into NumPy arrays: the same bits as fedboard.sparse.Decoder reads, many at a time.
 
-    parse_update(spec, layers, meta, data) -> [(layer, indices, values)]      as fedboard.update's
-    add(acc, indices, values, weight)                                         acc[i] += weight * v
+    Decoder(spec).parse(layers, meta, data) -> [(layer, indices, values)]
+    add(acc, indices, values, weight)              acc[i] += weight * v
 
 A gap's zeros end where the next 1 is, and what follows is of fixed width: so only the ends are
 looked for one by one (bytes.find), everything else is one NumPy operation for all entries. Where
-numba is installed (extra `fast`) a compiled loop takes over once so many updates have come that
-compiling pays. Either accepts what the board-side Decoder accepts, and nothing else.
+numba is installed (extra `fast`) compiled loops take over once so many updates have come that
+compiling pays. Either accepts what the boards' Decoder accepts, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,63 +22,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import WireError, sparse
-from fedboard.model import Spec, unpack_spec
+from fedboard.model import Spec
 
 Numbers = NDArray[Any]  # integers, of the least type that is at hand
 Integers = Union["array[int]", NDArray[Any]]
-# (data, first bit, n, k, r, bits, indices, values): the bit behind the part, or an error below 0.
-Reader = Callable[[NDArray[np.uint8], int, int, int, int, int, Numbers, Numbers], int]
+# (words, bits of the stream, table, starts, indices, values) -> the bit behind the last part, or an
+# error below 0. table: a part's n, k, r (-1: no gaps), bits, dense. starts: each part's first bit.
+# indices, values: of the sparse parts, one after the other.
+Reader = Callable[[Numbers, int, Numbers, Numbers, Numbers, Numbers], int]
 
 CUT_SHORT = -1
 BEYOND = -2
 WORTH_COMPILING = 2000  # updates
+_MAX_HEADS = 256
 _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
 
 _n_parsed = 0
 _fast: Any = None  # the module decode_numba, once it is used
 
 
-def parse_update(
-    spec: Spec, layers: int, meta: bytes, data: bytes
-) -> list[tuple[int, Numbers, Numbers]]:
-    """What an update says: (layer, indices, values) for each of its layers.
+class Head:
+    """What an update's meta says: boards' are often alike, so a Decoder keeps them."""
 
-    Indices count from the layer's first parameter and rise; values have the scale applied. Raises
-    WireError for anything but a whole update of just these layers.
-    """
-    if meta[:1] != bytes([layers]):
-        sparse.unpack_meta(spec, meta)
-        raise WireError(f"update of layers {meta[:1].hex()} where {layers:02x} were trained")
-    parts, rices, least, most = _head(spec.pack(), meta)
-    if not least <= len(data) <= most:
-        raise WireError(f"update of {len(data)} bytes: its head says otherwise")
-    read = _reader()
-    stream = np.frombuffer(data, np.uint8)
-    at = 0
-    found: list[tuple[int, Numbers, Numbers]] = []
-    for part, r in zip(parts, rices, strict=True):
-        if part.dense:
-            indices, values = _all(part.n), _dense(stream, at, part)
-            at += part.n * part.bits
-        else:
-            indices, values = np.empty(part.k, np.int32), np.empty(part.k, np.int32)
-            at = read(stream, at, part.n, part.k, r, part.bits, indices, values)
-            if at == BEYOND:
-                raise WireError(f"index beyond the {part.n} parameters of layer {part.layer}")
-            if at == CUT_SHORT:
-                raise WireError(f"update that is cut short in layer {part.layer}")
-        found.append((part.layer, indices, values << part.shift if part.shift else values))
-    if (at + 7) // 8 != len(data) or (at & 7 and data[-1] >> (at & 7)):
-        raise WireError("more bits than the update's head announced")
-    return found
+    def __init__(self, spec: Spec, meta: bytes) -> None:
+        self.parts = sparse.unpack_meta(spec, meta)
+        self.least = sparse.min_bytes(self.parts)
+        self.most = sparse.max_bytes(self.parts)
+        self.n_sparse = sum(p.k for p in self.parts if not p.dense)
+        self.table = np.array(
+            [
+                (
+                    p.n,
+                    p.k,
+                    sparse.rice_parameter(p.n, p.k) if 0 < p.k < p.n else -1,
+                    p.bits,
+                    p.dense,
+                )
+                for p in self.parts
+            ],
+            np.int64,
+        ).reshape(-1, 5)
 
 
-@functools.lru_cache(maxsize=256)
-def _head(spec_bytes: bytes, meta: bytes) -> tuple[list[sparse.Part], list[int], int, int]:
-    """(parts, the Rice parameter of each or -1, least and most bytes): boards' heads are alike."""
-    parts = sparse.unpack_meta(unpack_spec(spec_bytes), meta)
-    rices = [sparse.rice_parameter(p.n, p.k) if 0 < p.k < p.n else -1 for p in parts]
-    return parts, rices, sparse.min_bytes(parts), sparse.max_bytes(parts)
+class Decoder:
+    """Reads updates of one model."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._heads: dict[bytes, Head] = {}
+
+    def parse(self, layers: int, meta: bytes, data: bytes) -> list[tuple[int, Numbers, Numbers]]:
+        """What an update says: (layer, indices, values) for each of its layers.
+
+        Indices count from the layer's first parameter and rise; values have the scale applied.
+        Raises WireError for anything but a whole update of just these layers.
+        """
+        head = self._heads.get(meta) or self._learn(meta)
+        if meta[0] != layers:
+            raise WireError(f"update of layers 0x{meta[0]:02x} where 0x{layers:02x} were trained")
+        if not head.least <= len(data) <= head.most:
+            raise WireError(f"update of {len(data)} bytes: its head says otherwise")
+        words: Numbers = np.ndarray((len(data) + 1,), "<u8", data + bytes(8), strides=(1,))
+        starts = np.empty(len(head.table), np.int64)
+        indices, values = np.empty(head.n_sparse, np.int32), np.empty(head.n_sparse, np.int32)
+        end = _reader()(words, 8 * len(data), head.table, starts, indices, values)
+        if end == BEYOND:
+            raise WireError("update with an index beyond its layer's parameters")
+        if end == CUT_SHORT:
+            raise WireError("update that is cut short")
+        if (end + 7) // 8 != len(data) or (end & 7 and data[-1] >> (end & 7)):
+            raise WireError("more bits than the update's head announced")
+        found: list[tuple[int, Numbers, Numbers]] = []
+        at = 0
+        for row, part in enumerate(head.parts):
+            if part.dense:
+                mine = _dense(data, words, int(starts[row]), part)
+                found.append((part.layer, _all(part.n), mine << part.shift if part.shift else mine))
+                continue
+            mine = values[at : at + part.k]
+            if part.shift:
+                mine <<= part.shift
+            found.append((part.layer, indices[at : at + part.k], mine))
+            at += part.k
+        return found
+
+    def _learn(self, meta: bytes) -> Head:
+        head = Head(self._spec, meta)
+        if len(self._heads) >= _MAX_HEADS:
+            self._heads.clear()
+        self._heads[meta] = head
+        return head
 
 
 @functools.lru_cache(maxsize=32)
@@ -124,43 +157,47 @@ def use_compiled(wanted: bool = True) -> bool:
 
 
 def read(
-    stream: NDArray[np.uint8],
-    at: int,
-    n: int,
-    k: int,
-    r: int,
-    bits: int,
-    indices: Numbers,
-    values: Numbers,
+    words: Numbers, n_bits: int, table: Numbers, starts: Numbers, indices: Numbers, values: Numbers
 ) -> int:
-    """One sparse part from bit `at` on, in NumPy: see Reader. r < 0: all n entries, no gaps."""
-    if r < 0:
-        indices[:] = np.arange(k)
-        starts = np.arange(at, at + k * bits, bits)
-        at += k * bits
-    else:
-        ends = _ends(stream, at, k, 1 + r + bits)
-        if len(ends) < k:
+    """A Reader in NumPy."""
+    at = out = 0
+    bits = b""
+    for row, (n, k, r, width, dense) in enumerate(table.tolist()):
+        starts[row] = at
+        if dense:
+            at += n * width
+            continue
+        if not k:
+            continue
+        if r < 0:
+            places = np.arange(k)
+            codes = _fields(words, np.arange(at, at + k * width, width), width)
+            at += k * width
+        else:
+            if not bits:
+                data = words.astype(np.uint8)[: n_bits // 8]  # each word's lowest byte
+                bits = np.unpackbits(data, bitorder="little").tobytes()
+            fixed = 1 + r + width
+            ends = _ends(bits, at, k, fixed)
+            if len(ends) < k:
+                return CUT_SHORT
+            zeros = np.diff(ends, prepend=at - fixed) - fixed
+            places = np.cumsum((zeros << r) + _fields(words, ends + 1, r) + 1) - 1
+            if places[-1] >= n:
+                return BEYOND
+            codes = _fields(words, ends + 1 + r, width)
+            at = int(ends[-1]) + fixed
+        if at > n_bits:
             return CUT_SHORT
-        zeros = np.diff(ends, prepend=at - 1 - r - bits) - 1 - r - bits
-        gaps = (zeros << r) + _fields(stream, ends + 1, r)
-        places = np.cumsum(gaps + 1) - 1
-        if places[-1] >= n:
-            return BEYOND
-        indices[:] = places
-        starts = ends + 1 + r
-        at = int(starts[-1]) + bits
-    if at > 8 * len(stream):
-        return CUT_SHORT
-    codes = _fields(stream, starts, bits)
-    magnitudes = (codes >> 1) + 1
-    values[:] = np.where(codes & 1, -magnitudes, magnitudes)
-    return at
+        magnitudes = (codes >> 1) + 1
+        indices[out : out + k] = places
+        values[out : out + k] = np.where(codes & 1, -magnitudes, magnitudes)
+        out += k
+    return at if at <= n_bits else CUT_SHORT
 
 
-def _ends(stream: NDArray[np.uint8], at: int, k: int, fixed: int) -> NDArray[np.int64]:
+def _ends(bits: bytes, at: int, k: int, fixed: int) -> NDArray[np.int64]:
     """Where each of k entries has the 1 that ends its zeros; fewer if the stream ends before."""
-    bits = np.unpackbits(stream, bitorder="little").tobytes()
     find = bits.find
     ends = []
     for _ in range(k):
@@ -172,29 +209,24 @@ def _ends(stream: NDArray[np.uint8], at: int, k: int, fixed: int) -> NDArray[np.
     return np.array(ends, np.int64)
 
 
-def _fields(stream: NDArray[np.uint8], starts: NDArray[Any], width: int) -> NDArray[np.int64]:
-    """The numbers of `width` bits (at most 24) that start at these bits; zeros behind the end."""
-    n = len(stream)
-    # The 32 bits from each byte on: overlapping views of one buffer, no copies.
-    words: NDArray[Any] = np.ndarray((n + 1,), "<u4", stream.tobytes() + bytes(4), strides=(1,))
-    found: NDArray[np.int64] = words[np.minimum(starts >> 3, n)].astype(np.int64)
-    found = found >> (starts & 7) & ((1 << width) - 1)
-    return found
+def _fields(words: Numbers, starts: Numbers, width: int) -> NDArray[np.int64]:
+    """The numbers of `width` bits (at most 56) that start at these bits; zeros behind the end."""
+    found = words[np.minimum(starts >> 3, len(words) - 1)] >> (starts & 7).astype(np.uint64)
+    numbers: NDArray[np.int64] = (found & np.uint64((1 << width) - 1)).astype(np.int64)
+    return numbers
 
 
-def _dense(stream: NDArray[np.uint8], at: int, part: sparse.Part) -> Numbers:
+def _dense(data: bytes, words: Numbers, at: int, part: sparse.Part) -> Numbers:
     """All n values of a part, two's complement."""
-    if at + part.n * part.bits > 8 * len(stream):
-        raise WireError(f"update that is cut short in layer {part.layer}")
+    size = (part.n * part.bits + 7) // 8
     if part.bits in _ALIGNED and not at & 7:
-        size = part.n * part.bits // 8
-        values: Numbers = stream[at >> 3 : (at >> 3) + size].view(_ALIGNED[part.bits])
+        values: Numbers = np.frombuffer(data, _ALIGNED[part.bits], part.n, at >> 3)
         return values.astype(np.int32) if part.shift else values
     if part.bits == 4 and not at & 7:
-        pairs = stream[at >> 3 : (at + 4 * part.n + 7) >> 3]
-        halves = np.empty(2 * len(pairs), np.uint8)
+        pairs = np.frombuffer(data, np.uint8, size, at >> 3)
+        halves = np.empty(2 * size, np.uint8)
         halves[::2] = pairs << 4
         halves[1::2] = pairs & 0xF0
         return (halves[: part.n].view(np.int8) >> 4).astype(np.int32)
-    codes = _fields(stream, np.arange(at, at + part.n * part.bits, part.bits), part.bits)
+    codes = _fields(words, np.arange(at, at + part.n * part.bits, part.bits), part.bits)
     return (codes - (codes >> part.bits - 1 << part.bits)).astype(np.int32)

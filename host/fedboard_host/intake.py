@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from fedboard import WireError, hub, messages
 from fedboard.model import Spec
-from fedboard_host import decode, rounds
+from fedboard_host import rounds
 from fedboard_host.aggregate import Merger
+from fedboard_host.decode import Decoder
 from fedboard_host.dispatch import refuse
 from fedboard_host.events import Event, UpdateReceived
 from fedboard_host.member import Member
@@ -31,7 +32,7 @@ class Intake:
     ) -> None:
         self.n_bytes = 0  # of this round's updates
         self.n_closed = n_closed  # the last round that was merged
-        self._spec = spec
+        self._decoder = Decoder(spec)
         self._merger = merger
         self._emit = emit
         self._set_state = set_state
@@ -65,7 +66,7 @@ class Intake:
             work = round_.parts[name].work
             try:
                 parsed = await asyncio.to_thread(
-                    decode.parse_update, self._spec, work.sent, begin.meta, data
+                    self._decoder.parse, work.sent, begin.meta, data
                 )
             except WireError as error:
                 reason = str(error)

@@ -1,0 +1,214 @@
+"""How fast the host merges, and how much memory that takes; beside Flower's FedAvg, if it is there.
+
+A row is one round: so many boards' updates, from the bytes that came to the next model. Ours are
+sparse integers as boards encode them (the largest 1 or 10 % in 4 bits), or dense int16 (100 %).
+Flower gets the same updates as its clients send them, float32 arrays in replies; its time is that
+of FedAvg's aggregation, from the replies' bytes to the mean (without its checks of messages), and
+beside it that of its bare aggregate() on arrays that lie decoded in memory. Boards send one of
+N_DIFFERENT updates in turn. Times are CPU seconds of one core, the best of some runs: other
+programs then matter less.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+import tracemalloc
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fedboard import update
+from fedboard.model import MemoryBase, Spec
+from fedboard_host import decode, strategies
+
+NETWORKS = ((200, 48, 10), (784, 200, 10))
+PERCENTS = (1, 10, 100)
+BOARDS = (10, 100, 1000, 10_000)
+N_DIFFERENT = 12
+N_SAMPLES = 40
+REPEAT_S = 1.0  # a measurement is repeated until it has taken so long, at most MAX_REPEATS times
+MAX_REPEATS = 9
+SPARSE_GOAL, DENSE_GOAL = 20, 2  # times Flower's updates/s
+
+Wire = tuple[bytes, bytes]  # an update's meta and stream
+
+
+def run(as_json: bool, boards: tuple[int, ...] = BOARDS) -> int:
+    compiled = decode.use_compiled()
+    flower = find_flower()
+    rows = []
+    for sizes in NETWORKS:
+        spec = Spec(sizes, "fedboard", 1)
+        for percent in PERCENTS:
+            pool = [encoded(spec, percent, seed) for seed in range(N_DIFFERENT)]
+            Host(spec).round(pool, 2)  # compile
+            for n in boards:
+                row = measured(spec, percent, pool, n, flower)
+                row["loops"] = "numba" if compiled else "numpy"
+                rows.append(row)
+                if as_json:
+                    print(json.dumps(row), flush=True)
+    if not as_json:
+        show(rows)
+    return 0
+
+
+def encoded(spec: Spec, percent: int, seed: int) -> Wire:
+    """One board's update, by the board's own code: normal changes, the largest `percent`."""
+    rng = np.random.default_rng(seed)
+    base = MemoryBase()
+    base.begin(spec.pack())
+    base.write(array("h", bytes(2 * spec.n_params)))
+    base.commit(1, b"")
+    change = np.rint(rng.standard_normal(spec.n_params) * 200).astype(np.int16)
+    layers = (1 << spec.n_layers) - 1
+    bits = 16 if percent == 100 else 4
+    made = update.Update(spec, array("h", change.tobytes()), base, layers, 10 * percent, bits)
+    made.prepare()
+    return made.meta(), b"".join(made.chunks())
+
+
+class Host:
+    """What a federation has of it: the decoder, the sums, the model."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._decoder = decode.Decoder(spec)
+        self._merger = strategies.make("fedavg", {}).merger(spec)
+        self._merger.start(array("h", bytes(2 * spec.n_params)))
+        self._layers = (1 << spec.n_layers) - 1
+
+    def round(self, pool: list[Wire], n: int) -> None:
+        merger = self._merger
+        for i in range(n):
+            meta, data = pool[i % len(pool)]
+            merger.add(self._decoder.parse(self._layers, meta, data), merger.weight(N_SAMPLES))
+        merger.merge()
+
+
+def measure(work: Callable[[int], object], n: int) -> float:
+    """CPU seconds of work(n)."""
+    best = spent = 0.0
+    gc.collect()
+    gc.disable()
+    try:
+        for turn in range(MAX_REPEATS):
+            began = time.process_time()
+            work(n)
+            took = time.process_time() - began
+            best = took if not turn else min(best, took)
+            spent += took
+            if spent >= REPEAT_S:
+                break
+    finally:
+        gc.enable()
+    return max(best, 1e-9)
+
+
+def measured(spec: Spec, percent: int, pool: list[Wire], n: int, flower: Any) -> dict[str, Any]:
+    host = Host(spec)
+    seconds = measure(lambda n: host.round(pool, n), n)
+    tracemalloc.start()
+    Host(spec).round(pool, n)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = sum(len(meta) + len(data) for meta, data in pool) / len(pool)
+    row: dict[str, Any] = {
+        "what": "host", "n_params": spec.n_params, "percent": percent, "boards": n,
+        "update_bytes": round(size), "updates_per_s": round(n / seconds),
+        "bytes_per_s": round(n * size / seconds), "peak_bytes": peak,
+    }  # fmt: skip
+    if flower is not None:
+        arrays = [dense(spec, each) for each in pool]
+        whole, bare = flower(arrays)
+        row["flower_updates_per_s"] = round(n / measure(whole, n))
+        row["flower_bare_updates_per_s"] = round(n / measure(bare, n))
+        row["ratio"] = round(row["updates_per_s"] / row["flower_updates_per_s"], 1)
+    return row
+
+
+def dense(spec: Spec, wire: Wire) -> list[Any]:
+    """The same update as a Flower client sends it: float32, weights and biases of each layer."""
+    found = []
+    for l, indices, values in decode.Decoder(spec).parse((1 << spec.n_layers) - 1, *wire):
+        n_in, n_out = spec.sizes[l], spec.sizes[l + 1]
+        flat = np.zeros(spec.n_layer_params(l), np.float32)
+        flat[indices] = values
+        found += [flat[: n_in * n_out].reshape(n_out, n_in), flat[n_in * n_out :]]
+    return found
+
+
+def find_flower() -> Any:
+    """A function that prepares Flower's two ways for given updates; None where it is missing."""
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    try:
+        records: Any = importlib.import_module("flwr.app")
+        utils: Any = importlib.import_module("flwr.serverapp.strategy.strategy_utils")
+        aggregate: Any = importlib.import_module("flwr.server.strategy.aggregate").aggregate
+    except ImportError:
+        print("bench: Flower is not installed, its columns are left out: pip install flwr",
+              file=sys.stderr)  # fmt: skip
+        return None
+
+    def prepare(
+        updates: list[list[Any]],
+    ) -> tuple[Callable[[int], object], Callable[[int], object]]:
+        replies = [
+            records.RecordDict(
+                {
+                    "arrays": records.ArrayRecord(each),
+                    "metrics": records.MetricRecord({"num-examples": N_SAMPLES}),
+                }
+            )
+            for each in updates
+        ]
+
+        def turns(things: list[Any], n: int) -> Iterator[Any]:
+            return (things[i % len(things)] for i in range(n))
+
+        def whole(n: int) -> object:
+            return utils.aggregate_arrayrecords(list(turns(replies, n)), "num-examples")
+
+        def bare(n: int) -> object:
+            return aggregate([(each, N_SAMPLES) for each in turns(updates, n)])
+
+        return whole, bare
+
+    return prepare
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Tables of Markdown, as docs/scale.md has them."""
+    with_flower = "ratio" in rows[0]
+    print(f"Loops: {rows[0]['loops']}. CPU seconds of one core.\n")
+    head = ["parameters", "share", "boards", "bytes an update", "updates/s", "MB/s", "peak memory"]
+    if with_flower:
+        head += ["Flower FedAvg, updates/s", "times Flower", "Flower, bare aggregate()"]
+    print("| " + " | ".join(head) + " |")
+    print("|---" * len(head) + "|")
+    for row in rows:
+        cells = [
+            f"{row['n_params']:,}", f"{row['percent']} %", f"{row['boards']:,}",
+            f"{row['update_bytes']:,}", f"{row['updates_per_s']:,}",
+            f"{row['bytes_per_s'] / 1e6:.1f}", f"{row['peak_bytes'] / 1e6:.1f} MB",
+        ]  # fmt: skip
+        if with_flower:
+            cells += [f"{row['flower_updates_per_s']:,}", f"{row['ratio']}",
+                      f"{row['flower_bare_updates_per_s']:,}"]  # fmt: skip
+        print("| " + " | ".join(cells) + " |")
+    if not with_flower:
+        return
+    for name, goal, chosen in (
+        ("sparse", SPARSE_GOAL, [r for r in rows if r["percent"] < 100]),
+        ("dense", DENSE_GOAL, [r for r in rows if r["percent"] == 100]),
+    ):
+        ratios = [row["ratio"] for row in chosen]
+        n = sum(ratio >= goal for ratio in ratios)
+        print(f"\n{name}: {min(ratios)} to {max(ratios)} times Flower's FedAvg; "
+              f"the goal, {goal}, is met in {n} of {len(ratios)} rows.")  # fmt: skip
