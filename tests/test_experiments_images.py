@@ -12,7 +12,7 @@ import pytest
 from fedboard.dfa import Network
 from fedboard.model import Spec, init_params, new_params
 from fedboard_host import experiments
-from fedboard_host.experiments import images, own_rule, page, tifed, tifed_transfer
+from fedboard_host.experiments import common, images, own_rule, tifed, tifed_transfer
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def quick(name, tmp_path, **options):
     name = rows[0].experiment
     lines = (tmp_path / f"{name}.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["metric"] for line in lines] == [row.metric for row in rows]
-    assert page.read(tmp_path / f"{name}.jsonl")
+    assert common.read(tmp_path / f"{name}.jsonl")
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
     return rows
 

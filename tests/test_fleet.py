@@ -103,12 +103,13 @@ def test_inputs_without_variation_are_squeezed(rule, rate, meets, monkeypatch):
     finished = []
     finish = fleet_squeeze.SqueezedLayer.finish
     monkeypatch.setattr(
-        fleet_squeeze.SqueezedLayer, "finish", lambda self: finished.append(finish(self))
+        fleet_squeeze.SqueezedLayer, "finish", lambda *args: finished.append(finish(*args))
     )
     fleet = Fleet(spec, 2)
     fleet.load(fleet.pack(np.asarray(start(spec))))
     for _ in range(3):
         fleet.learn(x, y, 20, 0, rate)
+    found = fleet.unpack(fleet.lanes)
     assert len(finished) == 3 or meets
     for b in range(2):
         params = start(spec)
@@ -116,8 +117,26 @@ def test_inputs_without_variation_are_squeezed(rule, rate, meets, monkeypatch):
         for _ in range(3):
             for s in range(60):
                 net.learn(array("b", x[b, s].tobytes()), int(y[b, s]))
-        assert fleet.unpack(fleet.lanes)[b].tolist() == params.tolist()
+        assert found[b].tolist() == params.tolist()
     assert (max(map(abs, params)) == spec.limit(0)) == meets
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_boards_are_summed_without_copies(rule):
+    spec = Spec((500, 40, 10), rule, 3)
+    own = samples(120, 500, 10)
+    own.x[:, 100:] = 77
+    x, y = own.x.reshape(2, 60, 500), own.y.reshape(2, 60)
+    fleet = Fleet(spec, 2)
+    common = fleet.pack(np.asarray(start(spec)))
+    for rate in (0, 1):  # at the latter weights meet their limits
+        fleet.load(common)
+        assert (fleet.summed() == 2 * common).all()
+        for _ in range(2):
+            fleet.learn(x, y, 20, 0, rate)
+            total, travel = fleet.summed().copy(), fleet.travel
+            assert (total == fleet.lanes.sum(axis=0)).all()
+            assert np.abs(fleet.changes(common)).max() <= travel
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 50, 1000])

@@ -25,7 +25,7 @@ def test_the_page_is_what_its_rows_say() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_results_are_of_whole_runs(path: Path) -> None:
     """A quick run has two seeds at most; every goal of a file can be computed."""
-    rows = page.read(path)
+    rows = common.read(path)
     assert len({row.seed for row in rows if row.seed is not None}) >= 5
     assert path.with_suffix(".png").exists()
     for goal in GOALS:
@@ -70,7 +70,7 @@ def test_a_page_of_one_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[
     rows = [row("a", seed, 0.1 * seed) for seed in range(1, 4)] + [row("b", 1, math.inf)]
     common.finish("sine", rows, tmp_path, True)
     capsys.readouterr()
-    assert page.read(tmp_path / "sine.jsonl") == rows
+    assert common.read(tmp_path / "sine.jsonl") == rows
     text = page.render(tmp_path)
     assert "fedboard reproduce sine --seeds 3 --out docs/results\n" in text
     assert "Not run yet: `fedboard reproduce tifed-mnist" in text

@@ -207,30 +207,33 @@ class TruncatedMerger(Merger):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self._params: Ints = np.zeros(spec.n_params, np.int64)
+        self._params = np.zeros(spec.n_params)  # integers; float64 divides them faster
 
     def weight(self, n_samples: int) -> int:
         return 1
 
     def start(self, params: array[int]) -> None:
         self.spec.check(params)
-        self._params = np.asarray(params, dtype=np.int64)
+        self._params = np.array(params, np.float64)
 
     def params(self) -> array[int]:
         return _to_array(self._params)
 
     def state(self) -> dict[str, Ints]:
-        return {"params": self._params.copy()}
+        return {"params": self._params.astype(np.int64)}
 
     def restore(self, state: Mapping[str, Ints]) -> None:
-        self._params = self._checked(state, "params")
+        self._params = self._checked(state, "params").astype(np.float64)
 
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
-        sums = self._params[at:end] * total + acc
-        # Exact: |sums| < 2**53, and total is too small for a quotient to round up to an integer.
-        mean = np.trunc(sums / total).astype(np.int64)
-        limit = self._limits[at:end]
-        self._params[at:end] = np.clip(mean, -limit, limit)
+        # Exact: all sums < 2**53, and total is too small for a quotient to round up to an integer.
+        mean = self._params[at:end]
+        mean *= total
+        mean += acc
+        mean /= total
+        np.trunc(mean, out=mean)
+        limit = int(self._limits[at])  # all of a layer's parameters have the same
+        np.clip(mean, -limit, limit, out=mean)
 
 
 def _limits(spec: Spec) -> Ints:
@@ -241,5 +244,5 @@ def _limits(spec: Spec) -> Ints:
     return limits
 
 
-def _to_array(values: Ints) -> array[int]:
+def _to_array(values: NDArray[np.generic]) -> array[int]:
     return array("h", values.astype("<i2").tobytes())

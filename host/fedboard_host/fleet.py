@@ -6,9 +6,15 @@ samples. Its parameters lie in `lanes`, float32 (boards, n_params) that hold int
 multiplies. pack() and unpack() turn them into the order of model.Spec and back.
 
 A block's boards share the cost of NumPy's calls. How the products stay exact: see fleet_layer.
+After a load() of one model for all its copies are only made where somebody asks for them: a round's
+boards may learn and be summed() without.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +25,7 @@ from fedboard_host import fleet_rules
 from fedboard_host.dataset import Set
 from fedboard_host.fleet_layer import Layer
 from fedboard_host.fleet_rules import Buffers, Classes, Floats, Reals, Step
-from fedboard_host.fleet_squeeze import Features, TooFar, squeeze
+from fedboard_host.fleet_squeeze import Features, SqueezedLayer, TooFar, squeeze
 
 Words = NDArray[np.int16]
 
@@ -42,41 +48,109 @@ class Fleet:
         self.boards = boards
         self._dense = dense = spec.dense()
         self.rule = fleet_rules.make(dense, clamped)
-        self.lanes: Floats = np.zeros((boards, spec.n_params), np.float32)
+        self._lanes: Floats = np.zeros((boards, spec.n_params), np.float32)
         self._feedback = self.rule.feedback()
         self._layers = []
         for l in range(dense.n_layers):
             n_in, n_out = dense.shape(l)
-            w = self.lanes[:, dense.at(l) : dense.at(l + 1)].reshape(boards, n_in + 1, n_out)
+            w = self._lanes[:, dense.at(l) : dense.at(l + 1)].reshape(boards, n_in + 1, n_out)
             limit = dense.limit(l) if clamped else 0
             self._layers.append(Layer(w, self.rule.bias_input(l), limit))
-        self._order = _lane_order(spec)
+        # What the first layer is, where its `w` is behind: all boards' common start, or learned.
+        self._start: Floats | None = None
+        self._learned: SqueezedLayer | None = None
+        self._travel = 0.0  # up to when the first layer caught up
         self._buffers = Buffers()
 
+    @property
+    def lanes(self) -> Floats:
+        """Whoever writes into them calls touched() then."""
+        self._catch_up()
+        return self._lanes
+
+    def _catch_up(self) -> None:
+        """Write what the first layer is into its `w`."""
+        first = self._layers[0]
+        if self._learned is not None:
+            self._learned.finish(first.w)
+            self._travel += self._learned.travel
+            first.touched()
+        elif self._start is not None:
+            first.w[:] = self._start
+            first.survey(self._start, first.pieces)
+        self._learned = self._start = None
+
     def load(self, lanes: NDArray[np.generic]) -> None:
-        """All boards' lanes = `lanes`, (n_params,) or (boards, n_params)."""
-        self.lanes[:] = lanes
+        """All boards' lanes = `lanes`, (n_params,) or (boards, n_params).
+
+        Float32 (n_params,) may not change until the next load().
+        """
+        first = self._layers[0]
+        self._learned = self._start = None
+        if lanes.ndim == 1 and lanes.dtype == np.float32 and first.is_large:
+            begin, end = self._dense.at(0), self._dense.at(1)
+            self._start = np.asarray(lanes[begin:end], np.float32).reshape(1, *first.w.shape[1:])
+            self._lanes[:, :begin] = lanes[:begin]
+            self._lanes[:, end:] = lanes[end:]
+        else:
+            self._lanes[:] = lanes
         self.touched()
+        self._travel = 0.0
 
     def touched(self) -> None:
         """Somebody else wrote into `lanes`."""
+        self._travel = math.inf
         for layer in self._layers:
             layer.touched()
 
     def changes(self, lanes: Floats) -> Floats:
         """How far all boards are from `lanes` (n_params,); good until asked again."""
-        changes: Floats = self._buffers.get("changes", self.lanes.shape, np.float32)
+        changes: Floats = self._buffers.get("changes", self._lanes.shape, np.float32)
         return np.subtract(self.lanes, lanes, out=changes)
 
-    def pack(self, params: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Parameters (..., n_params) in the order of the lanes."""
-        return np.take(params, self._order, axis=-1)
+    @property
+    def travel(self) -> float:
+        """No parameter has moved further since the last load()."""
+        first = self._learned or self._layers[0]
+        return self._travel + max(layer.travel for layer in (first, *self._layers[1:]))
+
+    def summed(self) -> Floats:
+        """All boards' lanes added up (n_params,); at most 512 boards. Good until asked again."""
+        total: Floats = self._buffers.get("summed", (self.spec.n_params,), np.float32)
+        if self._learned is None:
+            return np.add.reduce(self.lanes, axis=0, out=total)
+        begin, end = self._dense.at(0), self._dense.at(1)
+        self._learned.summed(total[begin:end].reshape(self._layers[0].w.shape[1:]))
+        for part in (slice(begin), slice(end, None)):
+            np.add.reduce(self._lanes[:, part], axis=0, out=total[part])
+        return total
+
+    def pack(self, params: NDArray[np.generic]) -> Floats:
+        """Parameters (..., n_params) in the order of the lanes, float32."""
+        lanes = np.empty(params.shape, np.float32)
+        for lane, weights, biases in self._views(lanes, params):
+            lane[..., :-1, :] = weights
+            lane[..., -1, :] = biases
+        return lanes
 
     def unpack(self, lanes: NDArray[np.generic]) -> NDArray[np.generic]:
         """Lanes (..., n_params) in model.Spec's order."""
         params = np.empty_like(lanes)
-        params[..., self._order] = lanes
+        for lane, weights, biases in self._views(lanes, params):
+            weights[:] = lane[..., :-1, :]
+            biases[:] = lane[..., -1, :]
         return params
+
+    def _views(
+        self, lanes: NDArray[Any], params: NDArray[Any]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        """Of each layer: it in `lanes`; the weights, transposed, and the biases in `params`."""
+        for l in range(self.spec.n_layers):
+            n_in, n_out = self.spec.shape(l)
+            at, end = self.spec.at(l), self.spec.at(l + 1)
+            lane = lanes[..., at:end].reshape(*lanes.shape[:-1], n_in + 1, n_out)
+            weights = params[..., at : end - n_out].reshape(*params.shape[:-1], n_out, n_in)
+            yield lane, weights.swapaxes(-1, -2), params[..., end - n_out : end]
 
     def learn(
         self,
@@ -102,7 +176,8 @@ class Fleet:
             if mask:
                 self._learn_rows(self._centred(x), y, batch, mask, step, lengths)
             if means is not None:
-                self.lanes[:, : x.shape[2]] = means
+                self._lanes[:, : x.shape[2]] = means
+                self._travel = math.inf
         else:
             self._learn_rows(x, y, batch, mask, step, lengths)
 
@@ -115,20 +190,25 @@ class Fleet:
         step: Step,
         lengths: NDArray[np.int64] | None,
     ) -> None:
-        n = x.shape[1]
-        squeezed = squeeze(self._layers[0], x) if n > batch else None
+        if self._learned is not None:
+            self._catch_up()
+        first = self._layers[0]
+        start = first.w if self._start is None else self._start
+        squeezed = squeeze(first, start, x) if x.shape[1] > batch else None
         if squeezed is not None:
-            first, self._layers[0] = self._layers[0], squeezed
-            rest = self.lanes[:, self._dense.at(1) :].copy()
+            rest = self._lanes[:, self._dense.at(1) :].copy()
+            self._layers[0] = squeezed
             try:
                 self._learn_all(squeezed.gather(x), y, batch, mask, step, lengths)
-                squeezed.finish()
+                self._learned = squeezed
                 return
             except TooFar:
-                self.lanes[:, self._dense.at(1) :] = rest
+                self._lanes[:, self._dense.at(1) :] = rest
+                self.touched()
             finally:
                 self._layers[0] = first
-                self.touched()
+                first.pieces = squeezed.pieces
+        self._catch_up()
         self._learn_all(x, y, batch, mask, step, lengths)
 
     def _learn_all(
@@ -152,13 +232,14 @@ class Fleet:
 
     def predict(self, x: Features) -> Classes:
         """Classes (boards, samples) for x (boards, samples, n_in); the first of equals."""
+        self._catch_up()
         seen = self._centred(x) if self.spec.is_centred else x
         found: Classes = self._forward(seen)[0].argmax(axis=2)
         return found
 
     def _centred(self, x: Features) -> Features:
         """As fedboard.centre: less the mean in the parameters."""
-        mean = (self.lanes[:, None, : x.shape[2]].astype(np.int64) + _HALF) >> CENTRE_BITS
+        mean = (self._lanes[:, None, : x.shape[2]].astype(np.int64) + _HALF) >> CENTRE_BITS
         seen: Features = np.clip(x - mean, -127, 127).astype(np.int8)
         return seen
 
@@ -177,6 +258,7 @@ class Fleet:
 
         They are good until it is asked again.
         """
+        self._catch_up()
         seen = self._centred(x) if self.spec.is_centred else x
         return self.rule.activate(self._layers[0].forward(seen), 0)[0]
 
@@ -229,14 +311,3 @@ class FleetJudge:
             found = self._fleet.predict(self._samples.x[None, at : at + _JUDGED])[0]
             n_correct += int((found == self._samples.y[at : at + _JUDGED]).sum())
         return n_correct / len(self._samples)
-
-
-def _lane_order(spec: Spec) -> NDArray[np.intp]:
-    """Where each place in the lanes comes from."""
-    order = []
-    for l in range(spec.n_layers):
-        n_in, n_out = spec.shape(l)
-        at = np.arange(spec.at(l), spec.at(l + 1))
-        weights = at[: n_in * n_out].reshape(n_out, n_in).T
-        order += [weights.ravel(), at[n_in * n_out :]]
-    return np.concatenate(order)

@@ -23,6 +23,7 @@ from fedboard_host.fleet_rules import Buffers, Floats, Reals, Step
 _EXACT = float(1 << 24)
 _MOST_PIECES = 32
 _LEAST_PIECE = 12  # inputs
+_ROOM = 0.8  # of float32's, that is used at first: the next steps then fit, too
 _PATIENCE = 16  # steps in float64 before float32 is tried again
 _LARGE = 1 << 14  # parameters of a layer, from which on boards are done one by one: see `_turns`
 
@@ -36,7 +37,7 @@ class Layer:
     def __init__(
         self, w: Floats, bias_input: int, limit: int, buffers: Buffers | None = None
     ) -> None:
-        self.w = w
+        self.w = self._own = w
         self.bias_input = bias_input
         self.limit = limit
         self.n_in = w.shape[1] - 1
@@ -55,7 +56,16 @@ class Layer:
         """Somebody else wrote into `w`."""
         self._is_wide = False  # _wide is up to date
         self._wait = 0  # steps until float32 is tried again
-        self._peak = float("inf")  # no |w| is above
+        self._peak = math.inf  # no |w| is above
+        self._lengths: list[Reals] = []  # of all columns' pieces, when they were last measured
+        self._drift: Any = 0.0  # (boards, n_out): no column's w has moved further since then
+        self.travel = 0.0  # nor any w since touched()
+
+    def survey(self, w: Floats, pieces: int) -> None:
+        """After touched(): `w` has all values that self.w has, but perhaps each of them once."""
+        self.pieces = pieces
+        self._peak = float(max(w.max(), -w.min()))
+        self._measure(w)
 
     def forward(self, source: NDArray[np.generic]) -> Reals:
         """The sums (boards, samples, n_out) for inputs (boards, samples, n_in), which it keeps.
@@ -71,8 +81,7 @@ class Layer:
         x[:, :, :-1] = source
         out = self._buffers.get("out", (*x.shape[:2], self.w.shape[2]), np.float64)
         if self._is_narrow(x):
-            for turn in self._turns:
-                self._narrow(x[turn], self.w[turn], out[turn])
+            self._narrow(x, out)
             return out
         if not self._is_wide:
             self._wide = self._buffers.get("wide", self.w.shape, np.float64)
@@ -83,44 +92,78 @@ class Layer:
         return out
 
     def _is_narrow(self, x: Floats) -> bool:
-        """Cut into `_pieces`, float32 is exact for x @ w."""
-        while not self._wait:
-            reach = max(_reach(*factors) for factors in self._cut(x, self.w))
-            if reach < 1:
+        """Cut into `pieces`, float32 is exact for x @ w."""
+        if self._wait:
+            self._wait -= 1
+            return False
+        most = 128 * math.sqrt(max(self.n_in // self.pieces, self.pieces) + 1)  # of an int8 piece
+        if self._lengths and most * self._longest() < _EXACT:
+            return True
+        while True:
+            largest = max(float(_lengths(part, "bpsk,bpsk->bps").max()) for part in self._cut_x(x))
+            if self._lengths and largest * self._longest() < _EXACT:
+                return True
+            self._measure(self.w)  # they may be less than what was known
+            reach = largest * self._longest() / _EXACT
+            if reach < _ROOM:
                 return True
             # A piece of half the inputs reaches about half as far, or somewhat further.
             pieces = max(self.pieces + 1, int(self.pieces * reach * 1.1))
-            if pieces <= min(_MOST_PIECES, self.n_in // _LEAST_PIECE):
-                self.pieces = pieces
-            else:
-                self._wait = _PATIENCE
-        self._wait -= 1
-        return False
+            if pieces > min(_MOST_PIECES, self.n_in // _LEAST_PIECE):
+                if reach < 1:
+                    return True
+                self._wait = _PATIENCE - 1
+                return False
+            self.pieces = pieces
+            self._lengths = []
 
-    def _cut(self, x: Floats, w: Floats) -> list[tuple[Floats, Floats]]:
-        """Factors (boards, pieces, samples, k), (boards, pieces, k, n_out) of products to add."""
+    def _measure(self, w: Floats) -> None:
+        self._lengths = [_lengths(part, "bpkj,bpkj->bpj") for part in self._cut_w(w)]
+        self._drift = 0.0
+
+    def _longest(self) -> float:
+        """No column's piece is longer now."""
+        drift = self._drift * math.sqrt(max(self.n_in // self.pieces, self.pieces) + 1)
+        if isinstance(drift, np.ndarray):
+            drift = drift[:, None]
+        return max(float((known + drift).max()) for known in self._lengths)
+
+    def _cut_x(self, x: Floats) -> list[Floats]:
+        """`pieces` of equal length (boards, pieces, samples, k), and the rest like one of them."""
         n = self.pieces
         if n == 1:
-            return [(x[:, None], w[:, None])]
-        k = self.n_in // n
-        end = n * k
-        x_pieces = x[:, :, :end].reshape(*x.shape[:2], n, k).transpose(0, 2, 1, 3)
-        w_pieces = w[:, :end].reshape(len(w), n, k, -1)
-        return [(x_pieces, w_pieces), (x[:, None, :, end:], w[:, None, end:])]
+            return [x[:, None]]
+        end = self.n_in // n * n
+        even = x[:, :, :end].reshape(*x.shape[:2], n, end // n).transpose(0, 2, 1, 3)
+        return [even, x[:, None, :, end:]]
 
-    def _narrow(self, x: Floats, w: Floats, out: Reals) -> None:
-        (x_pieces, w_pieces), *rest = self._cut(x, w)
-        shape = *x_pieces.shape[:3], w.shape[2]
-        products = self._buffers.get("products", shape, np.float32)
-        np.matmul(x_pieces, w_pieces, out=products)
-        if not rest:
-            out[:] = products[:, 0]
+    def _cut_w(self, w: Floats) -> list[Floats]:
+        """As _cut_x: (boards, pieces, k, n_out)."""
+        n = self.pieces
+        if n == 1:
+            return [w[:, None]]
+        end = self.n_in // n * n
+        return [w[:, :end].reshape(len(w), n, end // n, -1), w[:, None, end:]]
+
+    def _narrow(self, x: Floats, out: Reals) -> None:
+        (x_pieces, *x_rest), (w_pieces, *w_rest) = self._cut_x(x), self._cut_w(self.w)
+        sums = self._buffers.get("sums", (len(x), 1, *out.shape[1:]), np.float32)
+        if not x_rest:
+            np.matmul(x_pieces, w_pieces, out=sums)
+            out[:] = sums[:, 0]
             return
+        np.matmul(x_rest[0], w_rest[0], out=sums)
         # NumPy adds integers four times as fast as it adds float32 to float64.
         kind: type = np.int32 if self.limit else np.int64
+        totals = self._buffers.get("totals", out.shape, kind)
+        shape = *x_pieces[self._turns[0]].shape[:3], out.shape[2]
+        products = self._buffers.get("products", shape, np.float32)
         integers = self._buffers.get("integers", shape, kind)
-        np.copyto(integers, products, casting="unsafe")
-        np.add(integers.sum(axis=1, dtype=kind), (rest[0][0] @ rest[0][1])[:, 0], out=out)
+        for turn in self._turns:
+            np.matmul(x_pieces[turn], w_pieces[turn], out=products)
+            np.copyto(integers, products, casting="unsafe")
+            np.add.reduce(integers, axis=1, out=totals[turn])
+        np.add(totals, sums[:, 0], out=out)
 
     def backward(self, d: Floats) -> NDArray[np.floating]:
         """The sums (boards, samples, n_in) of W d for deltas (boards, samples, n_out)."""
@@ -136,7 +179,8 @@ class Layer:
         d: (boards, samples, n_out) integers of at most 32767; without a limit at most 2**24.
         """
         size = np.abs(d, out=self._buffers.get("size", d.shape, np.float32))
-        reach = 128.01 * float(size.sum(axis=1).max())  # these sums may be rounded a little
+        sizes = 128.01 * size.sum(axis=1)  # these sums may be rounded a little
+        reach = float(sizes.max())
         if reach == 0:
             return
         change = reach * step.scale / step.divisor + 1
@@ -147,19 +191,22 @@ class Layer:
         deltas = self._buffers.get(f"deltas {kind.__name__}", shape, kind)
         np.multiply(d, kind(step.scale), out=deltas[:, : d.shape[1]])
         deltas[:, d.shape[1] :] = step.half  # meets the row of ones, so half is added to each sum
+        columns: NDArray[Any] = x.astype(kind, copy=False).transpose(0, 2, 1)
+        name = f"sums {kind.__name__}"
+        sums = self._buffers.get(name, self.w[self._turns[0]].shape, kind)
         for turn in self._turns:
-            w = self.w[turn]
-            sums = self._buffers.get(f"sums {kind.__name__}", w.shape, kind)
-            columns: NDArray[Any] = x[turn].astype(kind, copy=False).transpose(0, 2, 1)
-            floored(np.matmul(columns, deltas[turn], out=sums), step)
+            floored(np.matmul(columns[turn], deltas[turn], out=sums), step)
             if narrow:
-                w -= sums
+                np.subtract(self.w[turn], sums, out=self._own[turn])
             else:
-                wide = w - sums
+                wide = self.w[turn] - sums
                 if self.limit:
                     np.clip(wide, -self.limit, self.limit, out=wide)
-                w[:] = wide
+                self._own[turn] = wide
+        self.w = self._own
         self._is_wide = False
+        self.travel += change
+        self._drift = self._drift + (sizes * (step.scale / step.divisor) + 1)
         self._clamp(change)
 
     def _clamp(self, change: float) -> None:
@@ -172,11 +219,10 @@ class Layer:
             self._peak = float(max(self.w.max(), -self.w.min()))
 
 
-def _reach(x: Floats, w: Floats) -> float:
-    """How far x @ w may go at most, as a share of what float32 holds exactly."""
-    largest_x = float(np.einsum("bpsk,bpsk->bps", x, x).max())
-    largest_w = float(np.einsum("bpkj,bpkj->bpj", w, w).max())
-    return 1.01 * math.sqrt(largest_x * largest_w) / _EXACT  # both sums are rounded a little
+def _lengths(part: Floats, sums: str) -> Reals:
+    """Euclidean lengths, or a little more: float32 may round them."""
+    lengths: Reals = 1.01 * np.sqrt(np.einsum(sums, part, part))
+    return lengths
 
 
 def floored(sums: NDArray[np.floating], step: Step) -> NDArray[np.floating]:

@@ -112,7 +112,7 @@ class FleetFederation:
         self._pool = ThreadPoolExecutor(self._threads)
         self.merger = strategy.merger(spec)
         self.merger.start(strategy.start(spec))
-        self._set_model()
+        self._set_model(self.params)
 
     @property
     def params(self) -> Ints:
@@ -148,8 +148,7 @@ class FleetFederation:
         self._models[self.number] = self._model
         held = set(self._version.tolist())
         self._models = {version: m for version, m in self._models.items() if version in held}
-        self.merger.merge()
-        self._set_model()
+        self._set_model(_ints(self.merger.merge()))
         return RoundReport(
             self.number, len(members), sum(part.n_samples for part in parts),
             sum(part.bytes_up for part in parts), bytes_down,
@@ -191,11 +190,11 @@ class FleetFederation:
                 self.merger.restore(found)
             else:
                 self._models = {int(version): model for version, model in found.items()}
-        self._set_model()
+        self._set_model(self.params)
 
-    def _set_model(self) -> None:
-        self._model = self.params
-        self._lanes = self._codec.pack(self._model).astype(np.float32)
+    def _set_model(self, model: Ints) -> None:
+        self._model = model
+        self._lanes = self._codec.pack(self._model)
 
     def _blocks(self, groups: dict[Work, list[int]]) -> Iterator[tuple[NDArray[np.intp], Work]]:
         """The boards that one Fleet does at once."""
@@ -236,16 +235,19 @@ class FleetFederation:
 
     def _summed(self, fleet: Fleet, weights: Sequence[int]) -> Ints | None:
         """The sum of weight * change; None if a change may not fit an exact update's 16 bits."""
+        equal = len(weights) <= _MOST_IN_FLOAT32 and len(set(weights)) == 1
+        if equal and fleet.travel <= _LARGEST_CHANGE:
+            total = fleet.summed()
+            total -= np.float32(len(weights)) * self._lanes
+            sums = fleet.unpack(total).astype(np.int64)
+            return sums if weights[0] == 1 else sums * weights[0]
         changes = fleet.changes(self._lanes)
         if max(changes.max(), -changes.min()) > _LARGEST_CHANGE:
             return None
-        if len(changes) <= _MOST_IN_FLOAT32 and len(set(weights)) == 1:
-            total = changes.sum(axis=0).astype(np.float64) * weights[0]
-        else:
-            total = np.zeros(self.spec.n_params)  # exact: MAX_TOTAL keeps it below 2**53
-            for change, weight in zip(changes, weights, strict=True):
-                total += change * float(weight)
-        return fleet.unpack(total).astype(np.int64)
+        wide = np.zeros(self.spec.n_params)  # exact: MAX_TOTAL keeps it below 2**53
+        for change, weight in zip(changes, weights, strict=True):
+            wide += change * float(weight)
+        return fleet.unpack(wide).astype(np.int64)
 
     def _moved(self, members: NDArray[np.intp], local: int) -> Ints:
         """The boards' parameters on this round's model: see rebase.Rebase, learner.Learner."""

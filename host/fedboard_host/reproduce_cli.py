@@ -35,6 +35,7 @@ _BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_M
 @click.option(
     "--shared-arrays", is_flag=True, help="tifed-*: the published code's workers, on one array."
 )
+@click.option("--resume", is_flag=True, help="Keep the rows that OUT has, and add the rest.")
 def reproduce(
     names: tuple[str, ...],
     everything: bool,
@@ -43,12 +44,15 @@ def reproduce(
     data: Path | None,
     out: Path,
     shared_arrays: bool,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Repeat the experiment NAME: a table, OUT/NAME.csv, .jsonl and .png. Without one: a list."""
     _one_blas_thread()
     from fedboard_host import experiments
 
+    if quick and resume:
+        raise DataError("--resume adds to a full run's rows: leave out --quick")
     chosen = list(experiments.NAMES) if everything else list(names)
     for name in chosen:
         experiments.load(name)  # a typo is told before anything runs
@@ -59,7 +63,9 @@ def reproduce(
             click.echo(json.dumps(told) if as_json else f"{name:16} {summary}")
     for name in chosen:
         run = experiments.load(name).run
-        options: dict[str, object] = {"data": data, "shared_arrays": shared_arrays or None}
+        options: dict[str, object] = {
+            "data": data, "shared_arrays": shared_arrays or None, "resume": resume or None
+        }  # fmt: skip
         known = inspect.signature(run).parameters
         for option, value in list(options.items()):
             if value is None:

@@ -14,10 +14,11 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from fedboard import DataError
 from fedboard_host.export import write_whole
 
 if TYPE_CHECKING:
@@ -147,6 +148,34 @@ def save(name: str, rows: Sequence[Row], out_dir: Path) -> list[str]:
     lines = [json.dumps(_finite(asdict(row))) for row in rows]
     write_whole(out_dir / f"{name}.jsonl", "".join(line + "\n" for line in lines).encode())
     return lines
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a .jsonl file. Raises DataError."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        rows = [Row(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: no rows of an experiment: {error}") from None
+    return [replace(row, ours=math.inf) if row.ours is None else row for row in rows]
+
+
+def kept(
+    name: str, out_dir: Path, resume: bool, variants: Sequence[str], seeds: int
+) -> tuple[list[Row], set[tuple[str, int]]]:
+    """Rows of these variants that an earlier run left in out_dir; which (variant, seed) they are.
+
+    resume False: none. Whoever resumes says that all other options are the same.
+    """
+    path = out_dir / f"{name}.jsonl"
+    if not resume or not path.is_file():
+        return [], set()
+    rows = [
+        row
+        for row in read(path)
+        if row.variant in variants and row.seed is not None and row.seed <= seeds
+    ]
+    return rows, {(row.variant, row.seed) for row in rows if row.seed is not None}
 
 
 def _finite(row: dict[str, object]) -> dict[str, object]:

@@ -89,6 +89,7 @@ class Learner:
     rounds: float = 1.0  # of the experiment's
     anew: bool = False  # homes have other characters at every visit
     shared_head: bool = False  # the last layer travels, too
+    forget: bool = False  # a local last layer is zero again at every visit, as with real boards
     rate: float = 0.0  # 0: RATE or SHIFT
     adapt_rate: float = 0.0
 
@@ -109,6 +110,7 @@ FLOATS = Learner("floats, local last layer")
 LEARNERS = (
     INTEGERS,
     FLOATS,
+    replace(INTEGERS, name="integers, local last layer, anew at every visit", forget=True),
     Learner("floats, joint training: one home has all characters", ways=0, boards=1,
             rounds=BOARDS / 2),
     Learner("floats, TinyReptile: 5-way tasks, all layers shared", ways=WAYS, anew=True,
@@ -123,6 +125,7 @@ def run(
     out_dir: Path = Path("results"),
     as_json: bool = False,
     data: Path | None = None,
+    resume: bool = False,
 ) -> list[Row]:
     """The experiment; see the module and experiments/__init__."""
     characters, held_out = find(data)
@@ -133,7 +136,13 @@ def run(
     training = characters.only(sorted(set(characters.alphabet.tolist()) - set(held_out))).turned()
     new = characters.only(held_out)
     clock = common.Clock(NAME)
-    jobs = [(learner, seed) for seed in range(1, seeds + 1) for learner in learners]
+    found, done = common.kept(NAME, out_dir, resume, [learner.name for learner in learners], seeds)
+    jobs = [
+        (learner, seed)
+        for seed in range(1, seeds + 1)
+        for learner in learners
+        if (learner.name, seed) not in done
+    ]
 
     def work(job: tuple[Learner, int]) -> list[Row]:
         rows = study(*job, training, new_tasks(new, n_tasks, job[1]), rounds)
@@ -141,7 +150,9 @@ def run(
         return rows
 
     with ThreadPoolExecutor(2) as pool:
-        found = [row for some in pool.map(work, jobs) for row in some]
+        for some in pool.map(work, jobs):
+            found += some
+            common.save(NAME, found, out_dir)  # an hour's run that is stopped keeps what it has
     order = [learner.name for learner in LEARNERS]
     found.sort(key=lambda row: (order.index(row.variant), row.seed or 0))
     rows = found + [
@@ -238,7 +249,7 @@ def train(learner: Learner, characters: Characters, seed: int, rounds: int) -> t
         sent = np.rint(shared) if learner.integers else shared
         fleet.load(sent)
         if not learner.shared_head:
-            fleet.params[:, end:] = 0 if learner.anew else heads[boards]
+            fleet.params[:, end:] = 0 if learner.anew or learner.forget else heads[boards]
         _learn(fleet, learner, x, y, learner.at(r, rounds))
         shared += (fleet.params - sent).mean(0)
         if not learner.anew:

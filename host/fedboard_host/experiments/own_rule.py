@@ -102,6 +102,11 @@ def variants(data: str) -> tuple[Variant, ...]:
         Variant("fedboard, full-network, merged per buffer",
                 parameters={**dense, "epochs": EPOCHS, "average_shift": 4}),
         Variant("fedboard, full-network, 3 passes", parameters=dense, passes=3),
+        *(
+            [Variant("fedboard, full-network, 8 passes",
+                     parameters={**dense, "average_shift": 8}, passes=8)]
+            if data == "fashion" else []
+        ),
     )  # fmt: skip
 
 

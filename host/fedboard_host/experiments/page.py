@@ -9,13 +9,9 @@ and HEADLINES (how the metrics begin that the table shows). All figures come fro
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from fedboard import DataError
 from fedboard_host import experiments
 from fedboard_host.experiments import common
 from fedboard_host.experiments.common import Row
@@ -58,19 +54,9 @@ what else is read.
 | `sine` | made up: random waves | Finn et al., 2017 |"""  # noqa: E501
 
 
-def read(path: Path) -> list[Row]:
-    """The rows of a .jsonl file. Raises DataError."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-        rows = [Row(**json.loads(line)) for line in lines]
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: no rows of an experiment: {error}") from None
-    return [replace(row, ours=math.inf) if row.ours is None else row for row in rows]
-
-
 def render(folder: Path) -> str:
     """The page, for a `folder` named results beside it."""
-    known = {path.stem: read(path) for path in sorted(folder.glob("*.jsonl"))}
+    known = {path.stem: common.read(path) for path in sorted(folder.glob("*.jsonl"))}
     parts = [_HEAD.format(data=_DATA, goals="\n".join(_goals(known)))]
     for name in experiments.NAMES:
         parts.append(_section(name, folder, known))

@@ -6,6 +6,8 @@ an independent check of its integers. Parameters as model.Spec lays them out; on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +44,12 @@ def learn(
             for own, total in zip((w, b), sums[l], strict=True):
                 own -= total // lr_inv
                 np.clip(own, -spec.limit(l), spec.limit(l), out=own)
+
+
+def merge(workers: Sequence[Ints]) -> Ints:
+    """The workers' mean, truncated toward zero."""
+    mean: Ints = np.trunc(np.mean(workers, axis=0)).astype(np.int64)
+    return mean
 
 
 def _tanh(v: Ints) -> tuple[Ints, Ints]:

@@ -23,7 +23,7 @@ import numpy as np
 from fedboard import prng
 from fedboard.model import Spec
 from fedboard_host import strategies
-from fedboard_host.experiments import common, images, plain
+from fedboard_host.experiments import common, images, speed
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.images import BATCH, EPOCHS, Course, Pictures
 from fedboard_host.fleet import Fleet, FleetJudge
@@ -34,15 +34,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTES = """
-The speed is processor time of one thread each, measured in turns in one run. Bounded by the two
-matrix products for each sample (2 x 157,000 multiply-accumulates, in float32 BLAS, exact), the
-rounding of all weights after each minibatch and a merge after each epoch: it is about 13 times, not
-30, as the plain loop's integer products by NumPy are themselves vectorised.
+The speed is processor time of one thread each, measured in turns in one run; merges count for both.
+What bounds it: the first layer's two products, exact in float32 BLAS, run at about four fifths of
+what a core can multiply; they and the rounding of each weight at each minibatch have to be. The
+rest goes to what a round costs whatever it learns (the order of samples, the model's way to boards,
+the mean of 157,000 parameters of eight workers; a fifth of it, where merged per buffer), and to
+small arrays: activations, errors, the pieces in which exact products are summed. What helped:
+inputs that do not vary, like a dark border, are left out of the products; boards' copies are made
+when they begin to differ, and added up without being written back; bounds in place of looks at all
+weights. The plain loop's integer products are NumPy's as well, and vectorised.
 """
 SCALE = "signed"  # uint8 - 128
 RATES = (2048, 4096, 8192)
 LOOKS = (1, 2, 3, 5, 10, 15, 25, 35, 50, 75, 100, 125, 150)
-_TIMED_BUFFERS = 40
 
 Judge = Callable[[Ints], float]
 
@@ -86,7 +90,6 @@ class Variant:
         return f"{scheme}, 1/η {self.rate}, {how}"
 
 
-_TIMED = (Variant("epoch", RATES[0]), Variant("buffer", RATES[0]))
 
 
 @dataclass
@@ -131,7 +134,7 @@ def run(
             clock.tell(f"{variant.name}, seed", seed, seeds)
         common.save(name, rows, out_dir)  # an hour's run that is stopped keeps what it has
     if not shared_arrays:
-        rows += [row for timed in _TIMED for row in speed(name, pictures, timed, 1)]
+        rows += speed.measure(name, pictures, _timed)
     common.finish(name, rows, out_dir, as_json)
     common.draw(out_dir / f"{name}.png", lambda f: _paint(f, study, variants, curves), 11, 5)
     return rows
@@ -210,50 +213,17 @@ def _federation(
     return FleetFederation(spec, strategy, pictures.train, rows, run=seed, threads=threads)
 
 
+def _timed(pictures: Pictures, merge: str, course: Course) -> tuple[str, FleetFederation]:
+    """What speed measures, and the variant's name."""
+    variant = Variant(merge, RATES[0])
+    spec = Spec(pictures.sizes, "tifed", 1)
+    epochs = EPOCHS if merge == "buffer" else 1
+    return variant.name, _federation(spec, pictures, variant, 1, epochs, course, 1)
+
+
 def _unpacked(fleet: Fleet) -> Ints:
     params: Ints = fleet.unpack(fleet.lanes)[0].astype(np.int64)
     return params
-
-
-def speed(name: str, pictures: Pictures, variant: Variant, seed: int) -> list[Row]:
-    """How much faster the fleet is than a plain loop: slices of both, in turn; the medians.
-
-    The fleet's slice is a buffer of all workers, its merges included. One thread each; processor
-    time, which other programs disturb least.
-    """
-    spec = Spec(pictures.sizes, "tifed", seed)
-    course = images.course(len(pictures.train), seed, pictures.passes)
-    own = pictures.train
-    x, y = own.x[:BATCH], own.y[:BATCH]
-    check = Fleet(spec, 1)
-    feedback = check.rule.feedback()[0].T.astype(np.int64)
-    per_buffer = variant.merge == "buffer"
-    federation = _federation(spec, pictures, variant, seed, EPOCHS if per_buffer else 1, course, 1)
-    fleet_s, plain_s, same = [], [], []
-    for b in range(min(len(course), _TIMED_BUFFERS)):
-        federation.rows = list(course[b])
-        start = time.process_time()
-        n_samples = sum(federation.round().n_samples for _ in range(1 if per_buffer else EPOCHS))
-        fleet_s.append((time.process_time() - start) / n_samples)
-        params = federation.params
-        check.load(check.pack(params))
-        start = time.process_time()
-        plain.learn(spec, params, feedback, x.astype(np.int64), y, BATCH, variant.rate)
-        plain_s.append((time.process_time() - start) / BATCH)
-        check.learn(x[None], y[None], BATCH, 0, variant.rate)
-        same.append(float((_unpacked(check) == params).mean()))
-    fleet_us, plain_us = 1e6 * float(np.median(fleet_s)), 1e6 * float(np.median(plain_s))
-    n = course.size * EPOCHS
-    figures = {
-        "parameters that the plain loop has the same": min(same),
-        "µs a sample, fleet": fleet_us,
-        "µs a sample, plain loop": plain_us,
-        "s for the whole run, fleet": fleet_us * n / 1e6,
-        "s for the whole run, plain loop, extrapolated": plain_us * n / 1e6,
-        "times faster": plain_us / fleet_us,
-    }
-    title = f"speed: {variant.name}"
-    return [Row(name, title, seed, metric, None, value) for metric, value in figures.items()]
 
 
 def _rows(
