@@ -98,6 +98,17 @@ class Conductor:
                 await self._drop(round_, verdict)
         self._raise_crash()
 
+    async def adopt(self, params: array[int]) -> None:
+        """Between two rounds: go on from this model, which a federation above has made."""
+        self._merger.start(params)
+        now = replace(
+            self.now, version=self.now.version + 1, params=self._merger.params(),
+            result=self._merger.result(), accuracy=None, loss=None, state=self._merger.state(),
+        )  # fmt: skip
+        await asyncio.to_thread(self._store.save, now)
+        self.now = now
+        self._dispatch.history.add(now.version, now.params)
+
     async def _begin(self) -> Round | None:
         """Wait for enough boards and ask them. None: asked to stop."""
         told = False

@@ -148,6 +148,16 @@ class Federation:
         """Let a board adapt the model to itself, likewise."""
         self._conductor.asides.personalize(board)
 
+    async def adopt(self, params: array[int]) -> None:
+        """Between two run()s: go on from this model. Its version is the next one."""
+        await self._conductor.adopt(params)
+
+    async def wait_for_stop(self) -> None:
+        """Until request_stop(), with boards coming and going meanwhile."""
+        conductor = self._conductor
+        while not conductor.n_stops:
+            await self._clock.wait(conductor.changed, None)
+
     @property
     def is_paused(self) -> bool:
         return self._conductor.paused

@@ -1,0 +1,137 @@
+"""Where another program of this machine asks a running home to learn: a door on loopback.
+
+    door = Door(folder, answer); door.open() ... await door.close()     in the home
+    reply = knock(folder, order)                                        in the other program
+
+Orders and replies are a line of JSON and bytes behind it: pack(), unpack(). FOLDER/door.json, which
+only its owner can read, has the port and the key that both sides prove to know (the standard
+library's multiprocessing.connection: HMAC of a challenge). One order at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Awaitable, Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import Any
+
+from fedboard import DataError, FedboardError
+
+MAX_BYTES = 1 << 24  # of an order or a reply
+_FILE = "door.json"
+
+Answer = Callable[[bytes], Awaitable[bytes]]
+
+
+class Door:
+    """answer(order) -> reply runs in the event loop that open() was called in.
+
+    A FedboardError that it raises is the reply: knock() raises it there.
+    """
+
+    def __init__(self, folder: Path, answer: Answer) -> None:
+        self._path = folder / _FILE
+        self._answer = answer
+        self._is_open = False
+        self._waiting: asyncio.Future[bytes] | None = None
+
+    def open(self) -> None:
+        """Listen on a free port."""
+        key = secrets.token_bytes(32)
+        self._loop = asyncio.get_running_loop()
+        self._listener = Listener(("127.0.0.1", 0), authkey=key)
+        self._port = int(self._listener.address[1])
+        self._key = key
+        self._is_open = True
+        self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
+        self._thread.start()
+        _write_private(self._path, json.dumps({"port": self._port, "key": key.hex()}))
+
+    async def close(self) -> None:
+        """Let nobody in any more; an order that is under way is dropped."""
+        self._is_open = False
+        self._path.unlink(missing_ok=True)
+        if self._waiting is not None:
+            self._waiting.cancel()
+        with contextlib.suppress(OSError, EOFError, AuthenticationError):
+            Client(("127.0.0.1", self._port), authkey=self._key).close()  # accept() returns
+        await asyncio.to_thread(self._thread.join)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while self._is_open:
+            try:
+                with self._listener.accept() as connection:
+                    if self._is_open:
+                        self._reply(connection)
+            except (OSError, EOFError, AuthenticationError):
+                continue  # a stranger, or one that did not wait
+
+    def _reply(self, connection: Connection) -> None:
+        order = connection.recv_bytes(MAX_BYTES)
+        try:
+            reply = asyncio.run_coroutine_threadsafe(self._ask(order), self._loop).result()
+        except FedboardError as error:
+            reply = pack({"error": str(error)})
+        except BaseException as error:  # the home closes, or has a bug: tell the caller
+            reply = pack({"error": f"the home could not do it: {type(error).__name__}: {error}"})
+        connection.send_bytes(reply)
+
+    async def _ask(self, order: bytes) -> bytes:
+        self._waiting = asyncio.ensure_future(self._answer(order))
+        try:
+            return await self._waiting
+        finally:
+            self._waiting = None
+
+
+def knock(folder: Path, order: bytes) -> bytes:
+    """The reply of the home that runs in `folder`. Raises DataError if none runs, or it refuses."""
+    try:
+        found = json.loads((folder / _FILE).read_text(encoding="ascii"))
+        address, key = ("127.0.0.1", int(found["port"])), bytes.fromhex(found["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{folder}: no home waits there: start one with `fedboard run home.toml --flower`"
+        ) from None
+    try:
+        with Client(address, authkey=key) as connection:
+            connection.send_bytes(order)
+            reply = connection.recv_bytes(MAX_BYTES)
+    except (OSError, EOFError, AuthenticationError) as error:
+        raise DataError(f"{folder}: its home does not answer ({type(error).__name__})") from None
+    head, _ = unpack(reply)
+    if "error" in head:
+        raise DataError(str(head["error"]))
+    return reply
+
+
+def pack(head: dict[str, Any], data: bytes = b"") -> bytes:
+    return json.dumps(head).encode("ascii") + b"\n" + data
+
+
+def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
+    """Raises DataError for what pack() cannot have made."""
+    line, _, data = message.partition(b"\n")
+    try:
+        head = json.loads(line.decode("ascii"))
+    except ValueError:
+        head = None
+    if not isinstance(head, dict):
+        raise DataError("this is no order of fedboard's")
+    return head, data
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Readable by nobody else at any time."""
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        file.write(text)
