@@ -152,7 +152,9 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path, wrong, text)
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("message", [b"", b"{}", b"[]\n", b'{"op":"learn"}\n', b'{"op":"x"}\n', b"\xff"])
+@pytest.mark.parametrize(
+    "message", [b"", b"{}", b"[]\n", b'{"op":"learn"}\n', b'{"op":"x"}\n', b"\xff"]
+)
 def test_no_order(message):
     with pytest.raises(DataError):
         branch.read_order(message)
@@ -180,7 +182,10 @@ def test_the_door_lets_in_who_has_its_key(tmp_path):
         path = tmp_path / "door.json"
         mode = stat.S_IMODE(path.stat().st_mode)
         found = path.read_text()
-        ask = lambda head, data=b"": asyncio.to_thread(door.knock, tmp_path, door.pack(head, data))
+
+        def ask(head, data=b""):
+            return asyncio.to_thread(door.knock, tmp_path, door.pack(head, data))
+
         try:
             reply = await ask({"op": "echo"}, b"abc")
             with pytest.raises(DataError, match="no such luck"):

@@ -74,8 +74,8 @@ class Branch:
         order = read_order(message)
         if order.spec != self._spec.pack():
             raise DataError(
-                f"the federation learns another model than this home's {self._spec}: give home.toml "
-                "its layers, rule and seed"
+                f"the federation learns another model than this home's {self._spec}: "
+                "give home.toml its layers, rule and seed"
             )
         self._take(order)
         await self._federation.adopt(self._params)
@@ -164,12 +164,13 @@ class Branch:
 
 
 _ARRAYS = ("params", "base")
+_IN_HEX = ("spec", "digest", "meta")
 
 
 def write_order(order: Order) -> bytes:
     head: dict[str, Any] = dict(vars(order), op="learn")
     data = head.pop("data")
-    head.update({name: head[name].hex() for name in ("spec", "digest", "meta")})
+    head.update({name: head[name].hex() for name in _IN_HEX})
     return door.pack(head, data)
 
 
@@ -179,11 +180,9 @@ def read_order(message: bytes) -> Order:
     try:
         if head.pop("op") != "learn":
             raise DataError("a home can learn: it knows no other order")
-        order = Order(
-            data=data,
-            **{k: bytes.fromhex(head.pop(k)) for k in ("spec", "digest", "meta")},
-            **{k: int(v) for k, v in head.items()},
-        )
+        values: dict[str, Any] = {k: int(v) for k, v in head.items() if k not in _IN_HEX}
+        values.update({k: bytes.fromhex(head[k]) for k in _IN_HEX})
+        order = Order(data=data, **values)
     except (KeyError, TypeError, ValueError):
         raise DataError("this is no order of fedboard's") from None
     unpack_spec(order.spec)

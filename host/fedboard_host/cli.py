@@ -21,6 +21,7 @@ from fedboard_host import (
     dashboard_cli,
     demo_cli,
     deploy_cli,
+    flower_cli,
     import_cli,
     init_cli,
     node_cli,
@@ -103,15 +104,16 @@ def cli(debug: bool, as_json: bool) -> None:
 @click.argument("home", type=_FILE)
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--dashboard", metavar="[ADDRESS:]PORT", help="Serve a page to watch and to ask.")
+@click.option("--flower", is_flag=True, help="Learn as many homes do: docs/homes.md.")
 @_json_option
-def run(home: Path, resume: bool, dashboard: str | None, as_json: bool) -> None:
+def run(home: Path, resume: bool, dashboard: str | None, flower: bool, as_json: bool) -> None:
     """Federate the boards of HOME, a home.toml; Ctrl-C finishes the round. See docs/home.md."""
     from fedboard_host import config, home_run, progress
 
     settings = config.load(home)
     where = boards_cli.address(dashboard, "127.0.0.1") if dashboard else None
     with progress.make(settings.rounds, title=home_run.title(settings), as_json=as_json) as view:
-        result = home_run.run(settings, resume, view, where)
+        result = home_run.run(settings, resume, view, where, flower)
     if as_json:
         progress.final_json(home_run.as_json(settings, result))
     else:
@@ -213,6 +215,7 @@ node_cli.add_to(cli, _json_option)
 samples_cli.add_to(cli, _json_option)
 personal_cli.add_to(cli, _json_option)
 reproduce_cli.add_to(cli, _json_option)
+flower_cli.add_to(cli, _json_option)
 
 
 def main() -> None:

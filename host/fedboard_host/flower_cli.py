@@ -39,11 +39,12 @@ def flower_demo(out: Path, as_json: bool, **options: int) -> None:
     if as_json:
         click.echo(json.dumps(asdict(s)))
         return
+    many = f"{s.homes} homes of {s.boards_per_home} boards through Flower"
+    one = f"all {s.homes * s.boards_per_home} boards in one home"
     click.echo(
         f"Held-out samples classified right, after {s.rounds} rounds of {s.home_rounds} each:\n"
-        f"  {s.homes} homes of {s.boards_per_home} boards through Flower  {percent(s.accuracy):>8}\n"
-        f"  all {s.homes * s.boards_per_home} boards in one home           "
-        f"{percent(s.accuracy_one_home):>8}\n"
+        f"  {many:<36}{percent(s.accuracy):>8}\n"
+        f"  {one:<36}{percent(s.accuracy_one_home):>8}\n"
         f"Bytes per home and round: up {s.bytes_up_per_home_round:.0f}, "
         f"down {s.bytes_down_per_home_round:.0f}; dense int16 {s.bytes_dense_int16}\n"
         f"{s.seconds_flower:.0f} s with Flower; see {s.folder}"

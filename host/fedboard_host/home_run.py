@@ -16,9 +16,11 @@ from fedboard import DataError, prng
 from fedboard.model import Spec, with_centre
 from fedboard_host import dataset, export, judge, keyfile, links, presence
 from fedboard_host.advertise import Advert, addresses, host_name
+from fedboard_host.branch import Branch
 from fedboard_host.config import Home
 from fedboard_host.dashboard.feed import Feed
 from fedboard_host.dashboard.serve import Page
+from fedboard_host.door import Door
 from fedboard_host.events import Event, Judged, Note, RoundClosed
 from fedboard_host.links.tcp import is_loopback
 from fedboard_host.progress import View
@@ -38,11 +40,16 @@ def title(home: Home) -> str:
 
 
 def run(
-    home: Home, resume: bool, view: View, dashboard: tuple[str, int] | None = None
+    home: Home,
+    resume: bool,
+    view: View,
+    dashboard: tuple[str, int] | None = None,
+    flower: bool = False,
 ) -> Result:
     """Go on to round home.rounds, or until a person stops it. Raises DataError.
 
-    dashboard: address and port of a page that shows the run.
+    dashboard: address and port of a page that shows the run. flower: rounds begin only when the
+    federation above this home asks for them, see branch; that goes on until a person stops it.
     """
     key = keyfile.read(home.key_file) if home.key_file else None
     spec = Spec(with_centre(home.layers, home.rule), home.rule, prng.mix(home.seed, _MODEL))
@@ -54,7 +61,9 @@ def run(
 
     store = Store(home.folder, resume=resume, on_note=note)
     with contextlib.closing(store), fast_kernels():
-        return asyncio.run(_run(home, spec, store, key, start, evaluate, view, dashboard))
+        return asyncio.run(
+            _run(home, spec, store, key, start, evaluate, view, dashboard, flower)
+        )
 
 
 def _start(path: Path, spec: Spec) -> array[int]:
@@ -74,6 +83,7 @@ async def _run(
     evaluate: judge.Judge | None,
     view: View,
     dashboard: tuple[str, int] | None,
+    flower: bool,
 ) -> Result:
     def tell(event: Event) -> None:
         view(event)
@@ -110,6 +120,8 @@ async def _run(
                 page = Page(Feed(home.folder, tuple(home.labels)), federation, *dashboard)
                 tasks.append(asyncio.create_task(page.serve()))
                 view.note(f"watch it at {page.url}")
+            if flower:
+                return await _follow(federation, home.folder, view)
             return await federation.run(home.rounds)
         finally:
             if page is not None:
@@ -121,6 +133,18 @@ async def _run(
             if advert is not None:
                 await advert.close()
             await federation.close()
+
+
+async def _follow(federation: Federation, folder: Path, view: View) -> Result:
+    """Learn as the federation above orders, until a person stops it."""
+    door = Door(folder, Branch(federation, folder).answer)
+    door.open()
+    view.note(f"""waiting for orders; flower-supernode --node-config 'home="{folder.resolve()}"'""")
+    try:
+        await federation.wait_for_stop()
+        return await federation.run(federation.checkpoint.round)
+    finally:
+        await door.close()
 
 
 async def _advertise(home: Home, port: int, view: View) -> Advert | None:

@@ -84,6 +84,7 @@ class Federation:
         self._clock = clock or Clock()
         self._loop = asyncio.get_running_loop()
         self._listeners: list[TcpListener] = []
+        self._stop_asked = asyncio.Event()
         strategy = centring.for_model(strategy, spec, measures=start is None)
         self._conductor = Conductor(
             strategy, policy or Policy(), store, latest, evaluate, on_event, self._clock
@@ -130,6 +131,7 @@ class Federation:
         """
         self._conductor.n_stops += 1
         self._loop.call_soon_threadsafe(self._conductor.changed.set)
+        self._loop.call_soon_threadsafe(self._stop_asked.set)
 
     def pause(self, paused: bool) -> None:
         """Start no round until pause(False); the open one goes on. In the loop's thread."""
@@ -154,9 +156,7 @@ class Federation:
 
     async def wait_for_stop(self) -> None:
         """Until request_stop(), with boards coming and going meanwhile."""
-        conductor = self._conductor
-        while not conductor.n_stops:
-            await self._clock.wait(conductor.changed, None)
+        await self._stop_asked.wait()
 
     @property
     def is_paused(self) -> bool:

@@ -2,7 +2,8 @@
 
     client    the ClientApp: hands an order to the home's companion, brings back its update
     server    the ServerApp: our strategies over homes
-    homes     the strategy that it runs: what goes down, how updates become the model
+    strategy  what Flower calls in each round
+    homes     what it does there: orders down, updates up, one merged model
     app       the folder that `flwr run` wants
     demo      SuperLink, SuperNodes and homes on this machine
 

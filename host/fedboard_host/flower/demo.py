@@ -1,8 +1,8 @@
 """`fedboard flower-demo`: homes of virtual boards learn together through a real Flower, offline.
 
 A SuperLink and a SuperNode for each home run on loopback, with the telemetry off and all of
-Flower's files in OUT/flower. The homes' companions run here, each with its boards on in-memory links,
-and wait at their doors. Afterwards one home with all the boards does as many rounds, to compare.
+Flower's files in OUT/flower. The homes' companions run here, each with its boards on in-memory
+links, and wait at their doors. Afterwards one home with all the boards does as many rounds.
 """
 
 from __future__ import annotations

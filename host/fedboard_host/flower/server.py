@@ -1,4 +1,4 @@
-"""The ServerApp: waits for enough homes, lets them learn, leaves the model on disk after each round.
+"""The ServerApp: waits for enough homes, lets them learn, keeps the model of each round.
 
 Its configuration (`flwr run --run-config`) is a home.toml's in short: see app.CONFIG. OUT gets
 
@@ -23,6 +23,7 @@ from fedboard import DataError, prng
 from fedboard.model import Spec
 from fedboard_host import export, strategies
 from fedboard_host.flower.homes import Homes
+from fedboard_host.flower.strategy import HomesStrategy
 from fedboard_host.runtime import fast_kernels
 
 app = ServerApp()
@@ -51,15 +52,13 @@ def main(grid: Grid, context: Context) -> None:
         with (out / "rounds.jsonl").open("a", encoding="ascii") as file:
             file.write(json.dumps(told) + "\n")
 
-    homes = Homes(
-        spec, _strategy(settings), int(settings["home-rounds"]),
-        context.run_id & 0xFFFFFFFF or 1, keep,
-    )  # fmt: skip
+    run = context.run_id & 0xFFFFFFFF or 1
+    homes = Homes(spec, _strategy(settings), int(settings["home-rounds"]), run)
+    strategy = HomesStrategy(homes, keep)
     _wait(grid, int(settings["homes"]))
     with fast_kernels():
-        homes.start(
-            grid, homes.initial_arrays(), int(settings["rounds"]), float(settings["timeout-s"])
-        )
+        n_rounds, timeout_s = int(settings["rounds"]), float(settings["timeout-s"])
+        strategy.start(grid, strategy.initial_arrays(), n_rounds, timeout_s)
 
 
 def _strategy(settings: Any) -> strategies.Strategy:
