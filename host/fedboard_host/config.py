@@ -7,6 +7,7 @@
     [[board]]     name, link                           one table a board
     [network]     listen                               boards that dial in over WiFi; needs a key
     [evaluate]    data                                 held-out samples, judged after every round
+    [mqtt]        host, port, user, password_file, discovery        status for Home Assistant
 
 Reading is strict: an unknown key, a wrong type or a value out of range is a DataError that names
 file, line and remedy, one line for each problem found. Relative paths are relative to the file.
@@ -25,6 +26,7 @@ from fedboard.model import Spec, with_centre
 from fedboard_host import strategies
 from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
 from fedboard_host.config_values import Key, check, find_lines, nearest, show
+from fedboard_host.mqtt import Broker
 
 # What a board's link may begin with; "network": the board dials in, see [network].
 LINKS = ("serial:", "socket://", "rfc2217://", "process:", "network")
@@ -69,6 +71,7 @@ class Home:
     start: Path | None = None  # an npz of `fedboard export` or `import` to begin with
     labels: tuple[str, ...] = ()  # the names of classes 0, 1, ...
     sensor: dict[str, Any] = field(default_factory=dict)  # as in a board's fedboard.json
+    mqtt: Broker | None = None
 
 
 def load(path: Path) -> Home:
@@ -159,6 +162,7 @@ class _Reader:
                 "the last of layers is their number",
             )
         strategy = self.strategy(federation, model)
+        mqtt = self.mqtt()
         self.raise_problems()
         root = self.path.parent
         plain: dict[str, Any] = {k: federation[k] for k in PLAIN if k in federation}
@@ -178,6 +182,7 @@ class _Reader:
             evaluate=root / evaluate["data"] if "data" in evaluate else None,
             labels=tuple(model.get("labels", [])),
             sensor=sensor,
+            mqtt=mqtt,
             **plain,
         )
 
@@ -258,6 +263,14 @@ class _Reader:
             )
             return None
         return host.strip("[]") or "0.0.0.0", int(port)
+
+    def mqtt(self) -> Broker | None:
+        values = self.table("mqtt")
+        if not values:
+            return None
+        if "password_file" in values:
+            values["password_file"] = self.path.parent / values["password_file"]
+        return Broker(**{"host": "127.0.0.1", **values})
 
     def values(
         self, at: tuple[str | int, ...], title: str, found: dict[str, Any], keys: dict[str, Key]

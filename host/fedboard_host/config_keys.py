@@ -73,4 +73,11 @@ TABLES: dict[str, dict[str, Key]] = {
     "board": {"name": Key("text"), "link": Key("text")},
     "network": {"listen": Key("text")},
     "evaluate": {"data": Key("file")},
+    "mqtt": {
+        "host": Key("text"),
+        "port": Key("int", 1, 65535),
+        "user": Key("text"),
+        "password_file": Key("file"),
+        "discovery": Key("text"),
+    },
 }

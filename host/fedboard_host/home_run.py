@@ -14,7 +14,7 @@ from typing import Any
 
 from fedboard import DataError, prng
 from fedboard.model import Spec, with_centre
-from fedboard_host import dataset, export, judge, keyfile, links, presence
+from fedboard_host import dataset, export, judge, keyfile, links, mqtt, presence
 from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.branch import Branch
 from fedboard_host.config import Home
@@ -87,6 +87,8 @@ async def _run(
 ) -> Result:
     def tell(event: Event) -> None:
         view(event)
+        if status is not None:
+            status.on_event(event)
         if isinstance(event, RoundClosed) and evaluate is not None:
             store.log(Judged(event.round, evaluate.counts))
 
@@ -101,6 +103,7 @@ async def _run(
         run=prng.mix(home.seed, _RUN),
     )  # fmt: skip
     view.watch_boards(federation.boards)
+    status = _status(home, view)
     advert: Advert | None = None
     page: Page | None = None
     tasks: list[asyncio.Task[None]] = []
@@ -116,6 +119,11 @@ async def _run(
                 home.folder, home.name, home.rounds, lambda: federation.checkpoint.round,
                 federation.boards, "{}:{}".format(*home.listen) if home.listen else "",
             )))  # fmt: skip
+            if status is not None:
+                status.start()
+                tasks.append(asyncio.create_task(
+                    status.keep(lambda: federation.checkpoint.round, federation.boards)
+                ))  # fmt: skip
             if dashboard is not None:
                 page = Page(Feed(home.folder, tuple(home.labels)), federation, *dashboard)
                 tasks.append(asyncio.create_task(page.serve()))
@@ -126,13 +134,22 @@ async def _run(
         finally:
             if page is not None:
                 page.close()
-                await asyncio.wait(tasks[1:], timeout=3)
+                await asyncio.wait(tasks[-1:], timeout=3)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if status is not None:
+                await status.close()
             if advert is not None:
                 await advert.close()
             await federation.close()
+
+
+def _status(home: Home, view: View) -> mqtt.Status | None:
+    def note(level: str, text: str) -> None:
+        view(Note(level, text))
+
+    return mqtt.Status(home.mqtt, home.name, home.rounds, note) if home.mqtt else None
 
 
 async def _follow(federation: Federation, folder: Path, view: View) -> Result:
