@@ -125,6 +125,15 @@ def test_add_is_exact(values, weight):
     expected[2] += values[0] * weight
     expected[7] += values[1] * weight
     assert acc.tolist() == expected
+    assert decode.squares(array("i", values)) == sum(v * v for v in values)
+
+
+@pytest.mark.parametrize("n", [1 << 19, 1 << 20])
+def test_squares_of_the_largest_are_exact(n):
+    values = np.full(n, -65535, np.int32)
+    values[::3] = 65534
+    n_less = len(values[::3])
+    assert decode.squares(values) == n_less * 65534**2 + (n - n_less) * 65535**2
 
 
 def test_compiled_loops_come_when_they_pay(monkeypatch):

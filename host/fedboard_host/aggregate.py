@@ -4,8 +4,9 @@
     model   = merge(acc, total weight)        once, at the round's close
 
 A layer is averaged over the boards that trained it (its own total weight); a board that left an
-entry out counts there as no change. All state is integers: bit-identical on every machine, and
-restored from a checkpoint it goes on as if nothing had happened.
+entry out counts there as no change. What is far longer than usual is cut (clip); with a rule of
+`robust` updates are held until the round closes, and compared. All state is integers: bit-identical
+on every machine, and restored from a checkpoint it goes on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 
 from fedboard import DataError, StateError, update
 from fedboard.model import Spec
-from fedboard_host import decode
-from fedboard_host.decode import Integers
+from fedboard_host import clip, decode
+from fedboard_host.clip import NormClip
+from fedboard_host.robust import Opinion, Rule, Update
 
 Ints = NDArray[np.int64]
-Update = Sequence[tuple[int, Integers, Integers]]  # (layer, rising indices in it, changes)
 
 MAX_WEIGHT = 1 << 24  # of one update
 MAX_TOTAL = 1 << 33  # of a round: times a change (17 bits), the master's 8 and the gain: int64
@@ -35,31 +36,60 @@ AVERAGE_BITS = 16  # and of the running average
 class Merger(ABC):
     """start() or restore() first; then per round add()* and merge()."""
 
+    clips = True  # what is far longer than usual
+
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.n_updates = 0
+        self.opinions: list[Opinion] = []  # of the last merge(), a board each
+        self.clip = NormClip(spec.n_layers)
+        self.rule: Rule | None = None  # None: the mean
         self._acc: Ints = np.zeros(spec.n_params, np.int64)
         self._totals = [0] * spec.n_layers
+        self._clipped: dict[str, bool] = {}  # by board, this round
         self._limits = _limits(spec)
+
+    def compare(self, rule: Rule | None) -> None:
+        """Hold updates for this rule; None: sum them as they come, for their mean."""
+        self.rule = rule
 
     def weight(self, n_samples: int) -> int:
         """What an update over so many samples counts."""
         return n_samples
 
-    def add(self, update: Update, weight: int) -> None:
+    def add(self, update: Update, weight: int, board: str = "") -> None:
         """Take one board's changes, as decode.Decoder returns them."""
         self._check_weight(weight)
+        self.n_updates += 1
+        if self.rule is not None:
+            self.rule.add(board, update)
+            return
+        clipped = False
         for l, indices, values in update:
             acc = self._acc[self.spec.at(l) : self.spec.at(l + 1)]
+            if self.clips:
+                values, was_cut = self.clip.take(l, values)
+                clipped = clipped or was_cut
             decode.add(acc, indices, values, weight)
             self._totals[l] += weight
-        self.n_updates += 1
+        self._clipped[board] = clipped
 
-    def add_sums(self, layers: int, sums: Ints, weights: Sequence[int]) -> None:
+    def add_sums(
+        self,
+        layers: int,
+        sums: Ints,
+        weights: Sequence[int],
+        norms: Ints,
+        boards: Sequence[str] = (),
+    ) -> None:
         """Take many boards' changes at once: sums (n_params,) of weight * change, of these layers.
 
-        For simulators; the model that follows is the same as after as many add()s.
+        For simulators; the model that follows is the same as after as many add()s. norms (boards,
+        n_layers): of the changes; those that are too long have been cut by cut_rows().
         """
+        bounds = self.clip.bounds
+        for board, own in zip(boards, norms.tolist(), strict=False):
+            self._clipped[board] = any(0 < most < n for most, n in zip(bounds, own, strict=True))
         for weight in weights:
             self._check_weight(weight)
             for l in range(self.spec.n_layers):
@@ -68,7 +98,28 @@ class Merger(ABC):
             if layers >> l & 1:
                 at, end = self.spec.at(l), self.spec.at(l + 1)
                 self._acc[at:end] += sums[at:end]
+                self.clip.note(l, norms[:, l].tolist())
         self.n_updates += len(weights)
+
+    def cut_rows(self, changes: Ints) -> Ints:
+        """Cut what is too long of changes (boards, n_params), in place; the norms that they had.
+
+        Changes nothing here: threads may ask at once.
+        """
+        spec = self.spec
+        norms: Ints = np.zeros((len(changes), spec.n_layers), np.int64)
+        for l, most in enumerate(self.clip.bounds if self.clips else ()):
+            layer = changes[:, spec.at(l) : spec.at(l + 1)]
+            for b, change in enumerate(layer):
+                norms[b, l] = clip.norm(change)
+                if most and norms[b, l] > most:
+                    layer[b] = clip.cut(change, int(norms[b, l]), most)
+        return norms
+
+    @property
+    def is_full(self) -> bool:
+        """There is no room to hold a further update."""
+        return self.rule is not None and self.rule.is_full
 
     def _check_weight(self, weight: int) -> None:
         if not 0 < weight <= MAX_WEIGHT:
@@ -80,10 +131,15 @@ class Merger(ABC):
         """Forget this round's updates."""
         self._acc[:] = 0
         self._totals = [0] * self.spec.n_layers
+        self._clipped = {}
         self.n_updates = 0
+        self.clip.drop()
+        if self.rule is not None:
+            self.rule.drop()
 
     def merge(self) -> array[int]:
         """The model after this round; a layer that nobody trained stays. The sums start over."""
+        self._gather()
         for l, total in enumerate(self._totals):
             if total:
                 at, end = self.spec.at(l), self.spec.at(l + 1)
@@ -91,6 +147,14 @@ class Merger(ABC):
         self._after()
         self.drop()
         return self.params()
+
+    def _gather(self) -> None:
+        """Have all updates in the sums, and an opinion of each."""
+        if self.rule is not None:
+            self._acc, self._totals, self.opinions = self.rule.close()
+        else:
+            self.opinions = [Opinion(board, cut) for board, cut in self._clipped.items()]
+            self.clip.close()
 
     @abstractmethod
     def start(self, params: array[int]) -> None:
@@ -104,13 +168,15 @@ class Merger(ABC):
         """The model to use and to evaluate: params(), or their running average."""
         return self.params()
 
-    @abstractmethod
     def state(self) -> dict[str, Ints]:
         """All that restore() needs to go on bit-identically, between two rounds."""
+        return {"bounds": np.array(self.clip.bounds, np.int64)}
 
-    @abstractmethod
     def restore(self, state: Mapping[str, Ints]) -> None:
         """Raises DataError for what is not this merger's state."""
+        bounds = state.get("bounds")
+        if bounds is not None and bounds.shape == (self.spec.n_layers,):
+            self.clip.bounds = [int(most) for most in bounds]
 
     @abstractmethod
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None: ...
@@ -170,6 +236,7 @@ class MeanMerger(Merger):
 
     def state(self) -> dict[str, Ints]:
         return {
+            **super().state(),
             "master": self._master.copy(),
             "average": self._average.copy(),
             "sent": np.asarray(self._sent, dtype=np.int64),
@@ -177,6 +244,7 @@ class MeanMerger(Merger):
         }
 
     def restore(self, state: Mapping[str, Ints]) -> None:
+        super().restore(state)
         self._master = self._checked(state, "master")
         self._average = self._checked(state, "average")
         self._sent = _to_array(self._checked(state, "sent"))
@@ -203,7 +271,12 @@ class MeanMerger(Merger):
 
 
 class TruncatedMerger(Merger):
-    """TIFeD's: the plain mean of the boards' parameters, truncated toward zero. Equal weights."""
+    """TIFeD's: the plain mean of the boards' parameters, truncated toward zero. Equal weights.
+
+    The published arithmetic has no clip. With a rule that compares boards there is one here, too.
+    """
+
+    clips = False
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
@@ -220,9 +293,10 @@ class TruncatedMerger(Merger):
         return _to_array(self._params)
 
     def state(self) -> dict[str, Ints]:
-        return {"params": self._params.astype(np.int64)}
+        return {**super().state(), "params": self._params.astype(np.int64)}
 
     def restore(self, state: Mapping[str, Ints]) -> None:
+        super().restore(state)
         self._params = self._checked(state, "params").astype(np.float64)
 
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:

@@ -26,12 +26,15 @@ from fedboard_host.events import (
     Note,
     RoundClosed,
     RoundStarted,
+    Suspected,
 )
 from fedboard_host.intake import Intake
 from fedboard_host.member import Member
+from fedboard_host.robust import Merging
 from fedboard_host.rounds import Policy, Round, Verdict
 from fedboard_host.store import Store
 from fedboard_host.strategies.base import Strategy, training_bytes
+from fedboard_host.suspicion import Watchlist
 from fedboard_host.tasks import Tasks
 
 Evaluate = Callable[["array[int]"], tuple[float | None, float]]  # result -> (accuracy, loss)
@@ -53,6 +56,7 @@ class Conductor:
         evaluate: Evaluate | None,
         on_event: Callable[[Event], None] | None,
         clock: Clock,
+        merging: Merging = Merging(),  # noqa: B008 - frozen
     ) -> None:
         self.now = now
         self.round: Round | None = None  # that is open
@@ -61,12 +65,17 @@ class Conductor:
         self.members: dict[str, Member] = {}  # the roster's
         self.totals: Totals = lambda: (0, 0)
         self._strategy = strategy
-        self._policy = policy.under(*strategy.selection())
+        self._policy = policy.under(*strategy.selection()).compared(
+            merging.least, merging.at_most(now.spec)
+        )
         self._store = store
         self._evaluate = evaluate
         self._on_event = on_event
         self._clock = clock
         self._merger = strategy.merger(now.spec)
+        self._merger.compare(merging.rule(now.spec))
+        self._watchlist = Watchlist()
+        self._suspects: dict[str, str] = {}
         if now.state:
             self._merger.restore(now.state)
         else:
@@ -231,8 +240,23 @@ class Conductor:
                 member.took_ms.append(self._clock.now_ms() - part.asked_ms)
             self._set_state(member, "idle")
         self.emit(closed)
+        self._look_at_boards(closed.round)
         for member in self.members.values():
             self._let_rest(member)
+
+    def _look_at_boards(self, round_no: int) -> None:
+        """Name those whose updates do not look like the others'."""
+        rule = self._merger.rule
+        if rule is not None and rule.check():
+            self.emit(Note("warning", f"round {round_no}: {rule.check()}"))
+        self._watchlist.note(self._merger.opinions)
+        found = {one.board: one.reason for one in self._watchlist.suspects()}
+        for board in found.keys() - self._suspects.keys():
+            text = f"{board} looks suspicious, its updates are {found[board]}: look at its sensor"
+            self.emit(Note("warning", text, board))
+        if found or self._suspects:
+            self.emit(Suspected(round_no, found))
+        self._suspects = found
 
     def _let_rest(self, member: Member) -> None:
         """Boards that sleep between rounds may do so now; others do not listen."""

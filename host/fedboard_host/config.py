@@ -1,7 +1,8 @@
 """home.toml: who takes part in a federation, what is learned and when a round is over.
 
     [federation]  name, folder, rounds, quorum, deadline_s, new_samples, every_s, patience, seed,
-                  key_file, strategy, and its parameters: top_percent, bits, epochs, batch, ...
+                  key_file, merge, faulty, strategy,
+                  and its parameters: top_percent, bits, epochs, batch, ...
     [model]       layers, rule, labels, start
     [sensor]      module, window, ...                  of the boards, for `fedboard deploy`
     [[board]]     name, link                           one table a board
@@ -23,7 +24,7 @@ from typing import Any
 
 from fedboard import DataError
 from fedboard.model import Spec, with_centre
-from fedboard_host import strategies
+from fedboard_host import robust, strategies
 from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
 from fedboard_host.config_values import Key, check, find_lines, nearest, show
 from fedboard_host.mqtt import Broker
@@ -64,6 +65,7 @@ class Home:
     new_samples: int = 0
     every_s: float = 0.0
     patience: float = 4.0
+    merging: robust.Merging = field(default_factory=robust.Merging)
     seed: int = 1
     key_file: Path | None = None
     listen: tuple[str, int] | None = None
@@ -163,6 +165,7 @@ class _Reader:
             )
         strategy = self.strategy(federation, model)
         mqtt = self.mqtt()
+        merging = self.merging(federation, strategy, len(boards) if not listen else 0)
         self.raise_problems()
         root = self.path.parent
         plain: dict[str, Any] = {k: federation[k] for k in PLAIN if k in federation}
@@ -177,6 +180,7 @@ class _Reader:
             boards=tuple(boards),
             layers=tuple(model["layers"]),
             strategy=strategy,
+            merging=merging,
             key_file=root / federation["key_file"] if "key_file" in federation else None,
             listen=listen,
             evaluate=root / evaluate["data"] if "data" in evaluate else None,
@@ -193,6 +197,8 @@ class _Reader:
         params: dict[str, Any] = {}
         if name.startswith("fedavg"):
             params = {k: v for k, v in THRIFT.items() if k in known}
+            if federation.get("merge") == "median":  # of what few send it is 0
+                params["top_percent"] = 100.0
         if "rounds" in known:  # what is annealed ends with the run
             params["rounds"] = federation.get("rounds", Home.rounds)
         for key in STRATEGY:
@@ -215,6 +221,26 @@ class _Reader:
             self.problem(("federation", "strategy"), str(error))
             return strategies.make("fedavg")
         return strategy
+
+    def merging(
+        self, federation: dict[str, Any], strategy: strategies.Strategy, n_boards: int
+    ) -> robust.Merging:
+        """How updates are merged; that enough boards take part. n_boards: 0: nobody knows."""
+        merging = robust.Merging(federation.get("merge", "mean"), federation.get("faulty", 1))
+        if "faulty" in federation and merging.kind == "mean":
+            text = "faulty is for a merge that compares boards: set merge = \"multi-krum\""
+            self.problem(("federation", "faulty"), text)
+        for n, remedy in (
+            (n_boards, "add boards, or lower faulty"),
+            (federation.get("quorum", 0), f"set quorum = {merging.least}"),
+            (strategy.selection()[0], "use select = 0, or another strategy"),
+        ):
+            try:
+                if n:
+                    merging.check(n, remedy)
+            except DataError as error:
+                self.problem(("federation", "merge"), str(error))
+        return merging
 
     def table(self, name: str) -> dict[str, Any]:
         """The sound values of one table."""

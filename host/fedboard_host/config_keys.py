@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedboard_host import strategies
+from fedboard_host import robust, strategies
 from fedboard_host.config_values import Key
 
 RULES = (
@@ -21,6 +21,8 @@ _FEDERATION = {
     "seed": Key("int", 0, 0xFFFFFFFF),
     "key_file": Key("file"),
     "strategy": Key("text", choices=tuple(strategies.names())),
+    "merge": Key("text", choices=robust.KINDS),
+    "faulty": Key("int", 1, robust.MAX_FAULTY),
 }
 PLAIN = ("rounds", "quorum", "deadline_s", "new_samples", "every_s", "patience", "seed")
 STRATEGY = {

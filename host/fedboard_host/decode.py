@@ -2,6 +2,7 @@
 
     Decoder(spec).parse(layers, meta, data) -> [(layer, indices, values)]
     add(acc, indices, values, weight)              acc[i] += weight * v
+    squares(values)                                the sum of v * v
 
 A gap's zeros end where the next 1 is, and what follows is of fixed width: so only the ends are
 looked for one by one (bytes.find), everything else is one NumPy operation for all entries. Where
@@ -36,6 +37,8 @@ BEYOND = -2
 WORTH_COMPILING = 2000  # updates
 _MAX_HEADS = 256
 _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
+
+_EXACT = 1 << 19  # squares of 17 bits and a sign, whose sum float64 holds exactly
 
 _n_parsed = 0
 _fast: Any = None  # the module decode_numba, once it is used
@@ -136,6 +139,17 @@ def add(acc: NDArray[np.int64], indices: Integers, values: Integers, weight: int
         acc += products
     else:
         acc[np.asarray(indices, dtype=np.intp)] += products
+
+
+def squares(values: Integers) -> int:
+    """The sum of the squares of at most 2**20 values within ±2**16, exactly."""
+    if _fast is not None:
+        return int(_fast.squares(np.asarray(values)))
+    if len(values) <= _EXACT:
+        real = np.asarray(values, np.float64)
+        return int(np.dot(real, real))
+    whole = np.asarray(values, np.int64)
+    return int(np.dot(whole, whole))
 
 
 def _reader() -> Reader:

@@ -84,6 +84,14 @@ def _add_some(acc: Any, indices: Any, values: Any, weight: int) -> None:
         acc[indices[i]] += np.int64(values[i]) * weight
 
 
+def _squares(values: Any) -> int:
+    total = np.int64(0)
+    for i in range(len(values)):
+        total += np.int64(values[i]) * np.int64(values[i])
+    return int(total)
+
+
 read = _compiled(_read)
 add_all = _compiled(_add_all)
 add_some = _compiled(_add_some)
+squares = _compiled(_squares)

@@ -99,6 +99,17 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspected:
+    """The boards whose updates look bad over the last rounds, in each round that has some.
+
+    reasons: {board: why}. Once more, empty, when there are none any longer.
+    """
+
+    round: int
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something to tell a person. level: info, warning or error. The text says the remedy."""
 
@@ -125,6 +136,7 @@ Event = (
     | UpdateReceived
     | RoundClosed
     | Judged
+    | Suspected
     | Note
     | Finished
 )

@@ -11,10 +11,11 @@ Between rounds `rows` may be set anew: a board's store of samples is a ring that
 
 from __future__ import annotations
 
+import math
 import os
 from array import array
 from binascii import crc32
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -31,11 +32,13 @@ from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, Words, boards_in_a_block
 from fedboard_host.fleet_rules import Classes
 from fedboard_host.fleet_squeeze import Features
+from fedboard_host.robust import Merging, Update
 from fedboard_host.rounds import Policy
 from fedboard_host.selection import Ints, delta_bytes, dense_bytes, select
 from fedboard_host.strategies import BoardInfo, Strategy, Work, centring
 
 Rows = Sequence[NDArray[np.intp]]
+Tamper = Callable[[int, Ints], Ints]  # (board, changes (n_params,)) -> what it sends in their place
 
 _LARGEST_CHANGE = 32767  # that an exact update holds
 _MOST_IN_FLOAT32 = (1 << 24) // _LARGEST_CHANGE  # changes, whose sum float32 holds exactly
@@ -54,13 +57,20 @@ class RoundReport:
 
 @dataclass(frozen=True)
 class _Part:
-    """What a block of boards adds to a round; sums (n_params,) of weight * change."""
+    """What a block of boards adds to a round; sums (n_params,) of weight * change.
 
+    norms (boards, n_layers). each: the boards' changes (n_params,), in place of their sums, where
+    updates are compared with each other.
+    """
+
+    members: list[int]
     layers: int
     sums: Ints
     weights: list[int]
     n_samples: int
     bytes_up: int
+    norms: Ints
+    each: list[Ints] | None = None
 
 
 class FleetFederation:
@@ -69,6 +79,7 @@ class FleetFederation:
     count: exact updates and models count as the codec codes them (slower), else as dense int16.
     threads: that learn at once, 0: one a core. They change nothing but the time it takes; NumPy's
     own should be off then (OPENBLAS_NUM_THREADS=1), as these products are too small for them.
+    tamper(board, changes): what a board says that it has learned, in place of what it has.
     """
 
     def __init__(
@@ -83,6 +94,8 @@ class FleetFederation:
         names: Sequence[str] = (),
         count: bool = False,
         threads: int = 0,
+        merging: Merging = Merging(),  # noqa: B008 - frozen
+        tamper: Tamper | None = None,
     ) -> None:
         if spec.is_float:
             raise DataError(f"rule {spec.rule} is simulated by fleet_float: use an integer rule")
@@ -110,7 +123,17 @@ class FleetFederation:
         self._idle: dict[int, list[Fleet]] = {}
         self._threads = threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads)
+        self._tamper = tamper
         self.merger = strategy.merger(spec)
+        self.merger.compare(merging.rule(spec))
+        if merging.kind != "mean":
+            n_select = self._policy.n_select or self.n_boards
+            merging.check(n_select, "use more boards a round")
+            if n_select > merging.at_most(spec):
+                raise DataError(
+                    f"merge = {merging.kind} holds the updates of {merging.at_most(spec)} boards "
+                    f"of this model at most, not {n_select}: select fewer a round"
+                )
         self.merger.start(strategy.start(spec))
         self._set_model(self.params)
 
@@ -143,7 +166,12 @@ class FleetFederation:
         bytes_down = self._bytes_down(members)
         parts = list(self._pool.map(self._learn, *zip(*self._blocks(groups), strict=True)))
         for part in parts:
-            self.merger.add_sums(part.layers, part.sums, part.weights)
+            if part.each is None:
+                names = [self._names[b] for b in part.members]
+                self.merger.add_sums(part.layers, part.sums, part.weights, part.norms, names)
+                continue
+            for b, changes, weight in zip(part.members, part.each, part.weights, strict=True):
+                self.merger.add(self._update(part.layers, changes), weight, self._names[b])
         self._version[members] = self.number
         self._models[self.number] = self._model
         held = set(self._version.tolist())
@@ -218,36 +246,70 @@ class FleetFederation:
         n_samples = int(lengths.sum()) + work.n_local * len(members)
         weights = [self.merger.weight(int(n) + work.n_local) for n in lengths]
         exact = work.top_permille == 1000 and work.bits == 16
-        sums = None
-        if exact and not work.carry and not self._count:
-            sums = self._summed(fleet, weights)
+        found = None
+        if exact and not work.carry and not self._count and self._is_plain:
+            found = self._summed(fleet, weights)
             bytes_up = len(members) * dense_bytes(self.spec, work.sent)
-        if sums is None:
+        each = None
+        if found is None:
             params = fleet.unpack(fleet.lanes).astype(np.int64)
             changes = params - self._model
+            if self._tamper is not None:
+                for b, change in zip(members, changes, strict=True):
+                    change[:] = np.clip(self._tamper(int(b), change), -32767, 32767)
             sent, n_bytes = select(self.spec, changes, work.top_permille, work.bits, work.sent)
             bytes_up = int(n_bytes.sum())
-            sums = np.array(weights) @ sent
             if work.carry and self._own is not None:
                 self._own[members] = np.clip(params - sent, -self._limits, self._limits)
+            if self.merger.rule is not None:
+                each = list(sent)
+            norms = self.merger.cut_rows(sent)
+            found = np.array(weights) @ sent, norms
         idle.append(fleet)
-        return _Part(work.sent, sums, weights, n_samples, bytes_up)
+        return _Part(
+            members.tolist(), work.sent, found[0], weights, n_samples, bytes_up, found[1], each
+        )
 
-    def _summed(self, fleet: Fleet, weights: Sequence[int]) -> Ints | None:
-        """The sum of weight * change; None if a change may not fit an exact update's 16 bits."""
+    @property
+    def _is_plain(self) -> bool:
+        """All boards are what they say, and none is compared with others."""
+        return self._tamper is None and self.merger.rule is None
+
+    def _update(self, layers: int, changes: Ints) -> Update:
+        """Changes (n_params,) as the codec gives them."""
+        found = []
+        for l in range(self.spec.n_layers):
+            if layers >> l & 1:
+                layer = changes[self.spec.at(l) : self.spec.at(l + 1)]
+                where = np.flatnonzero(layer)
+                found.append((l, array("i", where.tolist()), array("i", layer[where].tolist())))
+        return found
+
+    def _summed(self, fleet: Fleet, weights: Sequence[int]) -> tuple[Ints, Ints] | None:
+        """(the sum of weight * change, the changes' norms).
+
+        None if a change may not fit an exact update's 16 bits, or is so long that it is cut.
+        """
+        norms: Ints = np.zeros((len(weights), self.spec.n_layers), np.int64)
         equal = len(weights) <= _MOST_IN_FLOAT32 and len(set(weights)) == 1
-        if equal and fleet.travel <= _LARGEST_CHANGE:
+        if equal and fleet.travel <= _LARGEST_CHANGE and not self.merger.clips:
             total = fleet.summed()
             total -= np.float32(len(weights)) * self._lanes
             sums = fleet.unpack(total).astype(np.int64)
-            return sums if weights[0] == 1 else sums * weights[0]
+            return sums if weights[0] == 1 else sums * weights[0], norms
         changes = fleet.changes(self._lanes)
         if max(changes.max(), -changes.min()) > _LARGEST_CHANGE:
             return None
+        for l, most in enumerate(self.merger.clip.bounds if self.merger.clips else ()):
+            layer = changes[:, self.spec.at(l) : self.spec.at(l + 1)]
+            squares = np.einsum("bi,bi->b", layer, layer, dtype=np.float64)  # below 2**53: exact
+            norms[:, l] = [math.isqrt(int(square)) for square in squares]
+            if most and (norms[:, l] > most).any():
+                return None
         wide = np.zeros(self.spec.n_params)  # exact: MAX_TOTAL keeps it below 2**53
         for change, weight in zip(changes, weights, strict=True):
             wide += change * float(weight)
-        return fleet.unpack(wide).astype(np.int64)
+        return fleet.unpack(wide).astype(np.int64), norms
 
     def _moved(self, members: NDArray[np.intp], local: int) -> Ints:
         """The boards' parameters on this round's model: see rebase.Rebase, learner.Learner."""

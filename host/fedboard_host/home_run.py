@@ -100,7 +100,7 @@ async def _run(
             patience=home.patience, n_new=home.new_samples, every_ms=round(home.every_s * 1000),
         ),
         key=key, name=home.name[:24], evaluate=evaluate, on_event=tell, start=start,
-        run=prng.mix(home.seed, _RUN),
+        run=prng.mix(home.seed, _RUN), merging=home.merging,
     )  # fmt: skip
     view.watch_boards(federation.boards)
     status = _status(home, view)

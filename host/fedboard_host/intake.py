@@ -73,6 +73,9 @@ class Intake:
                 round_.fail(name, reason)  # it would send the same again
             else:
                 reason = self._judge(member, begin)  # time has passed
+                if not reason and self._merger.is_full:
+                    reason = "the host holds as many updates as it can"
+                    round_.fail(name, reason)
         if reason in (rounds.DUPLICATE, _EARLY):
             return
         if reason:
@@ -81,7 +84,8 @@ class Intake:
         else:
             assert self._round is not None
             assert parsed is not None
-            self._merger.add(parsed, self._merger.weight(begin.n_samples))
+            weight = self._merger.weight(begin.n_samples)
+            self._merger.add(parsed, weight, member.info.name)
             self._round.accept(member.info.name)
             self.n_bytes += len(data)
             self._set_state(member, "done", "")

@@ -240,7 +240,7 @@ class Live(View):
                 f"{row.done}/{row.total}" if row.total else str(row.n_samples),
                 "" if row.loss is None else f"{row.loss:.1f}",
                 percent(row.n_correct / row.done) if row.done else "",
-                row.detail if row.detail else self._bar(row.done, row.total, 10),
+                row.notice or self._bar(row.done, row.total, 10),
             )
         if hidden:
             table.add_row(f"and {hidden} more", style="dim")

@@ -103,6 +103,12 @@ def reproduce(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE",
     help="A parameter of the strategy, like batch=25; see docs/strategies.md.",
 )  # fmt: skip
+@click.option(
+    "--merge", default="mean", show_default=True,
+    type=click.Choice(["mean", "median", "trimmed-mean", "multi-krum"]),
+    help="Rules that compare boards; see docs/strategies.md.",
+)  # fmt: skip
+@click.option("--faulty", default=1, show_default=True, help="Bad boards that --merge expects.")
 @click.option("--rounds", default=50, show_default=True)
 @click.option("--seeds", default=1, show_default=True, help="Runs, from seed 1 on.")
 @click.option("--every", default=0, help="Rounds between looks; 0: about 50 looks.")

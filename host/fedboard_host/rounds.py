@@ -68,6 +68,18 @@ class Policy:
         quorum = min(self.quorum, n_select)
         return replace(self, n_select=n_select, in_turn=in_turn, quorum=quorum)
 
+    def compared(self, least: int, at_most: int) -> Policy:
+        """This policy where a merge needs so many updates, and can hold so many (0: any number)."""
+        if least <= 1:
+            return self
+        if 0 < self.n_select < least:
+            raise DataError(
+                f"{self.n_select} boards are asked a round and the merge needs {least} updates: "
+                "raise select, or lower faulty"
+            )
+        n_select = min(self.n_select or at_most, at_most)
+        return replace(self, quorum=max(self.quorum, least), n_select=n_select)
+
     def is_ready(self, n_ready: int) -> bool:
         return n_ready >= max(self.n_boards, self.quorum)
 

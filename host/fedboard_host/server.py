@@ -24,6 +24,7 @@ from fedboard_host.events import Event, Finished, Note
 from fedboard_host.links import Link, Opener
 from fedboard_host.links.tcp import TcpListener, is_loopback
 from fedboard_host.member import BoardView
+from fedboard_host.robust import Merging
 from fedboard_host.roster import Roster
 from fedboard_host.rounds import Policy
 from fedboard_host.store import Store
@@ -66,6 +67,7 @@ class Federation:
         handshake_ms: int = 10_000,
         run: int | None = None,
         clock: Clock | None = None,
+        merging: Merging = Merging(),  # noqa: B008 - frozen
     ) -> None:
         """Resumes from store.latest(), if there is one; else starts from `start`, or as usual.
 
@@ -87,7 +89,7 @@ class Federation:
         self._stop_asked = asyncio.Event()
         strategy = centring.for_model(strategy, spec, measures=start is None)
         self._conductor = Conductor(
-            strategy, policy or Policy(), store, latest, evaluate, on_event, self._clock
+            strategy, policy or Policy(), store, latest, evaluate, on_event, self._clock, merging
         )
         self._roster = Roster(
             self._conductor, self._clock, key, name, 3 * spec.n_params + 256, dead_ms, handshake_ms

@@ -25,7 +25,7 @@ import numpy as np
 
 from fedboard import VERSION, DataError
 from fedboard.model import Spec
-from fedboard_host import datafile, partition, strategies
+from fedboard_host import datafile, partition, robust, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.export import write_whole
 from fedboard_host.fleet import FleetJudge
@@ -57,6 +57,8 @@ class Settings:
     rounds: int = 50
     seeds: int = 1
     every: int = 0  # rounds between looks; 0: about 50 looks
+    merge: str = "mean"
+    faulty: int = 1  # bad boards that the merge reckons with
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -112,8 +114,9 @@ def run(
             settings.classes,
         )  # fmt: skip
         federation = FleetFederation(
-            spec, strategy, train, rows, run=seed, n_select=settings.select, count=True
-        )
+            spec, strategy, train, rows, run=seed, n_select=settings.select, count=True,
+            merging=robust.Merging(settings.merge, settings.faulty),
+        )  # fmt: skip
         looks += _run_one(settings, seed, federation, FleetJudge(spec, test), out, resume, watch)
         _write(looks, out)
     _draw(looks, settings, out)
@@ -205,7 +208,7 @@ def _check_same(settings: Settings, out: Path) -> None:
         raise DataError(f"{out} has no simulation to resume: leave --resume out") from None
     new = json.loads(json.dumps(asdict(settings)))
     for key, value in new.items():
-        if key not in ("rounds", "seeds", "every") and old.get(key) != value:
+        if key not in ("rounds", "seeds", "every") and old.get(key, value) != value:
             raise DataError(
                 f"{out} was simulated with {key} = {old.get(key)}, not {value}: "
                 "resume with the same settings, or name another --out"

@@ -24,6 +24,11 @@ class Row:
     n_correct: int = 0
     loss: float | None = None
     version: int = 0
+    suspicion: str = ""  # why its updates look bad; see suspicion
+
+    @property
+    def notice(self) -> str:
+        return f"suspicious: {self.suspicion}" if self.suspicion else self.detail
 
 
 class Watch:
@@ -54,6 +59,9 @@ class Watch:
             if not isinstance(event, events.BoardLeft):
                 row.seen_s = self.clock()
             self._update_row(row, event)
+        if isinstance(event, events.Suspected):
+            for row in self.boards.values():
+                row.suspicion = event.reasons.get(row.name, "")
         if isinstance(event, events.RoundClosed):
             self.round = event.round
             self.n_closed += 1

@@ -37,6 +37,7 @@ class State:
     counts: list[list[int]] = field(default_factory=list)  # confusion: [class][prediction]
     judged_round: int = 0
     labels: tuple[str, ...] = ()
+    suspects: dict[str, str] = field(default_factory=dict)  # {board: why}; see suspicion
 
 
 class Feed:
@@ -68,16 +69,17 @@ class Feed:
                     (row["round"], row["accuracy"], row["loss"])
                 )
             query = "SELECT at, kind, board, data FROM events {} ORDER BY id DESC LIMIT ?"
-            shown = query.format("WHERE kind NOT IN ('Judged', 'RoundStarted')")
+            shown = query.format("WHERE kind NOT IN ('Judged', 'RoundStarted', 'Suspected')")
             events = [_event(row) for row in db.execute(shown, (N_EVENTS,))]
-            judged = [
-                _event(row) for row in db.execute(query.format("WHERE kind = 'Judged'"), (1,))
-            ]
+            judged, suspected = (
+                [_event(row) for row in db.execute(query.format(f"WHERE kind = '{kind}'"), (1,))]
+                for kind in ("Judged", "Suspected")
+            )
         counts = judged[0]["counts"] if judged else []
         name = told.name if told else self.folder.name
         return State(
             name, told, rounds, updates, events, counts, judged[0]["round"] if judged else 0,
-            self._labels,
+            self._labels, suspected[0]["reasons"] if suspected else {},
         )  # fmt: skip
 
     def _open(self) -> sqlite3.Connection:

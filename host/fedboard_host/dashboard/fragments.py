@@ -70,7 +70,7 @@ def _n_boards(state: State) -> int:
 def boards(state: State) -> str:
     told = state.presence
     if told is None or not told.boards:
-        return "<p>No board has been here yet.</p>"
+        return _suspects(state) or "<p>No board has been here yet.</p>"
     rows = []
     for board in told.boards:
         name = board["name"]
@@ -95,9 +95,18 @@ def boards(state: State) -> str:
     )  # fmt: skip
     head = "".join(f'<th scope="col">{h}</th>' for h in heads)
     return (
-        "<p>Own accuracy and loss: of its own samples, each predicted before it was learned.</p>"
+        f"{_suspects(state)}<p>Own accuracy and loss: of its own samples, each predicted before it "
+        "was learned.</p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
+
+
+def _suspects(state: State) -> str:
+    lines = "".join(
+        f'<li class="warning">{escape(board)} looks suspicious: its updates are {escape(why)}</li>'
+        for board, why in state.suspects.items()
+    )
+    return f"<ul>{lines}</ul>" if lines else ""
 
 
 def accuracy(state: State) -> str:

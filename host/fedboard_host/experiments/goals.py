@@ -92,6 +92,10 @@ def least(*figures: Figure) -> Figure:
     return lambda rows: min(figure(rows) for figure in figures)
 
 
+def most(*figures: Figure) -> Figure:
+    return lambda rows: max(figure(rows) for figure in figures)
+
+
 def _mean(metric: str, variant: str, value: Callable[[Row], float | None]) -> Figure:
     def figure(rows: Sequence[Row]) -> float:
         values = [
@@ -153,6 +157,8 @@ def _boards(label: str) -> list[Goal]:
     ]  # fmt: skip
 
 
+_ATTACKS = ("sign", "x100", "-x100", "labels", "constant")
+
 GOALS: tuple[Goal, ...] = (
     Goal("tifed-mnist", "true copies: away from the reference run's 92.2 %",
          distance(mean("test accuracy, buffer 150", _COPIES), 0.922), 0.005, True, "points"),
@@ -198,4 +204,14 @@ GOALS: tuple[Goal, ...] = (
         for shots, target in (("1 shot", 0.70), ("5 shots", 0.85))
     ),
     *_boards("punchflex"),
-)  # fmt: skip
+    *(
+        Goal("robust", f"{data}: {what}",
+             combine(*(mean(f"{data}, {metric}", f"{attack}, multi-krum") for attack in _ATTACKS)),
+             target, metric == "cost", unit)
+        for data in ("digits", "mnist")
+        for what, combine, metric, target, unit in (
+            ("what one bad board of 8 costs at most", most, "cost", 0.02, "points"),
+            ("the bad board is named", least, "named", 1.0, "%"),
+        )
+    ),
+)

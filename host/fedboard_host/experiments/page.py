@@ -4,7 +4,8 @@
     folder/NAME.png      the plot
 
 An experiment's module may have NOTES (Markdown: what was reached, what was tried, what bounds it)
-and HEADLINES (how the metrics begin that the table shows). All figures come from the rows.
+and HEADLINES (how the metrics begin that the table shows), or a table(rows) of its own. All figures
+come from the rows.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _section(name: str, folder: Path, known: dict[str, list[Row]]) -> str:
         parts.append(f"```\n{_command(name, flag, known[stem])}\n```")
         if (folder / f"{stem}.png").exists():
             parts.append(f"![{stem}: plot](results/{stem}.png)")
-        parts.append("\n".join(common.table(rows)))
+        parts.append("\n".join(getattr(module, "table", common.table)(rows)))
     if name not in known:
         parts.append(f"Not run yet: `fedboard reproduce {name} --out docs/results`.")
     return "\n\n".join(parts) + "\n"

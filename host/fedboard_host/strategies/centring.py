@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedboard.model import Spec
-from fedboard_host.aggregate import Ints, Merger, Update
+from fedboard_host.aggregate import Ints, Merger
+from fedboard_host.robust import Rule, Update
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work
 
 _MEAN = 1  # the mask of layer 0
@@ -64,29 +65,50 @@ class CentringMerger(Merger):
     def __init__(self, spec: Spec, inner: Merger) -> None:
         super().__init__(spec)
         self._inner = inner
+        self._measured = False  # this round
+        self.clip, self.clips = inner.clip, inner.clips
+
+    def compare(self, rule: Rule | None) -> None:
+        super().compare(rule)
+        self._inner.compare(rule)
 
     def weight(self, n_samples: int) -> int:
         return self._inner.weight(n_samples)
 
-    def add(self, update: Update, weight: int) -> None:
+    def add(self, update: Update, weight: int, board: str = "") -> None:
         if any(l == 0 for l, _, _ in update):
-            super().add(update, weight)
+            self._measured = True
+            super().add(update, weight, board)
         else:
-            self._inner.add(update, weight)
+            self._inner.add(update, weight, board)
             self.n_updates += 1
 
-    def add_sums(self, layers: int, sums: Ints, weights: Sequence[int]) -> None:
+    def add_sums(
+        self,
+        layers: int,
+        sums: Ints,
+        weights: Sequence[int],
+        norms: Ints,
+        boards: Sequence[str] = (),
+    ) -> None:
         if layers & _MEAN:
-            super().add_sums(layers, sums, weights)
+            self._measured = True
+            super().add_sums(layers, sums, weights, norms, boards)
         else:
-            self._inner.add_sums(layers, sums, weights)
+            self._inner.add_sums(layers, sums, weights, norms, boards)
             self.n_updates += len(weights)
 
     def drop(self) -> None:
         super().drop()
         self._inner.drop()
+        self._measured = False
 
     def merge(self) -> array[int]:
+        if self._measured:
+            self._gather()
+        else:
+            self._inner.merge()
+            self.opinions = self._inner.opinions
         if self._totals[0]:
             total, end = self._totals[0], self.spec.at(1)
             params = np.asarray(self._inner.params(), np.int64)
@@ -94,8 +116,6 @@ class CentringMerger(Merger):
             limit = self._limits[:end]
             params[:end] = np.clip(moved, -limit, limit)
             self._inner.start(array("h", params.astype("<i2").tobytes()))
-        else:
-            self._inner.merge()
         self.drop()
         return self.params()
 

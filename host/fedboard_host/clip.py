@@ -1,0 +1,74 @@
+"""Norm clip: no board moves a layer by more than a few times what boards usually do.
+
+    norm    isqrt(sum of squares) of one update's changes of a layer
+    bound   FACTOR times the median norm, of the boards that changed the layer at all
+    longer  sign(v) * (|v| * bound // norm): the same direction, as long as the bound at most
+
+Integers only, so the same on every machine and in whatever order updates arrive. Where updates are
+summed as they come, the median is that of the round before (the first round has none); where they
+are held until the round closes (robust), it is the round's own. Fewer than three boards have no
+usual norm: then nothing is cut, and the bound stays what it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedboard_host import decode
+from fedboard_host.decode import Integers
+
+Ints = NDArray[np.int64]
+
+FACTOR = 4
+_LEAST = 3  # boards that make a median
+
+
+def norm(change: Integers) -> int:
+    return math.isqrt(decode.squares(change))
+
+
+def bound(norms: Sequence[int]) -> int:
+    """The longest that boards of these norms may be; 0: too few to tell."""
+    changed = sorted(n for n in norms if n)
+    return FACTOR * changed[(len(changed) - 1) // 2] if len(changed) >= _LEAST else 0
+
+
+def cut(change: Ints, length: int, most: int) -> Ints:
+    """`change`, of norm `length` > `most`, made as long as `most`, each value toward zero."""
+    short: Ints = np.sign(change) * (np.abs(change) * most // length)
+    return short
+
+
+class NormClip:
+    """The bounds of a model's layers from round to round, for updates that are summed at once."""
+
+    def __init__(self, n_layers: int) -> None:
+        self.bounds = [0] * n_layers  # 0: none yet
+        self._norms: list[list[int]] = [[] for _ in range(n_layers)]  # of this round
+
+    def take(self, l: int, change: Integers) -> tuple[Integers, bool]:
+        """(the change of layer l as it counts, whether it was cut)."""
+        length = norm(change)
+        self._norms[l].append(length)
+        most = self.bounds[l]
+        if not most or length <= most:
+            return change, False
+        return cut(np.asarray(change, np.int64), length, most), True
+
+    def note(self, l: int, norms: Sequence[int]) -> None:
+        """These were the norms of boards that a simulator has cut by itself."""
+        self._norms[l] += norms
+
+    def close(self) -> None:
+        """The round is merged: the next one's bounds follow from it."""
+        for l, norms in enumerate(self._norms):
+            self.bounds[l] = bound(norms) or self.bounds[l]
+        self.drop()
+
+    def drop(self) -> None:
+        """The round's updates are forgotten."""
+        self._norms = [[] for _ in self.bounds]
