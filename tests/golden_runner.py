@@ -5,8 +5,8 @@
 A line is "op argument... = result...". What the ops and arguments mean is said in
 tests/vectors/README.md; tools/golden.py writes the files from an independent reference. So the
 output equals the file, byte for byte, if and only if this interpreter (with these kernels: BACKEND
-is a module for kernels.use) computes what the reference does. Any board can run it too; a case that
-needs more memory than it has is said to be too large.
+is a module for kernels.use or ckernels.use) computes what the reference does. Any board can run it,
+too; a case that needs more memory than it has is said to be too large.
 """
 
 import gc
@@ -17,6 +17,7 @@ from binascii import crc32, hexlify, unhexlify
 from fedboard import (
     auth,
     checkpoint,
+    ckernels,
     dfa,
     features,
     kernels,
@@ -333,6 +334,31 @@ def log2(v):
     return str(features.log2_16(int(v)))
 
 
+# convolutions
+
+
+def convolved(sizes, rule, seed, begin, layers, rate, n, x):
+    from fedboard import conv
+
+    made = spec_of(sizes, rule, seed)
+    params = model.new_params(made)
+    if begin == "start":
+        model.init_params(made, params)
+    else:
+        params = array("h", numbers(begin))
+    net = conv.Network(made, params, 1, int(layers), int(rate))
+    n = int(n)
+    inputs = array("b", numbers(x))
+    n_in = made.sizes[0]
+    seen = []
+    for i in range(n):
+        net.learn(inputs[i * n_in : (i + 1) * n_in], i % made.sizes[-1])
+        if 2 * (i + 1) == n:
+            seen.append(shown(params))
+    seen.append(shown(params))
+    return " ".join(seen) + f" {net.n_seen},{net.n_correct},{net.loss_sum} {shown(net.out)}"
+
+
 # centred features
 
 
@@ -409,7 +435,7 @@ OPS = {
     "output_shift": output_shift, "errors_softmax": errors_softmax,
     "backward": backward, "gate": gate, "feedback_divide": feedback_divide,
     "update_shift": update_shift, "update_divide": update_divide, "histogram": histogram,
-    "learn": learn, "centred": centred,
+    "learn": learn, "centred": centred, "convolved": convolved,
     "order": ordered, "linear": linear, "step": outer_step, "adapt": adapt,
     "spec": spec, "limits": limits, "start": start, "checkpoint": saved,
     "rice": rice, "changes": changes, "delta": delta,
@@ -421,7 +447,8 @@ OPS = {
 def main(path, backend=None):
     if backend:
         __import__(backend)
-        kernels.use(sys.modules[backend])
+        module = sys.modules[backend]
+        (ckernels if hasattr(module, "squash") else kernels).use(module)
     with open(path) as file:
         for line in file:
             said, is_case, _ = line.rstrip("\n").partition(" = ")

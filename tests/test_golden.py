@@ -42,9 +42,10 @@ def test_every_interpreter_agrees(area, board_runtime):
 
 
 def test_viper_kernels_agree(area, micropython):
+    kind = "kernels_conv_viper" if area == "conv" else "kernels_viper"
     printed = interpreters.run(
         interpreters.runtime("micropython"), RUNNER, VECTORS / f"{area}.txt",
-        "fedboard_device.kernels_viper", paths=(interpreters.SHARED, interpreters.DEVICE),
+        f"fedboard_device.{kind}", paths=(interpreters.SHARED, interpreters.DEVICE),
     )  # fmt: skip
     assert printed == vectors(area)
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from golden_centre import centred_cases
+from golden_conv import conv_cases
 from golden_reptile import reptile_cases
 from reference import codec, features, frames, kernels, learning, prng
 from reference.notation import hexed, numbers, raw, shown, sizes_of
@@ -362,6 +363,7 @@ AREAS = {
     "prng": prng_cases,
     "kernels": kernel_cases,
     "learning": learning_cases,
+    "conv": conv_cases,
     "reptile": reptile_cases,
     "model": model_cases,
     "sparse": sparse_cases,
