@@ -124,34 +124,36 @@ def forward(record, x, w):
     return shown(acc)
 
 
-def activate(kernel, record, acc):
+def forward_relu(record, x, w):
     layer = array("i", numbers(record))
     a = array("b", bytes(layer[1]))
-    d = array("h", bytes(2 * layer[1]))
-    kernel(array("i", numbers(acc)), a, d, layer)
-    return shown(a) + " " + shown(d)
-
-
-def activate_relu(record, acc):
-    return activate(kernels.activate_relu, record, acc)
+    kernels.forward_relu(array("b", numbers(x)), array("h", numbers(w)), a, layer)
+    return shown(a)
 
 
 def activate_tanh(record, acc):
-    return activate(kernels.activate_tanh, record, acc)
+    layer = array("i", numbers(record))
+    a = array("b", bytes(layer[1]))
+    d = array("h", bytes(2 * layer[1]))
+    kernels.activate_tanh(array("i", numbers(acc)), a, d, layer)
+    return shown(a) + " " + shown(d)
+
+
+def layer_of(n_out):
+    return array("i", (1, n_out, 0, 128, 1, 1, 1))
 
 
 def output_shift(out):
     logits = array("i", numbers(out))
-    kernels.output_shift(logits)
-    return shown(logits)
+    found = kernels.output_shift(logits, layer_of(len(logits)))
+    return f"{shown(logits)} {found}"
 
 
 def errors_softmax(out, label):
     logits = array("i", numbers(out))
     e = array("h", bytes(2 * len(logits)))
-    d = array("h", bytes(2 * len(logits)))
-    loss = kernels.errors_softmax(logits, e, d, int(label))
-    return shown(e) + f" {loss}" if e == d else "e is not d"
+    loss = kernels.errors_softmax(logits, e, int(label), layer_of(len(logits)))
+    return f"{shown(e)} {loss}"
 
 
 def backward(record, d, w):
@@ -161,9 +163,10 @@ def backward(record, d, w):
     return shown(acc)
 
 
-def gate(record, acc, d):
-    deltas = array("h", numbers(d))
-    kernels.gate(array("i", numbers(acc)), deltas, array("i", numbers(record)))
+def gate(record, acc, a):
+    layer = array("i", numbers(record))
+    deltas = array("h", [9] * layer[1])
+    kernels.gate(array("i", numbers(acc)), array("b", numbers(a)), deltas, layer)
     return shown(deltas)
 
 
@@ -181,7 +184,10 @@ def step(kernel, record, w, x, d):
 
 
 def update_shift(record, w, x, d):
-    return step(kernels.update_shift, record, w, x, d)
+    found = step(kernels.update_shift, record, w, x, d)
+    if record.split(",")[5] == "1" and step(kernels.update_one, record, w, x, d) != found:
+        return "update_one differs"
+    return found
 
 
 def update_divide(record, w, x, d):
@@ -431,7 +437,7 @@ def adapt(sizes, rule, rate, n_samples, n, local, n_local, x, seed):
 
 OPS = {
     "xorshift": xorshift, "below": below, "shuffle": shuffle, "mix": mix, "isqrt": isqrt,
-    "forward": forward, "activate_relu": activate_relu, "activate_tanh": activate_tanh,
+    "forward": forward, "forward_relu": forward_relu, "activate_tanh": activate_tanh,
     "output_shift": output_shift, "errors_softmax": errors_softmax,
     "backward": backward, "gate": gate, "feedback_divide": feedback_divide,
     "update_shift": update_shift, "update_divide": update_divide, "histogram": histogram,

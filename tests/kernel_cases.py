@@ -18,7 +18,7 @@ from fedboard.prng import Xorshift
 
 POOL = 600
 # What others return is undefined: assembler always returns something.
-RETURNING = ("argmax", "errors_softmax", "pick")
+RETURNING = ("argmax", "output_shift", "errors_softmax", "pick")
 
 
 def pool(code, low, high, seed):
@@ -68,21 +68,24 @@ class Cases:
         if name == "forward":
             w = self.take(self.w[kind], at + (n_in + 1) * n_out)
             return self.take(self.x, n_in), w, array("i", bytes(4 * n_out)), layer
+        if name == "forward_relu":
+            w = self.take(self.w[kind], at + (n_in + 1) * n_out)
+            return self.take(self.x, n_in), w, a, layer
         if name == "put":
             source = self.take(self.x if kind & 1 else self.deltas[0], n_in)
             code = "b" if kind & 1 else "h"
-            return source, array(code, [7] * (3 * n_in)), rng.below(3)
-        if name in ("argmax", "output_shift"):
+            return source, array(code, [7] * (3 * n_in)), rng.below(3) * n_in, n_in
+        if name == "argmax":
             return (self.take(self.sums if kind & 1 else self.logits, n_in),)
-        if name in ("activate_relu", "activate_tanh"):
+        if name == "output_shift":
+            return self.take(self.sums if kind else self.logits, n_out), layer
+        if name == "activate_tanh":
             acc = self.take(self.sums if kind else self.logits, n_out)
             for j in range(n_out if kind > 1 else 0):
                 acc[j] >>= rng.below(24)
             return acc, a, d, layer
         if name == "errors_softmax":
-            out = self.take(self.logits, n_in)
-            e = array("h", bytes(2 * n_in))
-            return out, e, array("h", e), rng.below(n_in)
+            return self.take(self.logits, n_out), d, rng.below(n_out), layer
         if name == "backward":
             w = self.take(self.w[kind], at + (n_in + 1) * n_out)
             return self.take(self.deltas[1], n_out), w, array("i", bytes(4 * n_in)), layer
@@ -90,7 +93,10 @@ class Cases:
             acc = self.take(self.sums, n_out)
             for j in range(n_out):
                 acc[j] >>= 4 + rng.below(16)
-            return acc, self.take(self.deltas[1], n_out), layer
+            units = self.take(self.x, n_out)
+            for j in range(n_out):
+                units[j] &= 127
+            return acc, units, d, layer
         if name == "feedback_divide":
             e = self.take(self.deltas[kind & 1], 1 + rng.below(10))
             b = self.take(self.w[2], len(e) * n_out)
@@ -104,6 +110,9 @@ class Cases:
                 if s == 0 or rng.below(2):
                     deltas[s * n_out : (s + 1) * n_out] = self.take(self.deltas[kind & 1], n_out)
             return w, x, deltas, layer
+        if name == "update_one":
+            w = self.take(self.w[kind], at + (n_in + 1) * n_out)
+            return w, self.take(self.x, n_in), self.take(self.deltas[kind & 1], n_out), layer
         n = 1 + rng.below(100)
         mine = self.take(self.w[kind], at + n)
         base = self.take(self.w[rng.below(4)], n)

@@ -74,19 +74,25 @@ def test_forward(case):
 
 
 @given(cases())
-def test_activate(case):
+def test_forward_relu(case):
+    n_in, n_out = case.layer[:2]
+    a = array("b", bytes(n_out))
+    x, w = case.x[:n_in], case.w
+    if case.layer[4] > 1000:
+        w = w >> case.rng.integers(0, 8)  # or nearly all are at the ends
+    kernels.forward_relu(ints("b", x), ints("h", w), a, case.record)
+    assert a.tolist() == reference.forward_relu(case.layer, x, w).tolist()
+
+
+@given(cases())
+def test_activate_tanh(case):
     n_out = case.layer[1]
     sums = case.rng.integers(-(2**31), 2**31, n_out) >> case.rng.integers(0, 31, n_out)
-    for kernel, formula in (
-        (kernels.activate_relu, reference.activate_relu),
-        (kernels.activate_tanh, reference.activate_tanh),
-    ):
-        if kernel is kernels.activate_tanh:
-            sums = np.maximum(sums, -(2**31) + 1)  # a limit's worth
-        a, d = array("b", bytes(n_out)), array("h", bytes(2 * n_out))
-        kernel(ints("i", sums), a, d, case.record)
-        values, slopes = formula(case.layer, sums)
-        assert (a.tolist(), d.tolist()) == (values.tolist(), slopes.tolist())
+    sums = np.maximum(sums, -(2**31) + 1)  # a limit's worth
+    a, d = array("b", bytes(n_out)), array("h", bytes(2 * n_out))
+    kernels.activate_tanh(ints("i", sums), a, d, case.record)
+    values, slopes = reference.activate_tanh(case.layer, sums)
+    assert (a.tolist(), d.tolist()) == (values.tolist(), slopes.tolist())
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -106,11 +112,17 @@ def test_every_piece_of_tanh(sign):
         assert (-a[v + 140], d[v + 140]) == (value, slope), v
 
 
+def layer_of(n_out):
+    return array("i", [1, n_out, 0, 128, INT16, 1, 1])
+
+
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=12))
+@example([4096, 4100, 8191, 0])  # equal once they are shifted
 def test_output_shift(sums):
     out = array("i", sums)
-    kernels.output_shift(out)
-    assert out.tolist() == reference.output_shift(np.array(sums)).tolist()
+    found = kernels.output_shift(out, layer_of(len(out)))
+    logits, expected = reference.output_shift(np.array(sums))
+    assert (out.tolist(), found) == (logits.tolist(), expected)
 
 
 LOGITS = st.one_of(st.integers(-(2**19), 2**19 - 1), st.integers(-900, 900), st.integers(-70, 70))
@@ -121,11 +133,10 @@ LOGITS = st.one_of(st.integers(-(2**19), 2**19 - 1), st.integers(-900, 900), st.
 @example([5, -900], 1)
 def test_errors_softmax(logits, label):
     label %= len(logits)
-    e, d = array("h", bytes(2 * len(logits))), array("h", bytes(2 * len(logits)))
-    loss = kernels.errors_softmax(ints("i", logits), e, d, label)
+    e = array("h", bytes(2 * len(logits)))
+    loss = kernels.errors_softmax(ints("i", logits), e, label, layer_of(len(logits)))
     errors, expected_loss = reference.errors_softmax(np.array(logits), label)
     assert (e.tolist(), loss) == (errors.tolist(), expected_loss)
-    assert e == d
     assert sum(e) == 0
     assert all(v == 0 or v >= kernels.DEAD_ZONE for k, v in enumerate(e) if k != label)
     assert 0 <= loss <= 128
@@ -150,11 +161,11 @@ def test_backward_and_gate(case):
     kernels.backward(ints("h", deltas), ints("h", case.w), acc, case.record)
     sums = reference.backward(case.layer, deltas, case.w)
     assert acc.tolist() == sums.tolist()
-    slopes = case.rng.integers(0, 2, n_in)
+    units = case.rng.choice([0, 1, 60, 126, 127], n_in)
     below = [1, n_in, 0, 128, INT16, 1, 1]
-    d = ints("h", slopes)
-    kernels.gate(acc, d, ints("i", below))
-    assert d.tolist() == reference.gate(below, sums, slopes).tolist()
+    d = ints("h", [7] * n_in)
+    kernels.gate(acc, ints("b", units), d, ints("i", below))
+    assert d.tolist() == reference.gate(below, sums, units).tolist()
 
 
 @given(cases())
@@ -168,9 +179,20 @@ def test_updates(case):
         assert w.tolist() == formula(case.layer, case.w, case.x, case.d).tolist()
 
 
+@given(cases())
+def test_update_one(case):
+    """Whatever the record's BATCH is."""
+    n_in, n_out = case.layer[:2]
+    x, d = case.x[:n_in], case.d[:n_out]
+    w = ints("h", case.w)
+    kernels.update_one(w, ints("b", x), ints("h", d), case.record)
+    layer = [*case.layer[:5], 1, case.layer[6]]
+    assert w.tolist() == reference.update_shift(layer, case.w, x, d).tolist()
+
+
 def test_put_and_argmax():
     batch = array("h", bytes(12))
-    kernels.put(array("h", [1, -2, 3]), batch, 1)
+    kernels.put(array("h", [1, -2, 3]), batch, 3, 3)
     assert batch.tolist() == [0, 0, 0, 1, -2, 3]
     assert [kernels.argmax(array("i", v)) for v in ([7], [1, 3, 3], [-5, -6], [0, 0])] == [
         0,

@@ -1,7 +1,9 @@
 """The integer inner loops in pure Python: what every faster backend must equal, bit for bit.
 
-Each takes at most four arguments, buffers or small integers, so that inline assembler can offer
-the same functions. `layer` is the record that describes a layer to them, an array('i'):
+Here are those of a network's way up and down; what changes parameters is in kernels_update, what
+tells the host of it in kernels_change. Each takes at most four arguments, buffers or small
+integers, so that inline assembler can offer the same functions. `layer` is the record that
+describes a layer to them, an array('i'):
 
     0 N_IN  1 N_OUT  2 AT    W[j, i] = w[AT + j*N_IN + i]; b[j] = w[AT + N_OUT*N_IN + j]
     3 BIAS_INPUT             a bias is the weight of this constant input
@@ -18,6 +20,12 @@ Callers write `from fedboard import kernels` and `kernels.forward(...)`, so that
 """
 
 from array import array
+
+from fedboard.kernels_change import histogram as histogram
+from fedboard.kernels_change import pick as pick
+from fedboard.kernels_update import update_divide as update_divide
+from fedboard.kernels_update import update_one as update_one
+from fedboard.kernels_update import update_shift as update_shift
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +61,24 @@ def forward(x: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[i
         acc[j] = total
 
 
-def put(source: "array[int]", batch: "array[int]", slot: int) -> None:
-    """batch[slot*n + i] = source[i], n = len(source): one sample into a batch buffer."""
-    at = slot * len(source)
+def forward_relu(x: "array[int]", w: "array[int]", a: "array[int]", layer: "array[int]") -> None:
+    """a[j] = forward's sum >> WEIGHT_BITS, clamped to [0, 127]."""
+    n_out = layer[1]
+    at = layer[2]
+    bias_input = layer[3]
+    bias_at = at + n_out * layer[0]
+    bits = WEIGHT_BITS
+    for j in range(n_out):
+        total = bias_input * w[bias_at + j]
+        for value in x:
+            total += value * w[at]
+            at += 1
+        total >>= bits
+        a[j] = 0 if total < 0 else 127 if total > 127 else total
+
+
+def put(source: "array[int]", batch: "array[int]", at: int, n: int) -> None:
+    """batch[at + i] = source[i], i < n = len(source): one sample into a batch buffer."""
     for value in source:
         batch[at] = value
         at += 1
@@ -68,21 +91,6 @@ def argmax(out: "array[int]") -> int:
         if out[k] > out[found]:
             found = k
     return found
-
-
-def activate_relu(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """a[j] = acc[j] >> WEIGHT_BITS clamped to [0, 127]; d[j] = 1 strictly between, else 0."""
-    bits = WEIGHT_BITS
-    for j in range(layer[1]):
-        value = acc[j] >> bits
-        if value <= 0:
-            a[j] = d[j] = 0
-        elif value < 127:
-            a[j] = value
-            d[j] = 1
-        else:
-            a[j] = 127
-            d[j] = 0
 
 
 def activate_tanh(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
@@ -117,20 +125,24 @@ def activate_tanh(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "a
             d[j] = 128
 
 
-def output_shift(out: "array[int]") -> None:
-    """out[k] = out[k] >> WEIGHT_BITS: sums to logits."""
+def output_shift(out: "array[int]", layer: "array[int]") -> int:
+    """out[k] = out[k] >> WEIGHT_BITS, k < N_OUT: sums to logits. Returns the first largest's k."""
     bits = WEIGHT_BITS
-    for k in range(len(out)):
+    found = 0
+    for k in range(layer[1]):
         out[k] >>= bits
+        if out[k] > out[found]:
+            found = k
+    return found
 
 
-def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: int) -> int:
-    """e = d = errors of a softmax in base 2, in 7 fractional bits; returns 128 (1 - p[label]).
+def errors_softmax(out: "array[int]", e: "array[int]", label: int, layer: "array[int]") -> int:
+    """e = errors of a softmax in base 2, in 7 fractional bits; returns 128 (1 - p[label]).
 
-    p[k] = 128 * 2**((out[k] - max) / 64) / sum, floored. e[k] = p[k] for the wrong classes, but 0
-    below DEAD_ZONE; e[label] is minus their sum.
+    p[k] = 128 * 2**((out[k] - max) / 64) / sum, floored, k < N_OUT. e[k] = p[k] for the wrong
+    classes, but 0 below DEAD_ZONE; e[label] is minus their sum.
     """
-    n = len(out)
+    n = layer[1]
     least = DEAD_ZONE
     powers = EXP2
     top = max(out)
@@ -147,9 +159,9 @@ def errors_softmax(out: "array[int]", e: "array[int]", d: "array[int]", label: i
         p = 128 * e[k] // total
         if p < least:
             p = 0
-        e[k] = d[k] = p
+        e[k] = p
         wrong += p
-    e[label] = d[label] = -wrong
+    e[label] = -wrong
     return loss
 
 
@@ -172,8 +184,8 @@ def backward(d: "array[int]", w: "array[int]", acc: "array[int]", layer: "array[
             at += n_in
 
 
-def gate(acc: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """d[j] = (acc[j] + half) >> BACK_BITS where d[j] is not 0, half = 2**BACK_BITS // 2.
+def gate(acc: "array[int]", a: "array[int]", d: "array[int]", layer: "array[int]") -> None:
+    """d[j] = (acc[j] + half) >> BACK_BITS where 0 < a[j] < 127, else 0; half = 2**BACK_BITS // 2.
 
     Clamped to LARGEST_BACK // (N_OUT + 1): an int16, and all of them together can go further back.
     """
@@ -183,9 +195,11 @@ def gate(acc: "array[int]", d: "array[int]", layer: "array[int]") -> None:
     most = LARGEST_BACK // (n_out + 1)
     low = -most
     for j in range(n_out):
-        if d[j]:
+        if 0 < a[j] < 127:
             value = acc[j] + half >> bits
             d[j] = low if value < low else most if value > most else value
+        else:
+            d[j] = 0
 
 
 def feedback_divide(e: "array[int]", b: "array[int]", d: "array[int]", layer: "array[int]") -> None:
@@ -205,138 +219,11 @@ def feedback_divide(e: "array[int]", b: "array[int]", d: "array[int]", layer: "a
         d[j] = -32767 if total < -32767 else 32767 if total > 32767 else total
 
 
-def update_shift(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """W[j, i] -= (sum_s x[s, i] d[s, j] + half) >> RATE, half = 2**RATE // 2; changes are clamped.
-
-    x[s, i] = x[s*N_IN + i] and d[s, j] = d[s*N_OUT + j], s < BATCH; a bias has the x BIAS_INPUT.
-    """
-    n_in = layer[0]
-    n_out = layer[1]
-    at = layer[2]
-    limit = layer[4]
-    rate = layer[6]
-    bias_at = at + n_in * n_out
-    half = (1 << rate) >> 1
-    low = -limit
-    for j in range(n_out):
-        if not _sum_row(x, d, j, layer):
-            at += n_in
-            continue
-        row = _row
-        for i in range(n_in):
-            step = row[i] + half >> rate
-            if step:
-                value = w[at] - step
-                w[at] = low if value < low else limit if value > limit else value
-            at += 1
-        step = row[n_in] + half >> rate
-        if step:
-            value = w[bias_at + j] - step
-            w[bias_at + j] = low if value < low else limit if value > limit else value
-
-
-def update_divide(w: "array[int]", x: "array[int]", d: "array[int]", layer: "array[int]") -> None:
-    """W[j, i] -= sum_s x[s, i] d[s, j] // RATE (the floor); all else as update_shift."""
-    n_in = layer[0]
-    n_out = layer[1]
-    at = layer[2]
-    limit = layer[4]
-    rate = layer[6]
-    bias_at = at + n_in * n_out
-    low = -limit
-    for j in range(n_out):
-        if not _sum_row(x, d, j, layer):
-            at += n_in
-            continue
-        row = _row
-        for i in range(n_in):
-            step = row[i] // rate
-            if step:
-                value = w[at] - step
-                w[at] = low if value < low else limit if value > limit else value
-            at += 1
-        step = row[n_in] // rate
-        if step:
-            value = w[bias_at + j] - step
-            w[bias_at + j] = low if value < low else limit if value > limit else value
-
-
-_row = array("i")  # of _sum_row, as long as the widest layer so far
-
-
-def _sum_row(x: "array[int]", d: "array[int]", j: int, layer: "array[int]") -> bool:
-    """_row[i] = sum_s x[s, i] d[s, j], the bias's sum behind; False, undone, if all d are 0.
-
-    Sample by sample: most deltas of a trained network are 0, and cost nothing.
-    """
-    global _row
-    n_in = layer[0]
-    n_out = layer[1]
-    bias_input = layer[3]
-    if len(_row) <= n_in:
-        _row = array("i", range(n_in + 1))  # bytes(...) would take the memory twice
-    row = _row
-    found = False
-    for s in range(layer[5]):
-        factor = d[j]
-        j += n_out
-        if factor:
-            k = s * n_in
-            if found:
-                for i in range(n_in):
-                    row[i] += x[k] * factor
-                    k += 1
-                row[n_in] += bias_input * factor
-            else:
-                found = True
-                for i in range(n_in):
-                    row[i] = x[k] * factor
-                    k += 1
-                row[n_in] = bias_input * factor
-    return found
-
-
-def histogram(a: "array[int]", b: "array[int]", counts: "array[int]", block: "array[int]") -> None:
-    """Count magnitudes m = |a[at + i] - b[i]| <= 65535, i < n; block = array('i', [at, n, high]).
-
-    counts is an array('i') of 256, added to: with high < 0 the high bytes m >> 8 are counted; else
-    the low bytes of those m whose high byte is `high`. So two passes find any threshold exactly.
-    """
-    at = block[0]
-    high = block[2]
-    for i in range(block[1]):
-        m = a[at] - b[i]
-        at += 1
-        if m < 0:
-            m = -m
-        if high < 0:
-            counts[m >> 8] += 1
-        elif m >> 8 == high:
-            counts[m & 255] += 1
-
-
-def pick(a: "array[int]", b: "array[int]", found: bytearray, block: "array[int]") -> int:
-    """The i < n <= 256, in order, with |a[at + i] - b[i]| >= least, into found; how many they are.
-
-    block = array('i', [at, n, least]).
-    """
-    at = block[0]
-    least = block[2]
-    n = 0
-    for i in range(block[1]):
-        m = a[at] - b[i]
-        at += 1
-        if m >= least or -m >= least:
-            found[n] = i
-            n += 1
-    return n
-
-
 KERNELS = (
     "forward",
+    "forward_relu",
     "put",
     "argmax",
-    "activate_relu",
     "activate_tanh",
     "output_shift",
     "errors_softmax",
@@ -344,6 +231,7 @@ KERNELS = (
     "gate",
     "feedback_divide",
     "update_shift",
+    "update_one",
     "update_divide",
     "histogram",
     "pick",

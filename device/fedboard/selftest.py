@@ -54,39 +54,37 @@ def _arguments(name: str, turn: int) -> "list[Any]":
     at = 4
     record = array("i", (_N_IN, _N_OUT, at, -1 if turn == 3 else 128, 20000, _BATCH, 5 + turn))
     n_params = at + (_N_IN + 1) * _N_OUT
-    if name == "forward":
+    if name in ("forward", "forward_relu"):
         x = fill("b", _N_IN, 127)
-        return [x, fill("h", n_params, 20000), fill("i", _N_OUT, 9), record]
+        w = fill("h", n_params, 20000)
+        return [x, w, fill("i" if name == "forward" else "b", _N_OUT, 9), record]
     if name == "put":
-        return [fill("h", 6, 32767), fill("h", 18, 100), 2]
+        return [fill("h", 6, 32767), fill("h", 18, 100), 12, 6]
     if name == "argmax":
         return [fill("i", 7, 1 << 29)]
-    if name in ("activate_relu", "activate_tanh"):
-        sums = fill("i", _N_OUT, 1 << 20)
-        if turn == 0:
-            sums[0] = -4097
-            sums[1] = 127 << 12
-            sums[2] = (127 << 12) - 1
-        return [sums, fill("b", _N_OUT, 1), fill("h", _N_OUT, 1), record]
     if name == "output_shift":
-        return [fill("i", 7, 1 << 29)]
+        return [fill("i", _N_OUT, 1 << 29), record]
+    if name == "activate_tanh":
+        return [fill("i", _N_OUT, 1 << 20), fill("b", _N_OUT, 1), fill("h", _N_OUT, 1), record]
     if name == "errors_softmax":
-        return [fill("i", 10, 300), fill("h", 10, 1), fill("h", 10, 1), turn]
+        return [fill("i", _N_OUT, 300), fill("h", _N_OUT, 1), turn, record]
     if name == "backward":
         d = fill("h", _N_OUT, 13107)
         d[2] = 0
         return [d, fill("h", n_params, 32767), fill("i", _N_IN, 9), record]
-    if name in ("gate", "feedback_divide"):
+    if name == "gate":
+        a = array("b", (0, 1, 126, 127, 60))
+        return [fill("i", _N_OUT, 1 << 24), a, fill("h", _N_OUT, 100), record]
+    if name == "feedback_divide":
         d = fill("h", _N_OUT, 100)
         for j in range(_N_OUT):
-            d[j] = (d[j] | 1) if j or name == "feedback_divide" else 0
-        if name == "gate":
-            return [fill("i", _N_OUT, 1 << 24), d, record]
+            d[j] = d[j] | 1
         return [fill("h", 3, 32767), fill("h", 3 * _N_OUT, 127), d, record]
-    if name in ("update_shift", "update_divide"):
-        x = fill("b", _BATCH * _N_IN, 127)
-        d = fill("h", _BATCH * _N_OUT, 32767)
-        for s in range(_BATCH):
+    if name.startswith("update"):
+        n = 1 if name == "update_one" else _BATCH
+        x = fill("b", n * _N_IN, 127)
+        d = fill("h", n * _N_OUT, 32767)
+        for s in range(n):
             d[s * _N_OUT + 1] = 0
         return [fill("h", n_params, 20000), x, d, record]
     a = fill("h", 30, 32767)

@@ -8,8 +8,6 @@ from array import array
 
 import micropython
 
-from fedboard_device.kernels_thumb_one import update_one
-
 # What _update_batch works on, in words: 0 to 6 a layer's record; 7 w, 8 x, then in use: 9 rows left,
 # 10 the row, 11 half, 12 its bias, 13 its first d; 14 to 17 four sums; 18 what takes part in a row:
 # for each sample with a delta there the address of its x and that delta.
@@ -206,19 +204,20 @@ def _update_batch(r0, r1, r2, r3):
     mov(r0, 0)
 
 
+_room = 8  # samples
+
+
 def _make_room(n):
-    global _work
+    global _work, _room
     _work = array("i", range(_HEAD + 2 * n))
+    _room = n
 
 
 @micropython.viper
 def update_shift(w, x, d, layer):
     fields = ptr32(layer)
     n = fields[5]
-    if n == 1 and fields[6] >= 8 and fields[6] <= 16:
-        update_one(w, x, d, layer)
-        return
-    if int(len(_work)) < 18 + 2 * n:
+    if n > int(_room):
         _make_room(n)
     work = ptr32(_work)
     i = 0

@@ -54,9 +54,8 @@ def forward(x, w, acc, layer):
             acc[j] += int(highs[j]) * 256 + int(lows[j])
 
 
-def put(source, batch, slot):
-    n = len(source)
-    batch[slot * n : slot * n + n] = source  # a copy in C, whatever the type
+def put(source, batch, at, n):
+    batch[at : at + n] = source  # a copy in C, whatever the type
 
 
 def backward(d, w, acc, layer):

@@ -7,11 +7,15 @@ stay below 2**30, and 1 << 31 is made in two steps, as a folded one is no native
 decorator is a syntax error on CircuitPython: import under try only.
 """
 
-from array import array
-
 import micropython
 
 from fedboard.kernels import EXP2
+from fedboard_device.kernels_viper_change import histogram, pick  # noqa: F401
+from fedboard_device.kernels_viper_update import (  # noqa: F401
+    update_divide,
+    update_one,
+    update_shift,
+)
 
 name = "viper"
 
@@ -48,9 +52,45 @@ def forward(x: ptr8, w: ptr16, acc: ptr32, layer: ptr32):
         j += 1
 
 
-def put(source, batch, slot):
-    n = len(source)
-    batch[slot * n : slot * n + n] = source  # a copy in C, whatever the type
+@micropython.viper
+def forward_relu(x: ptr8, w: ptr16, a: ptr8, layer: ptr32):
+    sign = 1
+    sign = sign << 31
+    n_in = layer[0]
+    n_out = layer[1]
+    bias_input = (layer[3] ^ sign) - sign
+    w = ptr16(int(w) + 2 * layer[2])
+    bias = ptr16(int(w) + 2 * n_in * n_out)
+    end = int(x) + n_in
+    last4 = end - 3
+    j = 0
+    while j < n_out:
+        total = ((bias[j] ^ 32768) - 32768) * bias_input
+        while int(x) < last4:
+            total += (
+                ((x[0] ^ 128) - 128) * ((w[0] ^ 32768) - 32768)
+                + ((x[1] ^ 128) - 128) * ((w[1] ^ 32768) - 32768)
+                + ((x[2] ^ 128) - 128) * ((w[2] ^ 32768) - 32768)
+                + ((x[3] ^ 128) - 128) * ((w[3] ^ 32768) - 32768)
+            )
+            x = ptr8(int(x) + 4)
+            w = ptr16(int(w) + 8)
+        while int(x) < end:
+            total += ((x[0] ^ 128) - 128) * ((w[0] ^ 32768) - 32768)
+            x = ptr8(int(x) + 1)
+            w = ptr16(int(w) + 2)
+        x = ptr8(int(x) - n_in)
+        total = total >> 12
+        if total < 0:
+            total = 0
+        elif total > 127:
+            total = 127
+        a[j] = total
+        j += 1
+
+
+def put(source, batch, at, n):
+    batch[at : at + n] = source  # a copy in C, whatever the type
 
 
 @micropython.viper
@@ -72,81 +112,58 @@ def argmax(out) -> int:
 
 
 @micropython.viper
-def activate_relu(acc, a, d, layer):
-    pacc = ptr32(acc)
-    pa = ptr8(a)
-    pd = ptr16(d)
-    pl = ptr32(layer)
+def output_shift(out: ptr32, layer: ptr32) -> int:
     sign = 1
     sign = sign << 31
-    n = pl[1]
-    j = 0
-    while j < n:
-        value = ((pacc[j] ^ sign) - sign) >> 12
-        if value <= 0:
-            pa[j] = 0
-            pd[j] = 0
-        elif value < 127:
-            pa[j] = value
-            pd[j] = 1
-        else:
-            pa[j] = 127
-            pd[j] = 0
-        j += 1
-
-
-@micropython.viper
-def output_shift(out):
-    po = ptr32(out)
-    sign = 1
-    sign = sign << 31
-    n = int(len(out))
+    n = layer[1]
+    found = 0
+    best = ((out[0] ^ sign) - sign) >> 12
     k = 0
     while k < n:
-        po[k] = ((po[k] ^ sign) - sign) >> 12
+        value = ((out[k] ^ sign) - sign) >> 12
+        out[k] = value
+        if value > best:
+            best = value
+            found = k
         k += 1
+    return found
 
 
 @micropython.viper
-def errors_softmax(out, e, d, label: int) -> int:
-    po = ptr32(out)
-    pe = ptr16(e)
-    pd = ptr16(d)
-    pp = ptr16(EXP2)
+def errors_softmax(out: ptr32, e: ptr16, label: int, layer: ptr32) -> int:
+    powers = ptr16(EXP2)
     sign = 1
     sign = sign << 31
-    n = int(len(e))
-    top = (po[0] ^ sign) - sign
+    n = layer[1]
+    top = (out[0] ^ sign) - sign
     k = 1
     while k < n:
-        value = (po[k] ^ sign) - sign
+        value = (out[k] ^ sign) - sign
         if value > top:
             top = value
         k += 1
     total = 0
     k = 0
     while k < n:
-        i = (top - ((po[k] ^ sign) - sign)) >> 2
+        i = (top - ((out[k] ^ sign) - sign)) >> 2
         power = 0
         if i < 208:
-            power = pp[i & 15] >> (i >> 4)
-        pe[k] = power
+            power = powers[i & 15] >> (i >> 4)
+        e[k] = power
         total += power
         k += 1
-    loss = 128 - 128 * pe[label] // total
-    pe[label] = 0
+    loss = 128 - 128 * e[label] // total
+    e[label] = 0
     wrong = 0
     k = 0
     while k < n:
-        p = 128 * pe[k] // total
+        p = 128 * e[k] // total
         if p < 8:
             p = 0
-        pe[k] = p
-        pd[k] = p
+        e[k] = p
         wrong += p
         k += 1
-    pe[label] = 0 - wrong
-    pd[label] = 0 - wrong
+    e[label] = 0 - wrong
     return loss
 
 
@@ -172,7 +189,7 @@ def backward(d: ptr16, w: ptr16, acc: ptr32, layer: ptr32):
 
 
 @micropython.viper
-def gate(acc: ptr32, d: ptr16, layer: ptr32):
+def gate(acc: ptr32, a: ptr8, d: ptr16, layer: ptr32):
     sign = 1
     sign = sign << 31
     n_out = layer[1]
@@ -180,143 +197,12 @@ def gate(acc: ptr32, d: ptr16, layer: ptr32):
     low = 0 - most
     j = 0
     while j < n_out:
-        if d[j]:
+        value = 0
+        if a[j] > 0 and a[j] < 127:
             value = (((acc[j] ^ sign) - sign) + 256) >> 9
             if value < low:
                 value = low
             elif value > most:
                 value = most
-            d[j] = value
+        d[j] = value
         j += 1
-
-
-_row = array("i")
-
-
-@micropython.viper
-def _update(w: ptr16, x: ptr8, row: ptr32, d: ptr16, layer: ptr32, divide: int):
-    """row[i] = sum_s x[s, i] d[s, j], the bias's behind, and weights changed by it, for each j."""
-    sign = 1
-    sign = sign << 31
-    n_in = layer[0]
-    n_out = layer[1]
-    bias_input = (layer[3] ^ sign) - sign
-    limit = layer[4]
-    low = 0 - limit
-    batch = layer[5]
-    rate = layer[6]
-    w = ptr16(int(w) + 2 * layer[2])
-    bias = int(w) + 2 * n_in * n_out
-    half = 0
-    if divide == 0:
-        half = (1 << rate) >> 1
-    j = 0
-    while j < n_out:
-        found = 0
-        at = j
-        s = 0
-        while s < batch:
-            factor = (d[at] ^ 32768) - 32768
-            at += n_out
-            s += 1
-            end = int(x) + n_in
-            if factor == 0:
-                x = ptr8(end)
-            elif found:
-                while int(x) < end:
-                    row[0] = row[0] + ((x[0] ^ 128) - 128) * factor
-                    x = ptr8(int(x) + 1)
-                    row = ptr32(int(row) + 4)
-                row[0] = row[0] + bias_input * factor
-                row = ptr32(int(row) - 4 * n_in)
-            else:
-                found = 1
-                while int(x) < end:
-                    row[0] = ((x[0] ^ 128) - 128) * factor
-                    x = ptr8(int(x) + 1)
-                    row = ptr32(int(row) + 4)
-                row[0] = bias_input * factor
-                row = ptr32(int(row) - 4 * n_in)
-        x = ptr8(int(x) - batch * n_in)
-        next_row = int(w) + 2 * n_in
-        if found:
-            end = next_row
-            while end:
-                while int(w) < end:
-                    step = (row[0] ^ sign) - sign
-                    if divide:
-                        step = step // rate
-                    else:
-                        step = (step + half) >> rate
-                    if step:
-                        value = ((w[0] ^ 32768) - 32768) - step
-                        if value < low:
-                            value = low
-                        elif value > limit:
-                            value = limit
-                        w[0] = value
-                    w = ptr16(int(w) + 2)
-                    row = ptr32(int(row) + 4)
-                if end == next_row:
-                    w = ptr16(bias + 2 * j)
-                    end = int(w) + 2
-                else:
-                    end = 0
-            row = ptr32(int(row) - 4 * n_in - 4)
-        w = ptr16(next_row)
-        j += 1
-
-
-def _row_for(layer):
-    """The row of sums, as long as the widest layer so far."""
-    global _row
-    if len(_row) <= layer[0]:
-        _row = array("i", range(layer[0] + 1))  # bytes(...) would take the memory twice
-    return _row
-
-
-def update_shift(w, x, d, layer):
-    _update(w, x, _row_for(layer), d, layer, 0)
-
-
-def update_divide(w, x, d, layer):
-    _update(w, x, _row_for(layer), d, layer, 1)
-
-
-@micropython.viper
-def histogram(a: ptr16, b: ptr16, counts: ptr32, block: ptr32):
-    sign = 1
-    sign = sign << 31
-    a = ptr16(int(a) + 2 * block[0])
-    end = int(a) + 2 * block[1]
-    high = (block[2] ^ sign) - sign
-    while int(a) < end:
-        m = ((a[0] ^ 32768) - 32768) - ((b[0] ^ 32768) - 32768)
-        if m < 0:
-            m = 0 - m
-        if high < 0:
-            counts[m >> 8] = counts[m >> 8] + 1
-        elif m >> 8 == high:
-            counts[m & 255] = counts[m & 255] + 1
-        a = ptr16(int(a) + 2)
-        b = ptr16(int(b) + 2)
-
-
-@micropython.viper
-def pick(a: ptr16, b: ptr16, found: ptr8, block: ptr32) -> int:
-    a = ptr16(int(a) + 2 * block[0])
-    n = block[1]
-    least = block[2]
-    k = 0
-    i = 0
-    while i < n:
-        m = ((a[0] ^ 32768) - 32768) - ((b[0] ^ 32768) - 32768)
-        if m < 0:
-            m = 0 - m
-        if m >= least:
-            found[k] = i
-            k += 1
-        a = ptr16(int(a) + 2)
-        b = ptr16(int(b) + 2)
-        i += 1
-    return k

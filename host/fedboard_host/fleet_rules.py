@@ -15,6 +15,7 @@ have their own sign: the products are the same. What a batch's sums are divided 
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import kernels, rules
-from fedboard.dfa import Network
-from fedboard.model import Spec, new_params
+from fedboard.model import Spec
 
 Reals = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -62,7 +62,7 @@ class FleetRule:
     def __init__(self, spec: Spec, clamped: bool = True) -> None:
         self.spec = spec
         self._largest_delta = LARGEST_DELTA if clamped else 1 << 23
-        self._rule = rules.make(spec)
+        self._rule = rules.make(spec, array("h"))
         self._onehot = np.eye(spec.sizes[-1], dtype=np.float32)
         self._buffers = Buffers()
 
@@ -78,9 +78,8 @@ class FleetRule:
 
         None at all where deltas come back through the weights.
         """
-        net = Network(self.spec, new_params(self.spec))
         n_out = self.spec.sizes[-1]
-        made = [np.array(b, np.float32).reshape(-1, n_out).T for b in net._b]
+        made = [np.array(b, np.float32).reshape(-1, n_out).T for b in self._rule.feedback]
         return [np.ascontiguousarray(b) for b in made]
 
     def step(self, rate: int) -> Step:

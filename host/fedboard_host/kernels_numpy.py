@@ -20,25 +20,16 @@ Reals = NDArray[np.float64]
 
 
 def forward(x: array[int], w: array[int], acc: array[int], layer: array[int]) -> None:
-    n_in, n_out, at, bias_input = layer[0], layer[1], layer[2], layer[3]
-    bias_at = at + n_in * n_out
-    flat = np.frombuffer(w, np.int16)
-    weights = flat[at:bias_at].reshape(n_out, n_in)
-    sums = weights.astype(np.float64) @ np.frombuffer(x, np.int8)
-    sums += flat[bias_at : bias_at + n_out] * float(bias_input)
-    np.frombuffer(acc, np.int32)[:n_out] = sums
+    np.frombuffer(acc, np.int32)[: layer[1]] = _products(x, w, layer)
 
 
-def put(source: array[int], batch: array[int], slot: int) -> None:
-    n = len(source)
-    batch[slot * n : (slot + 1) * n] = source
+def forward_relu(x: array[int], w: array[int], a: array[int], layer: array[int]) -> None:
+    sums = _products(x, w, layer).astype(np.int64) >> WEIGHT_BITS
+    np.frombuffer(a, np.int8)[: layer[1]] = sums.clip(0, 127)
 
 
-def activate_relu(acc: array[int], a: array[int], d: array[int], layer: array[int]) -> None:
-    n_out = layer[1]
-    value = np.frombuffer(acc, np.int32)[:n_out] >> WEIGHT_BITS
-    np.frombuffer(a, np.int8)[:n_out] = value.clip(0, 127)
-    np.frombuffer(d, np.int16)[:n_out] = (value > 0) & (value < 127)
+def put(source: array[int], batch: array[int], at: int, n: int) -> None:
+    batch[at : at + n] = source
 
 
 def activate_tanh(acc: array[int], a: array[int], d: array[int], layer: array[int]) -> None:
@@ -58,12 +49,13 @@ def backward(d: array[int], w: array[int], acc: array[int], layer: array[int]) -
     np.frombuffer(acc, np.int32)[:n_in] = deltas @ weights
 
 
-def gate(acc: array[int], d: array[int], layer: array[int]) -> None:
+def gate(acc: array[int], a: array[int], d: array[int], layer: array[int]) -> None:
     n_out = layer[1]
     most = LARGEST_BACK // (n_out + 1)
-    deltas = np.frombuffer(d, np.int16)[:n_out]
+    activations = np.frombuffer(a, np.int8)[:n_out]
     value = np.frombuffer(acc, np.int32)[:n_out] + (1 << BACK_BITS >> 1) >> BACK_BITS
-    deltas[:] = np.where(deltas != 0, value.clip(-most, most), 0)
+    learns = (activations > 0) & (activations < 127)
+    np.frombuffer(d, np.int16)[:n_out] = np.where(learns, value.clip(-most, most), 0)
 
 
 def feedback_divide(e: array[int], b: array[int], d: array[int], layer: array[int]) -> None:
@@ -79,6 +71,10 @@ def update_shift(w: array[int], x: array[int], d: array[int], layer: array[int])
     half = (1 << rate) >> 1
     weights, biases = _sums(x, d, layer)
     _subtract(w, (weights + half) >> rate, (biases + half) >> rate, layer)
+
+
+def update_one(w: array[int], x: array[int], d: array[int], layer: array[int]) -> None:
+    update_shift(w, x, d, array("i", [*layer[:5], 1, layer[6]]))
 
 
 def update_divide(w: array[int], x: array[int], d: array[int], layer: array[int]) -> None:
@@ -101,6 +97,16 @@ def pick(a: array[int], b: array[int], found: bytearray, block: array[int]) -> i
     (places,) = np.nonzero(np.abs(change - np.frombuffer(b, np.int16)[:n]) >= least)
     found[: len(places)] = places.astype(np.uint8).tobytes()
     return len(places)
+
+
+def _products(x: array[int], w: array[int], layer: array[int]) -> Reals:
+    n_in, n_out, at, bias_input = layer[0], layer[1], layer[2], layer[3]
+    bias_at = at + n_in * n_out
+    flat = np.frombuffer(w, np.int16)
+    weights = flat[at:bias_at].reshape(n_out, n_in)
+    sums: Reals = weights.astype(np.float64) @ np.frombuffer(x, np.int8)
+    sums += flat[bias_at : bias_at + n_out] * float(bias_input)
+    return sums
 
 
 def _sums(x: array[int], d: array[int], layer: array[int]) -> tuple[Ints, Ints]:

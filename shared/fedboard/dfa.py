@@ -18,20 +18,18 @@ from array import array
 
 from fedboard import DataError, StateError, kernels, rules
 from fedboard.model import zeros
-from fedboard.prng import Xorshift, mix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fedboard.model import Spec
 
     A = array[int]
-    Trained = tuple[int, A, "A | None", A]  # a layer, its record, inputs (None: the sample), deltas
+    # A layer that learns: what it does with the parameters, its inputs (None: the sample), its
+    # deltas and its record.
+    Step = tuple[rules.Kernel, A, "A | None", A, A]
 
 # A batch's sum of x d, and half of a rounding shift: 255 * 128 * 32767 + 2**29 < 2**31.
 LARGEST_BATCH = 255
-
-_FEEDBACK = 2  # the label of the feedback matrices' random streams
-
 
 class Network:
     """One network over the caller's parameters, with work buffers for a batch of samples.
@@ -50,38 +48,33 @@ class Network:
             raise StateError(f"a buffer of {spec.n_params} parameters is needed: {len(params)}")
         self.spec = spec
         self.params = params
-        self.rule = rules.make(spec)
         n = spec.n_layers
-        n_out = spec.sizes[n]
-        self.out = array("i", bytes(4 * n_out))
-        self._e = array("h", bytes(2 * n_out))
-        # for each layer: its record, a sample's activations and deltas, the feedback matrix
-        self._records: list[array[int]] = []
-        self._a: list[array[int]] = []
-        self._d: list[array[int]] = []
-        self._b: list[array[int]] = []
-        widest = 0
+        self.out = array("i", bytes(4 * spec.sizes[n]))
+        self._acc = array("i", bytes(4 * max((0,) + spec.sizes[1:n])))
+        self._x = x = array("b")  # the last sample, whose length is right
+        self._layers: list[rules.Layer] = []
         for l in range(n):
-            n_in, units = spec.shape(l)
-            self._records.append(
-                array("i", (n_in, units, spec.at(l), self.rule.bias_input(l), spec.limit(l), 1, 1))
-            )
-            self._d.append(array("h", bytes(2 * units)))
-            if l < n - 1:
-                widest = max(widest, units)
-                self._a.append(array("b", bytes(units)))
-                if self.rule.is_direct:
-                    rng = Xorshift(mix(spec.seed, _FEEDBACK, l))
-                    self._b.append(rules.feedback(rng, units, n_out))
-        self._acc = array("i", bytes(4 * widest))
-        # Tuples, as a board looks one up faster than an element of each of several lists.
-        self._hidden = [(self._records[l], self._a[l], self._d[l]) for l in range(n - 1)]
-        self._trained: list[Trained] = []  # by layer that learns
-        self._down: list[int] = []  # the hidden layers that need deltas, the highest first
+            self._layers.append(rules.Layer(spec, l, x))
+            x = self._layers[l].a
+        last = self._layers[-1]
+        self.rule = rule = rules.make(spec, last.d)
+        # What a sample goes through, in lists: a board is slow to find names and elements.
+        up: list[rules.Call] = []
+        for layer in self._layers:
+            layer.record[3] = rule.bias_input(layer.l)
+            if layer is not last:
+                up += rule.up(layer, params, self._acc)
+        up.append((kernels.forward, last.x, params, self.out, last.record))
+        self._first = up.pop(0)  # but for its inputs
+        self._up = up
+        self._output = rule.output
+        self._errors = rule.errors
+        self._last = last
+        self._down: list[rules.Call] = []
+        self._steps: list[Step] = []
         self._pending = 0  # samples of the present batch, and those of them with an error
         self._stored = 0
-        self._batch_x: list[array[int]] = []
-        self._batch_d: list[array[int]] = []
+        self._puts: list[tuple[A | None, A, int]] = []  # from where to a batch's buffer, how many
         self.batch = self.layers = 0
         self.reset_counters()
         self.configure(batch, layers, rate)
@@ -103,8 +96,8 @@ class Network:
             raise DataError(f"the rate is 1 to {self.rule.largest_rate}, not {rate}")
         layers = layers or (1 << n) - 1
         self.rate = rate or self.rule.default_rate
-        for record in self._records:
-            record[6] = self.rate
+        for layer in self._layers:
+            layer.record[6] = self.rate
         if (batch, layers) != (self.batch, self.layers):
             self.batch = batch
             self.layers = layers
@@ -113,40 +106,41 @@ class Network:
 
     def _choose(self) -> None:
         """What learn() goes through."""
-        self._trained = []
+        rule = self.rule
+        update = rule.step if self.batch == 1 else rule.update
+        self._steps = []
         self._down = []
-        for l in range(self.spec.n_layers):
-            is_trained = self.layers >> l & 1
+        for layer in self._layers:
+            is_trained = self.layers >> layer.l & 1
             if is_trained:
-                self._records[l][5] = 1
-                x = self._a[l - 1] if l else None
-                self._trained.append((l, self._records[l], x, self._d[l]))
-            needs = is_trained if self.rule.is_direct else self._trained
-            if needs and l < self.spec.n_layers - 1:
-                self._down.insert(0, l)
+                layer.record[5] = 1
+                x = layer.x if layer.l else None
+                self._steps.append((update, self.params, x, layer.d, layer.record))
+            needs = is_trained if rule.is_direct else self._steps
+            if needs and layer is not self._last:
+                above = self._layers[layer.l + 1]
+                self._down = rule.down(layer, above, self.params, self._acc) + self._down
 
     @property
     def batch_bytes(self) -> int:
         """What the batch's buffers take: the most after the parameters."""
         n_bytes = 0
         if self.batch > 1:
-            for layer in self._trained:
-                n_in, n_out = self.spec.shape(layer[0])
-                n_bytes += self.batch * (n_in + 2 * n_out)
+            for _, _, _, _, record in self._steps:
+                n_bytes += self.batch * (record[0] + 2 * record[1])
         return n_bytes
 
     def _make_batch(self) -> None:
-        for layer in self._trained:
-            n_in, n_out = self.spec.shape(layer[0])
-            self._batch_x.append(zeros("b", self.batch * n_in))
-            self._batch_d.append(zeros("h", self.batch * n_out))
+        for _, _, x, d, record in self._steps:
+            n_in, n_out = record[0], record[1]
+            self._puts.append((x, zeros("b", self.batch * n_in), n_in))
+            self._puts.append((d, zeros("h", self.batch * n_out), n_out))
 
     def release(self) -> None:
         """Free the batch's buffers; the next learn() makes them anew."""
         if self._pending:
             raise StateError("samples wait for their step: flush() before release()")
-        self._batch_x.clear()
-        self._batch_d.clear()
+        self._puts.clear()
 
     def reset_counters(self) -> None:
         self.n_seen = 0
@@ -155,28 +149,22 @@ class Network:
 
     def predict(self, x: "array[int]") -> int:
         """The class of the int8 features x (the first of equal logits); logits in `out`."""
-        params = self.params
-        acc = self._acc
-        rule = self.rule
-        last = self._records[-1]
-        forward = kernels.forward
-        if len(x) != self.spec.sizes[0]:
-            raise DataError(f"{len(x)} features for a network of {self.spec.sizes[0]} inputs")
-        for record, a, d in self._hidden:
-            forward(x, params, acc, record)
-            rule.activate(acc, a, d, record)
-            x = a
-        out = self.out
-        forward(x, params, out, last)
-        rule.output(out, self._d[-1], last)
-        return kernels.argmax(out)
+        if x is not self._x:
+            if len(x) != self.spec.sizes[0]:
+                raise DataError(f"{len(x)} features for a network of {self.spec.sizes[0]} inputs")
+            self._x = x
+        first, _, p, q, r = self._first
+        first(x, p, q, r)
+        for kernel, o, p, q, r in self._up:
+            kernel(o, p, q, r)
+        return self._output(self.out, self._last.record)
 
     def features(self, l: int) -> "array[int]":
         """Hidden layer l's int8 activations after predict(): inputs for a head of its own.
 
         The buffer is the network's and changes with the next sample. "tifed": they are negated.
         """
-        return self._a[l]
+        return self._layers[l].a
 
     def learn(self, x: "array[int]", label: int) -> bool:
         """Learn from one sample; True if the parameters changed, as it filled the batch.
@@ -187,24 +175,32 @@ class Network:
         self.loss_sum += self.loss(label)
         self.n_correct += guess == label
         self.n_seen += 1
-        e = self._e
+        e = self.rule.e
         is_wrong = e[label] != 0 or any(e)
+        if is_wrong:
+            for kernel, o, p, q, r in self._down:
+                kernel(o, p, q, r)
         if self.batch == 1:
-            if is_wrong:
-                self._step(x)
+            if is_wrong:  # its own buffers are a batch of one
+                for step, w, a, d, record in self._steps:
+                    step(w, x if a is None else a, d, record)
             return is_wrong
         self._pending += 1
         if is_wrong:
-            if not self._batch_x:
+            if not self._puts:
                 self._make_batch()
-            self._store(x)
+            slot = self._stored
+            self._stored = slot + 1
+            for source, buffer, n in self._puts:
+                kernels.put(x if source is None else source, buffer, slot * n, n)
         return self._pending == self.batch and self.flush()
 
     def loss(self, label: int) -> int:
         """The loss, in the rule's unit, of the sample that predict() saw last. Ask once."""
-        if not 0 <= label < len(self._e):
-            raise DataError(f"no class {label} in a network of {len(self._e)} outputs")
-        return self.rule.errors(self.out, self._e, self._d[-1], label)
+        out = self.out
+        if not 0 <= label < len(out):
+            raise DataError(f"no class {label} in a network of {len(out)} outputs")
+        return self._errors(out, self._last.d, label, self._last.record)
 
     def flush(self) -> bool:
         """Apply the step of a batch that is not full; False if there is nothing to apply."""
@@ -212,36 +208,8 @@ class Network:
         self._pending = self._stored = 0
         if n == 0:
             return False
-        for i in range(len(self._trained)):
-            record = self._trained[i][1]
+        for i in range(len(self._steps)):
+            update, w, _, _, record = self._steps[i]
             record[5] = n
-            self.rule.update(self.params, self._batch_x[i], self._batch_d[i], record)
+            update(w, self._puts[2 * i][1], self._puts[2 * i + 1][1], record)
         return True
-
-    def _step(self, x: "array[int]") -> None:
-        """Learn a sample at once: its own buffers are a batch of one."""
-        self._spread()
-        update = self.rule.update
-        params = self.params
-        for _, record, a, d in self._trained:
-            update(params, x if a is None else a, d, record)
-
-    def _store(self, x: "array[int]") -> None:
-        """Put the inputs and the deltas of the layers that are trained into the batch."""
-        self._spread()
-        slot = self._stored
-        self._stored = slot + 1
-        for i in range(len(self._trained)):
-            _, _, a, d = self._trained[i]
-            kernels.put(x if a is None else a, self._batch_x[i], slot)
-            kernels.put(d, self._batch_d[i], slot)
-
-    def _spread(self) -> None:
-        """The hidden layers' slopes become their deltas."""
-        for l in self._down:
-            record, _, d = self._hidden[l]
-            if self.rule.is_direct:
-                kernels.feedback_divide(self._e, self._b[l], d, record)
-            else:
-                kernels.backward(self._d[l + 1], self.params, self._acc, self._records[l + 1])
-                kernels.gate(self._acc, d, record)

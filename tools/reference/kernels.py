@@ -27,13 +27,13 @@ def forward(layer: Sequence[int], x: Ints, w: Ints) -> Ints:
     return weights @ x + layer[3] * biases
 
 
-def activate_relu(layer: Sequence[int], acc: Ints) -> tuple[Ints, Ints]:
-    a = np.clip(acc[: layer[1]] // 4096, 0, 127)
-    return a, np.where((a > 0) & (a < 127), 1, 0)
+def forward_relu(layer: Sequence[int], x: Ints, w: Ints) -> Ints:
+    return np.clip(forward(layer, x, w) // 4096, 0, 127)
 
 
-def output_shift(out: Ints) -> Ints:
-    return out // 4096
+def output_shift(out: Ints) -> tuple[Ints, int]:
+    logits = out // 4096
+    return logits, int(np.argmax(logits))
 
 
 def errors_softmax(out: Ints, label: int) -> tuple[Ints, int]:
@@ -52,9 +52,10 @@ def backward(layer: Sequence[int], d: Ints, w: Ints) -> Ints:
     return d[: layer[1]] @ _split(layer, w)[0]
 
 
-def gate(layer: Sequence[int], acc: Ints, d: Ints) -> Ints:
+def gate(layer: Sequence[int], acc: Ints, a: Ints) -> Ints:
     most = 65535 // (layer[1] + 1)
-    return np.where(d != 0, np.clip((acc[: layer[1]] + 256) // 512, -most, most), 0)
+    shifted = np.clip((acc[: layer[1]] + 256) // 512, -most, most)
+    return np.where((a == 0) | (a == 127), 0, shifted)
 
 
 def feedback_divide(layer: Sequence[int], e: Ints, b: Ints, d: Ints) -> Ints:
