@@ -85,6 +85,8 @@ async def _run(
     dashboard: tuple[str, int] | None,
     flower: bool,
 ) -> Result:
+    status = _status(home, view)
+
     def tell(event: Event) -> None:
         view(event)
         if status is not None:
@@ -103,7 +105,6 @@ async def _run(
         run=prng.mix(home.seed, _RUN), merging=home.merging,
     )  # fmt: skip
     view.watch_boards(federation.boards)
-    status = _status(home, view)
     advert: Advert | None = None
     page: Page | None = None
     tasks: list[asyncio.Task[None]] = []
