@@ -112,7 +112,12 @@ def test_a_host_that_is_gone_has_no_boards(run_folder: Path) -> None:
 def test_an_empty_run_and_no_run(tmp_path: Path) -> None:
     with Store(tmp_path / "run"):
         pass
-    assert "No board has been here yet" in page.live(Feed(tmp_path / "run").read(), False)
+    text = page.live(Feed(tmp_path / "run").read(), False)
+    assert "No board has been here yet" in text
+    assert '<input id="label" type="number"' in text
+    presence.write(tmp_path / "run", "home", 9, 0, [], labels=("idle", "wave"))
+    text = page.live(Feed(tmp_path / "run").read(), True)
+    assert '<option value="0">idle<option value="1">wave</select>' in text
     done = CliRunner().invoke(cli.cli, ["report", str(tmp_path)])
     assert done.exit_code == 1
     assert "holds no run" in done.stderr

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from fedboard import replay
 from fedboard_host import cli as module
 from fedboard_host import paths, units
 from fedboard_host.lock import FolderLock
+
+_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 
@@ -183,6 +186,64 @@ def test_board_that_dials_in(home):
         board.terminate()
         board.wait(10)
     assert said["samples"] == 2
+
+
+class AtItsPrompt:
+    """A serial port behind which a board sits at its REPL; what is run there is a real board."""
+
+    def __init__(self, config: Path) -> None:
+        self._master, self._slave = os.openpty()
+        self.port = os.ttyname(self._slave)
+        self.code = b""
+        self._config = config
+        self._board: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        self._until(b"\x03\x03")
+        self._until(b"\x01")
+        os.write(self._master, _PROMPT)
+        self._until(b"\x04")
+        os.write(self._master, b"OK\r\nMPY: soft reboot\r\n" + _PROMPT)
+        self.code = self._until(b"\x04")
+        os.write(self._master, b"OK")
+        main = str(paths.device_dir() / "main.py")
+        self._board = subprocess.Popen(
+            [sys.executable, main, "--config", str(self._config)],
+            stdin=self._master, stdout=self._master, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def _until(self, end: bytes) -> bytes:
+        """What came before `end`; unanswered KNOCKs among it."""
+        found = b""
+        while not found.endswith(end):
+            found += os.read(self._master, 1)
+        return found[: -len(end)]
+
+    def close(self) -> None:
+        os.write(self._slave, b"\x03\x03\x01\x04\x04")  # whatever it still waits for
+        self._thread.join(60)
+        if self._board is not None:
+            self._board.kill()
+            self._board.wait()
+        os.close(self._slave)
+        os.close(self._master)
+
+
+def test_a_board_at_its_prompt_is_started(home):
+    """As after `mpremote cp -r device/ :`: nothing starts at boot, and nothing else is owed."""
+    board = AtItsPrompt(home / "kitchen" / "fedboard.json")
+    try:
+        text = (home / "home.toml").read_text()
+        start = text.index('link = "process:')
+        link = f'link = "serial:{board.port}"'
+        (home / "home.toml").write_text(text[:start] + link + text[text.index("\n", start) :])
+        said = told("record", "kitchen", "--label", "wave", "--samples", "2")
+    finally:
+        board.close()
+    assert said["samples"] == 2
+    assert b"from fedboard_device.node import run" in board.code
 
 
 def test_pack_readings(tmp_path):

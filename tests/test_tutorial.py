@@ -77,7 +77,7 @@ def check(said: dict[str, str], folder: Path, rounds: int, least: float) -> None
 
 def test_on_micropython_boards(tmp_path, micropython):
     """From step 4 on, as people without hardware do."""
-    gestures.main([str(tmp_path / "home"), "--rate-hz", "1000"])
+    gestures.main([str(tmp_path / "home"), "--rate-hz", "1000", "--seed", "2"])
     said = {line: follow(line, tmp_path / "home") for line in all_but("deploy", "boards")}
     check(said, tmp_path / "home", rounds=20, least=60)
     seen = [line.split()[0] for line in said["fedboard predict window --count 9"].splitlines()[1:]]
@@ -91,6 +91,7 @@ def test_home_made_is_that_of_the_tutorial(tmp_path, micropython):
     (text,) = blocks(PAGE, "toml")
     shown = config.parse(text, tmp_path / "home.toml")
     assert (made.name, made.layers, made.labels) == (shown.name, shown.layers, shown.labels)
+    assert made.rule == shown.rule == "centred"
     assert (made.rounds, made.quorum) == (shown.rounds, shown.quorum)
     assert [b.name for b in made.boards] == [b.name for b in shown.boards]
 

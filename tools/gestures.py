@@ -21,6 +21,7 @@ import numpy.typing as npt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "shared"), str(ROOT / "host")]
 
+from fedboard import DataError  # noqa: E402
 from fedboard_host import dataset, runtime  # noqa: E402
 
 LABELS = ("idle", "wave", "circle")
@@ -93,13 +94,26 @@ def write_home(
     labels = ", ".join(f'"{label}"' for label in LABELS)
     lines = [
         "[federation]", 'name = "gestures"', "rounds = 20", f"quorum = {n_boards}", "",
-        "[model]", f"layers = [{n_in}, 24, {len(LABELS)}]", f"labels = [{labels}]",
+        "[model]", f"layers = [{n_in}, 24, {len(LABELS)}]", 'rule = "centred"',
+        f"labels = [{labels}]",
     ]  # fmt: skip
     for k, name in enumerate(NAMES[:n_boards]):
         write_board(folder / name, name, Person(seed * 1000 + k), rate_hz, window)
         link = f"process:{command} --config {shlex.quote(str(folder / name / 'fedboard.json'))}"
         lines += ["", "[[board]]", f'name = "{name}"', f"link = {json.dumps(link)}"]
     (folder / "home.toml").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _program() -> str:
+    """What runs the boards: MicroPython, or this Python where there is none."""
+    try:
+        return runtime.find_micropython()
+    except DataError:
+        print(
+            "no MicroPython here: the boards run on this Python instead, the same code "
+            "(python3 tools/dev.py micropython fetches one)"
+        )
+        return sys.executable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--window", type=int, default=100, help="readings of a sample")
     parser.add_argument("--python", action="store_true", help="boards on CPython, not MicroPython")
     chosen = parser.parse_args(arguments)
-    program = sys.executable if chosen.python else runtime.find_micropython()
+    program = sys.executable if chosen.python else _program()
     command = f"{shlex.quote(program)} {shlex.quote(str(ROOT / 'device' / 'main.py'))}"
     folder = chosen.folder.resolve()
     write_home(folder, chosen.boards, chosen.seed, chosen.rate_hz, chosen.window, command)

@@ -119,6 +119,7 @@ async def _run(
             tasks.append(asyncio.create_task(presence.keep(
                 home.folder, home.name, home.rounds, lambda: federation.checkpoint.round,
                 federation.boards, "{}:{}".format(*home.listen) if home.listen else "",
+                tuple(home.labels),
             )))  # fmt: skip
             if status is not None:
                 status.start()
@@ -203,7 +204,7 @@ def as_json(home: Home, result: Result) -> dict[str, Any]:
 
 def text(home: Home, result: Result) -> str:
     """What happened, and what to do next, for people."""
-    judged = "not judged ([evaluate] data = ... would)"
+    judged = "no held-out samples to judge by (boards' own: fedboard evaluate)"
     if result.accuracy is None and result.loss is not None:
         judged = f"held-out loss {result.loss:.4g}"
     if result.accuracy is not None:

@@ -40,6 +40,7 @@ class Presence:
     listen: str = ""
     ended: bool = False
     boards: list[dict[str, Any]] = field(default_factory=list)
+    labels: tuple[str, ...] = ()  # the names of classes 0, 1, ...
 
     @property
     def is_live(self) -> bool:
@@ -53,16 +54,17 @@ async def keep(
     round_no: Callable[[], int],
     boards: Callable[[], list[BoardView]],
     listen: str = "",
+    labels: tuple[str, ...] = (),
 ) -> None:
     """Write it again and again, until cancelled; a full disk must not end a run."""
     try:
         while True:
             with contextlib.suppress(DataError):
-                write(folder, name, rounds, round_no(), boards(), listen)
+                write(folder, name, rounds, round_no(), boards(), listen, labels)
             await asyncio.sleep(EVERY_S)
     finally:
         with contextlib.suppress(DataError):
-            write(folder, name, rounds, round_no(), boards(), listen, ended=True)
+            write(folder, name, rounds, round_no(), boards(), listen, labels, ended=True)
 
 
 def write(
@@ -72,12 +74,14 @@ def write(
     round_no: int,
     boards: list[BoardView],
     listen: str = "",
+    labels: tuple[str, ...] = (),
     ended: bool = False,
 ) -> None:
     """Once. ended: this host tells no more. Raises DataError."""
     told = {
         "name": name, "pid": os.getpid(), "at": time.time(), "round": round_no, "rounds": rounds,
         "listen": listen, "ended": ended, "boards": [asdict(board) for board in boards],
+        "labels": labels,
     }  # fmt: skip
     write_whole(folder / FILE, json.dumps(told).encode())
 
@@ -94,6 +98,7 @@ def read(folder: Path) -> Presence | None:
         return Presence(
             str(told["name"]), int(told["pid"]), age_s, int(told["round"]), int(told["rounds"]),
             str(told["listen"]), bool(told["ended"]), boards,
+            tuple(map(str, told.get("labels", ()))),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None

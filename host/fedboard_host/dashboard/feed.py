@@ -41,7 +41,7 @@ class State:
 
 
 class Feed:
-    """One run. Raises DataError if the folder holds none."""
+    """One run. Raises DataError if the folder holds none. labels: else those that it told of."""
 
     def __init__(self, folder: Path, labels: tuple[str, ...] = ()) -> None:
         self.folder = folder
@@ -79,7 +79,8 @@ class Feed:
         name = told.name if told else self.folder.name
         return State(
             name, told, rounds, updates, events, counts, judged[0]["round"] if judged else 0,
-            self._labels, suspected[0]["reasons"] if suspected else {},
+            self._labels or (told.labels if told else ()),
+            suspected[0]["reasons"] if suspected else {},
         )  # fmt: skip
 
     def _open(self) -> sqlite3.Connection:

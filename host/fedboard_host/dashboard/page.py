@@ -29,7 +29,7 @@ _CONTROLS = """<section class="wide"><h2 id="h-controls">Ask</h2>
 <form id="controls" aria-labelledby="h-controls">
 <button type="button" id="pause" {off}>Pause</button>
 <label>Board<select id="board" {off}></select></label>
-<label>Label<input id="label" type="number" min="0" max="255" value="0" {off}></label>
+<label>Label{label}</label>
 <label>Seconds<input id="seconds" type="number" min="1" max="3600" value="10" {off}></label>
 <button type="submit" id="record" {off}>Record</button>
 <button type="button" id="personalize" {off}>Personalize</button>
@@ -42,11 +42,19 @@ def asset(name: str) -> str:
     return (_HERE / name).read_text("utf-8")
 
 
+def _label(names: tuple[str, ...], off: str) -> str:
+    """What to choose a label by: its name, where home.toml has names; else its number."""
+    if not names:
+        return f'<input id="label" type="number" min="0" max="255" value="0" {off}>'
+    options = "".join(f'<option value="{k}">{escape(name)}' for k, name in enumerate(names))
+    return f'<select id="label" {off}>{options}</select>'
+
+
 def live(state: State, can_act: bool, query: str = "") -> str:
     """The live page; query: what its style and script need in their addresses, like ?token=."""
-    controls = _CONTROLS.format(
-        off="" if can_act else "disabled", said="" if can_act else _ONLY_LOOKING
-    )
+    off = "" if can_act else "disabled"
+    label = _label(state.labels, off)
+    controls = _CONTROLS.format(off=off, label=label, said="" if can_act else _ONLY_LOOKING)
     found = fragments.all_of(state)
     # The controls come after the summary and the boards.
     body = _sections(found, 0, 2) + controls + _sections(found, 2, len(_SECTIONS))

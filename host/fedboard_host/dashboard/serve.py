@@ -57,7 +57,7 @@ class Page:
         self._dashboard: Dashboard = Dashboard(feed, control, token)
         config = uvicorn.Config(
             self._dashboard.app, log_level="error", access_log=False, lifespan="off",
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=2, ws="none",
         )  # fmt: skip
         self._server: Server = Quiet(config)
         named = "localhost" if is_loopback(host) else _reachable(host)
