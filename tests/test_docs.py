@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fedboard import collect, messages
+from fedboard import cohort, collect, messages
 from fedboard_device import config as board_config
 from fedboard_host import cli, config, config_keys
 
@@ -78,7 +78,7 @@ def test_each_fedboard_json_is_sound(page: Path, tmp_path: Path) -> None:
             settings, end = json.JSONDecoder().raw_decode(rest)
             rest = rest[end:].strip()
             if settings.keys() & {"sensor", "link", "wifi", "key"}:
-                settings.update({"key": "ab" * 32} if "key" in settings else {})
+                settings.update({k: "ab" * 32 for k in ("key", "mask_key") if k in settings})
                 (tmp_path / "fedboard.json").write_text(json.dumps(settings))
                 assert board_config.load(str(tmp_path / "fedboard.json")).problems == []
 
@@ -87,7 +87,7 @@ def test_privacy_names_all_that_a_board_says() -> None:
     text = (ROOT / "docs" / "privacy.md").read_text("utf-8")
     kinds = [
         kind
-        for module in (messages, collect)
+        for module in (messages, collect, cohort)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, messages.Message) and kind.KIND
     ]

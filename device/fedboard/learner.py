@@ -68,7 +68,8 @@ class Learner:
         self.wire: Any = self.params  # the same as int16: a float network's image
         self.net: Any = None  # dfa.Network, mlp.Network or conv.Network
         self.astray = False  # the parameters are another model's than the base's
-        self.update: update.Update | None = None  # learned and not yet settled
+        self.update: Any = None  # update.Update, learned and not yet settled
+        self.party: Any = None  # mask.Party, once it masks what it sends
         self.done = 0  # samples of the present task
         self.total = 0
         self.x = array("b", bytes(samples.n_in))
@@ -89,6 +90,10 @@ class Learner:
             if task.local & ~task.layers or (task.n_local and not task.local):
                 raise DataError(f"local layers {task.local:#b} among the layers {task.layers:#b}")
             update.check(spec, task.layers & ~task.local, task.top_permille, task.bits)
+            if task.flags & messages.MASKED:
+                if self.party is None:
+                    raise DataError("the host did not tell with whom updates are masked")
+                self.party.join(task)
         elif task.op != messages.ADAPT:
             raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
         net.configure(task.batch, task.layers, task.rate)
@@ -242,9 +247,13 @@ class Learner:
             yield
         net.flush()
         net.release()
-        ready = update.Update(
-            net.spec, self.wire, self.base, net.layers & ~task.local, task.top_permille, task.bits
-        )
+        layers = net.layers & ~task.local
+        if task.flags & messages.MASKED:
+            ready = self.party.update(net.spec, self.wire, self.base, layers, task)
+        else:
+            ready = update.Update(
+                net.spec, self.wire, self.base, layers, task.top_permille, task.bits
+            )
         try:
             ready.prepare()
         except DataError:  # floats that diverged: not even a residual is left

@@ -1,6 +1,6 @@
 """A board's own settings, :/fedboard.json, which a new deployment leaves alone.
 
-    {"name": "kitchen", "key": "64 hex digits", "link": "usb" or "tcp",
+    {"name": "kitchen", "key": "64 hex digits", "mask_key": "64 others", "link": "usb" or "tcp",
      "host": "kitchen.local:PORT, 192.168.1.10:PORT", "sleep": "" or "light" or "deep",
      "wifi": {"ssid": "...", "password": "..."}, "data_dir": "/fedboard_data", "max_samples": 1000,
      "watchdog_ms": 0, "sensor": {"module": "sensor", "low": -1.0, "high": 1.0}}
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _TYPES = {
     "name": (str, "a text"),
     "key": (str, "a text"),
+    "mask_key": (str, "a text"),
     "link": (str, 'a text, "usb" or "tcp"'),
     "host": (str, 'a text such as "192.168.1.10:PORT"'),
     "data_dir": (str, "a text"),
@@ -60,6 +61,7 @@ class Settings:
     def __init__(self) -> None:
         self.name = ""
         self.key: bytes | None = None
+        self.mask_key: bytes | None = None
         self.link = "usb"
         self.hosts: list[tuple[str, int]] = []
         self.data_dir = ""
@@ -103,7 +105,7 @@ def _add_environment(values: "dict[str, Any]") -> None:
     get = getattr(os, "getenv", None)
     if get is None:
         return
-    for name in ("name", "key", "host"):
+    for name in ("name", "key", "mask_key", "host"):
         value = get("FEDBOARD_" + name.upper())
         if value and name not in values:
             values[name] = str(value)
@@ -128,13 +130,14 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
         settings.sleep = sleep
     else:
         problems.append('sleep must be "light" or "deep"; the board stays awake')
-    if values.get("key"):
-        from fedboard.auth import parse_key
+    for name in ("key", "mask_key"):
+        if values.get(name):
+            from fedboard.auth import parse_key
 
-        try:
-            settings.key = parse_key(values["key"])
-        except DataError as error:
-            problems.append(f"key: {error}")
+            try:
+                setattr(settings, name, parse_key(values[name]))
+            except DataError as error:
+                problems.append(f"{name}: {error}")
     for text in values["host"].split(",") if "host" in values else ():
         host, _, port = text.strip().rpartition(":")
         if host and port.isdigit() and 0 < int(port) < 65536:

@@ -74,6 +74,7 @@ class Runner:
             lambda: system.free_flash(folder),
             self._personal,
             self._open_sensor,
+            settings.mask_key,
         )
         self._board.node.channel.burst = 1
         self._sensor = dict(settings.sensor)

@@ -9,11 +9,13 @@ killed at any time asks again for the same round and gets the same updates.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
-from fedboard import hub, messages
+from fedboard import WireError, cohort, hub, messages
+from fedboard_host import unmasking
 from fedboard_host.asides import Asides
 from fedboard_host.attendance import Attendance
 from fedboard_host.checkpoints import Checkpoint
@@ -26,7 +28,6 @@ from fedboard_host.events import (
     Note,
     RoundClosed,
     RoundStarted,
-    Suspected,
 )
 from fedboard_host.intake import Intake
 from fedboard_host.member import Member
@@ -65,6 +66,7 @@ class Conductor:
         self.members: dict[str, Member] = {}  # the roster's
         self.totals: Totals = lambda: (0, 0)
         self._strategy = strategy
+        self._merging = merging
         self._policy = policy.under(*strategy.selection()).compared(
             merging.least, merging.at_most(now.spec)
         )
@@ -75,7 +77,6 @@ class Conductor:
         self._merger = strategy.merger(now.spec)
         self._merger.compare(merging.rule(now.spec))
         self._watchlist = Watchlist()
-        self._suspects: dict[str, str] = {}
         if now.state:
             self._merger.restore(now.state)
         else:
@@ -100,6 +101,8 @@ class Conductor:
             if round_ is None:
                 break
             verdict = await self._collect(round_)
+            if verdict is Verdict.CLOSE and not await self._unmask(round_):
+                verdict = Verdict.OPEN
             if verdict is Verdict.CLOSE:
                 await self._close(round_)
                 self._starved_ms = _STARVED_MS
@@ -164,12 +167,31 @@ class Conductor:
         infos = [m.planned_info(self.now.spec) for m in members]
         works = self._strategy.plan(self.now.spec, infos, round_.number)
         now_ms = self._clock.now_ms()
+        if self._merging.secure:
+            round_.secret = unmasking.secret_of(self.now, round_.number, works)
+            for member in members:
+                if member.info.name not in round_.secret.cohort.names:
+                    self._warn_once(member, "it cannot train the layers that the others do")
+            members = [m for m in members if m.info.name in round_.secret.cohort.names]
         for member in members:
             member.n_broken = 0
             member.progress = None
             due_ms = self._attendance.due_ms(member, now_ms)
             round_.ask(member.info, works[member.info.name], now_ms, due_ms)
             self.tasks.spawn(self._dispatch.send(round_, member))
+
+    async def _unmask(self, round_: Round) -> bool:
+        """Have the boards open the sum of their updates, if these are masked. False: it failed."""
+        if round_.secret is None:
+            return True
+        round_.is_over = True  # the sum is of those that are in
+        why = await unmasking.merge_sum(
+            round_.secret, self._merger, self.members, self._clock, self.changed,
+            lambda: self.n_stops > 1,
+        )  # fmt: skip
+        if why:
+            self.emit(Note("warning", f"round {round_.number} is begun anew: {why}"))
+        return not why
 
     async def _collect(self, round_: Round) -> Verdict:
         """Until the round can be closed, nobody can do it, or it is dropped (OPEN)."""
@@ -183,8 +205,12 @@ class Conductor:
             if self.n_stops > 1:
                 self.emit(Note("warning", f"round {round_.number} is dropped"))
                 return Verdict.OPEN
+            if verdict is Verdict.SHORT and round_.secret is not None and not round_.n_waiting:
+                return Verdict.STARVED  # nobody can be added to those that mask for each other
             if verdict is Verdict.SHORT:
                 more = [m for m in self._ready() if m.info.name not in round_.parts]
+                if round_.secret is not None:
+                    more = []
                 if more:
                     self._ask(round_, more)
                 elif not told:
@@ -240,23 +266,10 @@ class Conductor:
                 member.took_ms.append(self._clock.now_ms() - part.asked_ms)
             self._set_state(member, "idle")
         self.emit(closed)
-        self._look_at_boards(closed.round)
+        for event in self._watchlist.look(closed.round, self._merger):
+            self.emit(event)
         for member in self.members.values():
             self._let_rest(member)
-
-    def _look_at_boards(self, round_no: int) -> None:
-        """Name those whose updates do not look like the others'."""
-        rule = self._merger.rule
-        if rule is not None and rule.check():
-            self.emit(Note("warning", f"round {round_no}: {rule.check()}"))
-        self._watchlist.note(self._merger.opinions)
-        found = {one.board: one.reason for one in self._watchlist.suspects()}
-        for board in found.keys() - self._suspects.keys():
-            text = f"{board} looks suspicious, its updates are {found[board]}: look at its sensor"
-            self.emit(Note("warning", text, board))
-        if found or self._suspects:
-            self.emit(Suspected(round_no, found))
-        self._suspects = found
 
     def _let_rest(self, member: Member) -> None:
         """Boards that sleep between rounds may do so now; others do not listen."""
@@ -315,6 +328,11 @@ class Conductor:
                 name, message.round, message.done, message.total, message.n_correct,
                 message.loss / 1000,
             ))  # fmt: skip
+        elif isinstance(message, cohort.Opening):
+            if round_ is not None and round_.secret is not None:
+                with contextlib.suppress(WireError):  # of a round that is over, or nonsense
+                    round_.secret.take(name, message)
+            self.changed.set()
         elif self.asides.take(member, message):
             pass
         elif isinstance(message, messages.Error):
@@ -322,9 +340,7 @@ class Conductor:
 
     def _on_error(self, member: Member, error: messages.Error) -> None:
         name = member.info.name
-        if member.last_error != error.text:  # it says so in each round
-            member.last_error = error.text
-            self.emit(Note("warning", f"{name}: {error.text}", name))
+        self._warn_once(member, error.text)
         round_ = self.round
         if round_ is None or error.round != round_.number:
             return
@@ -340,6 +356,12 @@ class Conductor:
         round_.fail(name, error.text)
         self._set_state(member, "failed", error.text)
         self.changed.set()
+
+    def _warn_once(self, member: Member, text: str) -> None:
+        """It is the same in each round."""
+        if member.last_error != text:
+            member.last_error = text
+            self.emit(Note("warning", f"{member.info.name}: {text}", member.info.name))
 
     # Odds and ends
 

@@ -226,7 +226,14 @@ class _Reader:
         self, federation: dict[str, Any], strategy: strategies.Strategy, n_boards: int
     ) -> robust.Merging:
         """How updates are merged; that enough boards take part. n_boards: 0: nobody knows."""
-        merging = robust.Merging(federation.get("merge", "mean"), federation.get("faulty", 1))
+        kind, secure = federation.get("merge", "mean"), federation.get("secure", False)
+        try:
+            merging = robust.Merging(kind, federation.get("faulty", 1), secure)
+        except DataError as error:
+            self.problem(("federation", "secure"), str(error))
+            return robust.Merging()
+        if secure:
+            self.secure(federation, strategy)
         if "faulty" in federation and merging.kind == "mean":
             text = "faulty is for a merge that compares boards: set merge = \"multi-krum\""
             self.problem(("federation", "faulty"), text)
@@ -241,6 +248,18 @@ class _Reader:
             except DataError as error:
                 self.problem(("federation", "merge"), str(error))
         return merging
+
+    def secure(self, federation: dict[str, Any], strategy: strategies.Strategy) -> None:
+        """What cannot be where boards mask their updates."""
+        if strategy.name != "fedavg":
+            text = f"secure = true is for strategy fedavg, not {strategy.name}: choose one of them"
+            self.problem(("federation", "secure"), text)
+        if self.tree.get("model", {}).get("rule") == "centred":
+            text = "secure = true hides the features' mean, too: use another rule than centred"
+            self.problem(("federation", "secure"), text)
+        if "bits" in federation:
+            text = "bits is not for secure = true: masked values have 16. Leave it out"
+            self.problem(("federation", "bits"), text)
 
     def table(self, name: str) -> dict[str, Any]:
         """The sound values of one table."""

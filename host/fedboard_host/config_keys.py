@@ -22,6 +22,7 @@ _FEDERATION = {
     "key_file": Key("file"),
     "strategy": Key("text", choices=tuple(strategies.names())),
     "merge": Key("text", choices=robust.KINDS),
+    "secure": Key("flag"),
     "faulty": Key("int", 1, robust.MAX_FAULTY),
 }
 PLAIN = ("rounds", "quorum", "deadline_s", "new_samples", "every_s", "patience", "seed")

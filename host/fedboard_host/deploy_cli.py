@@ -33,6 +33,7 @@ PASSWORD = "FEDBOARD_WIFI_PASSWORD"
 @click.option("--autostart/--no-autostart", default=True, show_default=True, help="At boot.")
 @click.option("--name", default="", help="The board's name.")
 @click.option("--key-file", type=_PATH, help="The federation's key.")
+@click.option("--mask-key", type=_PATH, help="Hides updates from the host: docs/privacy.md.")
 @click.option("--host", metavar="ADDRESS:PORT", default="", help="Dial it; more than one: commas.")
 @click.option("--wifi", metavar="SSID", default="", help=f"Its password: asked, or ${PASSWORD}.")
 @click.option("--sensor", metavar="MODULE", default="", help="The board's module with read().")
@@ -69,7 +70,10 @@ def deploy(
     places = targets.find(boards, chosen.boards if chosen else (), key)
     if settings["name"] and len(places) > 1:
         raise DataError("--name names one board: say which, by its port or its present name")
+    mask_key = settings.pop("mask_key")
     common = settings_of(key, **settings)
+    if mask_key is not None:
+        common["mask_key"] = keyfile.read(mask_key).hex()
     if chosen is not None and chosen.sensor and "sensor" not in common:
         common["sensor"] = chosen.sensor
     wish = Wish(files.sources(paths.device_dir()), mpy, autostart, common, anew)

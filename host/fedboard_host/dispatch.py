@@ -39,6 +39,8 @@ class Dispatch:
             return  # overtaken: when it is back, it is asked anew
         member.settle_model()
         member.asked = round_
+        for peer in round_.secret.peers() if round_.secret else ():
+            connection.hub.send(peer)
         connection.hub.send(self._task(round_, info.name, work))
         if transfer is not None:
             base_version, encoding, meta, data = transfer
@@ -58,7 +60,8 @@ class Dispatch:
         return messages.Task(
             run=self._run, round=round_.number, version=self.history.version,
             digest=self.history.digest, op=messages.TRAIN,
-            flags=work.carry * messages.CARRY | work.stream * messages.STREAM,
+            flags=work.carry * messages.CARRY | work.stream * messages.STREAM
+            | (round_.secret is not None) * messages.MASKED,
             layers=work.layers, local=work.local, n_local=work.n_local, epochs=work.epochs,
             batch=work.batch, rate=work.rate, top_permille=work.top_permille, bits=work.bits,
             n_max=work.n_max, seed=prng.mix(self._run, crc32(name.encode())),

@@ -59,15 +59,18 @@ class Intake:
     async def take(self, member: Member, received: hub.Update) -> None:
         begin, data = received.begin, received.data
         reason = self._judge(member, begin)
-        parsed = None
+        parsed = masked = None
         if not reason:
             assert self._round is not None
             round_, name = self._round, member.info.name
             work = round_.parts[name].work
             try:
-                parsed = await asyncio.to_thread(
-                    self._decoder.parse, work.sent, begin.meta, data
-                )
+                if round_.secret is not None:
+                    masked = round_.secret.parse(begin, data)
+                else:
+                    parsed = await asyncio.to_thread(
+                        self._decoder.parse, work.sent, begin.meta, data
+                    )
             except WireError as error:
                 reason = str(error)
                 round_.fail(name, reason)  # it would send the same again
@@ -83,9 +86,13 @@ class Intake:
             self._set_state(member, "failed", reason)
         else:
             assert self._round is not None
-            assert parsed is not None
-            weight = self._merger.weight(begin.n_samples)
-            self._merger.add(parsed, weight, member.info.name)
+            if masked is not None:
+                assert self._round.secret is not None
+                self._round.secret.add(member.info.name, masked)
+            else:
+                assert parsed is not None
+                weight = self._merger.weight(begin.n_samples)
+                self._merger.add(parsed, weight, member.info.name)
             self._round.accept(member.info.name)
             self.n_bytes += len(data)
             self._set_state(member, "done", "")

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import DataError
+from fedboard.cohort import LEAST, MOST
 from fedboard.model import Spec
 from fedboard_host import clip
 from fedboard_host.clip import Ints
@@ -42,22 +43,31 @@ _BLOCK = 1 << 14  # parameters at a time: sums of their products are exact in fl
 
 @dataclass(frozen=True)
 class Merging:
-    """How updates become one change. Raises DataError for what is none."""
+    """How updates become one change. Raises DataError for what is none.
+
+    secure: the host gets masked updates, of which it can only read the sum: see secret.
+    """
 
     kind: str = "mean"
     faulty: int = 1
+    secure: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise DataError(f"merge = {self.kind}: use one of {', '.join(KINDS)}")
         if not 1 <= self.faulty <= MAX_FAULTY:
             raise DataError(f"faulty = {self.faulty}: use 1 to {MAX_FAULTY}")
+        if self.secure and self.kind != "mean":
+            raise DataError(
+                f"merge = {self.kind} compares boards' updates, and secure = true hides them from "
+                "the host: choose one of the two"
+            )
 
     @property
     def least(self) -> int:
         """The updates that a round needs."""
         if self.kind == "mean":
-            return 1
+            return LEAST if self.secure else 1
         return max(
             3, 2 * self.faulty + {"median": 1, "trimmed-mean": 1, "multi-krum": 3}[self.kind]
         )
@@ -65,9 +75,11 @@ class Merging:
     def check(self, n_updates: int, remedy: str) -> None:
         """Raise DataError if so many updates a round are too few for it."""
         if n_updates < self.least:
+            what = "secure = true" if self.secure else f"merge = {self.kind}"
+            if not self.secure:
+                what += f" with faulty = {self.faulty}"
             raise DataError(
-                f"merge = {self.kind} with faulty = {self.faulty} needs {self.least} updates a "
-                f"round, not {n_updates}: {remedy}"
+                f"{what} needs {self.least} updates a round, not {n_updates}: {remedy}"
             )
 
     def rule(self, spec: Spec) -> Rule | None:
@@ -75,9 +87,9 @@ class Merging:
         return None if self.kind == "mean" else _RULES[self.kind](spec, self)
 
     def at_most(self, spec: Spec) -> int:
-        """The boards whose updates fit into memory, whatever they send; 0: any number."""
+        """The boards that a round can have: whose updates fit into memory; 0: any number."""
         if self.kind == "mean":
-            return 0
+            return MOST if self.secure else 0
         return max(self.least, min(_MAX_BOARDS, MAX_HELD_BYTES // (8 * spec.n_params)))
 
 

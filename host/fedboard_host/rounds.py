@@ -15,6 +15,7 @@ from enum import Enum
 
 from fedboard import DataError, messages, prng
 from fedboard_host.aggregate import MAX_WEIGHT
+from fedboard_host.secret import Secret
 from fedboard_host.strategies.base import BoardInfo, Work
 
 _SELECT = 3  # the label of the selection's random stream
@@ -123,6 +124,7 @@ class Round:
     started_ms: int
     parts: dict[str, Part] = field(default_factory=dict)
     is_over: bool = False  # closed or dropped: nobody is asked any more
+    secret: Secret | None = None  # updates are masked
 
     def ask(self, board: BoardInfo, work: Work, now_ms: int = 0, due_ms: int | None = None) -> None:
         """This board takes part, and is waited for until due_ms (None: the policy's deadline)."""
@@ -148,6 +150,8 @@ class Round:
             return f"it is on model {begin.version}, this round is on {self.version}"
         if part.accepted:
             return DUPLICATE
+        if self.is_over:
+            return f"round {self.number} is closed"
         if not 0 < begin.n_samples <= MAX_WEIGHT:
             return f"a weight of {begin.n_samples} samples cannot be"
         return ""
@@ -179,7 +183,8 @@ class Round:
     @property
     def quorum(self) -> int:
         able = sum(not part.failure for part in self.parts.values())
-        return self.policy.quorum or max(1, able)
+        least = self.secret.cohort.threshold if self.secret else 1
+        return max(least, self.policy.quorum or able)
 
     def verdict(self, now_ms: int) -> Verdict:
         waiting = self._waiting
@@ -194,6 +199,11 @@ class Round:
     def remaining_ms(self, now_ms: int) -> int:
         """Until the last deadline of those that have not answered; 0 when it is over."""
         return max([0, *(part.due_ms - now_ms for part in self._waiting)])
+
+    @property
+    def n_waiting(self) -> int:
+        """Boards that have not answered."""
+        return len(self._waiting)
 
     @property
     def _waiting(self) -> list[Part]:

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedboard_host.aggregate import Merger
+from fedboard_host.events import Event, Note, Suspected
 from fedboard_host.robust import Opinion
 
 WINDOW = 20  # rounds
@@ -31,9 +33,10 @@ class Suspect:
 
 
 class Watchlist:
-    """note() each round's opinions."""
+    """look() after each merge, or note() each round's opinions."""
 
     def __init__(self) -> None:
+        self._named: dict[str, str] = {}  # when it last looked
         self._seen: dict[str, deque[tuple[bool, bool, bool]]] = {}
 
     def note(self, opinions: Sequence[Opinion]) -> None:
@@ -43,6 +46,21 @@ class Watchlist:
             contrary = lowest < 0 and one.agreement == lowest and len(told) > 1
             seen = self._seen.setdefault(one.board, deque(maxlen=WINDOW))
             seen.append((one.clipped, contrary, one.rejected))
+
+    def look(self, round_no: int, merger: Merger) -> list[Event]:
+        """After a merge: what people should know of its boards."""
+        found: list[Event] = []
+        if merger.rule is not None and merger.rule.check():
+            found.append(Note("warning", f"round {round_no}: {merger.rule.check()}"))
+        self.note(merger.opinions)
+        reasons = {one.board: one.reason for one in self.suspects()}
+        for board in reasons.keys() - self._named.keys():
+            text = f"{board} looks suspicious, its updates are {reasons[board]}: look at its sensor"
+            found.append(Note("warning", text, board))
+        if reasons or self._named:
+            found.append(Suspected(round_no, reasons))
+        self._named = reasons
+        return found
 
     def suspects(self) -> list[Suspect]:
         """The boards to look at, the worst first."""

@@ -100,6 +100,7 @@ class VirtualBoard(Opener):
         log: Callable[[str], None] | None = None,
         open_sensor: Callable[[], Any] | None = None,
         dial: Callable[[Link], None] | None = None,
+        mask_key: bytes | None = None,
     ) -> None:
         """up, down: what the cable does to bytes to, and from, the host.
 
@@ -110,6 +111,7 @@ class VirtualBoard(Opener):
         self.name = name
         self._samples = samples
         self._key = key
+        self._mask_key = mask_key
         self._identity = Identity(name, uid or hashlib.sha256(name.encode()).digest()[:8], window)
         self._faults = up, down
         self._clock = clock or Clock()
@@ -222,5 +224,5 @@ class VirtualBoard(Opener):
         return Board(
             self._identity, self._key, self.base, cast(Any, self._samples), os.urandom,
             firmware=f"virtual {sys.implementation.name}", log=self._log,
-            personal=lambda: self.personal, open_sensor=self._open_sensor,
+            personal=lambda: self.personal, open_sensor=self._open_sensor, mask_key=self._mask_key,
         )  # fmt: skip

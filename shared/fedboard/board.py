@@ -48,6 +48,7 @@ class Board:
         free_flash: "Callable[[], int] | None" = None,
         personal: "Callable[[], Any] | None" = None,
         open_sensor: "Callable[[], Any] | None" = None,
+        mask_key: "bytes | None" = None,
     ) -> None:
         self.node = Node(identity, key, entropy, self._status)
         self.learner = Learner(base, samples, free_memory, personal)
@@ -55,6 +56,7 @@ class Board:
         self.rest_s = 0  # the host has nothing to do for so long; whoever sleeps sets it to 0
         self._free_flash = free_flash
         self._open_sensor = open_sensor
+        self._mask_key = mask_key
         self._collector: Collector | None = None
         self._n_told = 0  # samples that the host knows of
         self._firmware = firmware
@@ -105,7 +107,10 @@ class Board:
             elif isinstance(event, messages.Sleep):
                 self.rest_s = event.seconds
             elif isinstance(event, messages.Message):
-                self._collect(event)
+                if event.KIND & 0xF0 == messages.FIRST_MASKED:
+                    self._mask(event)
+                else:
+                    self._collect(event)
 
     def step(self, now_ms: int) -> bool:
         """Do one sample's work, or read the sensor if it is time. True while there is more."""
@@ -206,6 +211,30 @@ class Board:
     def _stop_collecting(self) -> None:
         if self._collector is not None:
             self._collector.stop()
+
+    # Those with whom it masks its updates
+
+    def _mask(self, message: messages.Message) -> None:
+        """Learn who they are, or open the sum of their updates: see mask."""
+        from fedboard import cohort, mask  # only the boards of such a run pay for it
+
+        learner = self.learner
+        if learner.party is None:
+            learner.party = mask.Party(self._mask_key, self.node.identity.name)
+        if isinstance(message, cohort.Peer):
+            if learner.party.take(message):
+                self.task = None  # whatever it holds is masked for others
+                self._work = None
+                learner.drop()
+        elif isinstance(message, cohort.Unmask):
+            try:
+                for opening in learner.party.answer(message):
+                    self._tell(opening)
+            except DataError as error:
+                self._say(str(error))
+                self._tell(messages.Error(
+                    code=messages.BAD_TASK, round=message.round, text=str(error)[:96]
+                ))  # fmt: skip
 
     # The task and its model
 
@@ -329,6 +358,7 @@ class Board:
         if self.node.channel.open:
             begin = messages.Begin(
                 what=messages.UPDATE, round=task.round, version=task.version,
-                n_samples=self.learner.done, meta=update.meta(),
+                encoding=getattr(update, "ENCODING", 0), n_samples=self.learner.done,
+                meta=update.meta(),
             )  # fmt: skip
             self.node.transfer(begin, update.chunks())

@@ -110,6 +110,7 @@ FORGET = 4  # the personal model goes; the base stays
 # Flags
 CARRY = 0x01  # TRAIN: keep what was learned but not sent as residual (else start from the model)
 STREAM = 0x02  # TRAIN: n_max samples in all, pass after pass
+MASKED = 0x10  # TRAIN: top_permille of the changes, the same on all boards, masked: see mask
 KEEP = 0x04  # ADAPT: keep what comes of it as the board's personal model
 PERSONAL = 0x08  # EVALUATE: the personal model, not what federation has made
 
@@ -278,6 +279,7 @@ class Sleep(Message):
 
 
 FIRST_COLLECT = 0x20  # these and the next 15 kinds are in module collect
+FIRST_MASKED = 0x30  # and these in module cohort
 _BY_KIND: "dict[int, type[Message]]" = {}
 
 
@@ -297,6 +299,10 @@ def unpack(kind: int, payload: bytes) -> Message:
         from fedboard import collect  # boards load it when they are asked, and it adds itself
 
         assert collect
+    if kind not in _BY_KIND and kind & 0xF0 == FIRST_MASKED:
+        from fedboard import cohort
+
+        assert cohort
     if kind not in _BY_KIND:
         raise WireError(f"message kind 0x{kind:02x} is unknown: update the older side")
     cls = _BY_KIND[kind]

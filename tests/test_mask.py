@@ -1,0 +1,436 @@
+"""Masked updates: only their sum can be read, exactly it, and with boards that drop out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from array import array
+from binascii import unhexlify
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedboard import DataError, WireError, cohort, mask, messages
+from fedboard.board import Board
+from fedboard.cohort import Cohort, Opening, Unmask, recover, seal, times, unseal
+from fedboard.model import MemoryBase
+from fedboard.node import Identity
+from fedboard_device import config as board_config
+from fedboard_host import config, dataset, paths, secret, strategies
+from fedboard_host.events import Note, RoundClosed
+from fedboard_host.links.process import ProcessOpener
+from fedboard_host.robust import Merging
+from fedboard_host.rounds import Policy
+from fedboard_host.secret import Secret
+from fedboard_host.virtual import VirtualBoard
+from federations import N_CLASSES, SPEC, Fleet, blobs
+from interpreters import run
+from mask_board import KEY, NONCE, PERMILLE, ROUND, RUN, base, learned, made, name, party, task
+from mask_board import SPEC as SMALL
+
+SCRIPT = Path(__file__).parent / "mask_board.py"
+MASK_KEY = bytes(range(32))
+SECURE = Merging(secure=True)
+STRATEGY = strategies.make("fedavg", {"batch": 4, "rate": 6, "top_percent": 30})
+
+
+def plain_sum(boards, n):
+    """Of the changes that these of n boards send, over all parameters."""
+    total = np.zeros(SMALL.n_params, np.int64)
+    for i in boards:
+        for k, value in made(i, n).changes():
+            total[k] += value
+    return total
+
+
+def begin():
+    return messages.Begin(what=messages.UPDATE, encoding=mask.ENCODING, meta=b"\x03")
+
+
+@pytest.mark.parametrize(
+    ("n", "survivors"), [(3, 0b111), (4, 0b1111), (5, 0b10101), (7, 0b1111010)]
+)
+def test_the_sum_is_exact_whoever_drops_out(board_runtime, n, survivors):
+    """Boards on each interpreter, the host's side here."""
+    lines = run(board_runtime, SCRIPT, str(n), str(survivors)).decode().split()
+    host = Secret(SMALL, 3, PERMILLE, RUN, ROUND, [name(i) for i in range(n)], NONCE)
+    kept = [i for i in range(n) if survivors >> i & 1]
+    for i in kept:
+        host.add(name(i), host.parse(begin(), unhexlify(lines[i])))
+    assert host.names == [name(i) for i in kept]
+    told = [Opening_of(line) for line in lines[n:]]
+    assert len(told) == len(kept) * (1 + n - len(kept))
+    for k, opening in enumerate(told):
+        assert not host.is_open
+        host.take(name(kept[k // (1 + n - len(kept))]), opening)
+    assert host.is_open
+    assert host.sums().tolist() == plain_sum(kept, n).tolist()
+
+
+def Opening_of(line):
+    message = messages.unpack(Opening.KIND, unhexlify(line))
+    assert isinstance(message, Opening)
+    return message
+
+
+def test_what_one_board_sends_tells_nothing_by_itself():
+    """Words look uniform, and are others with another nonce, board or key."""
+    sent = [b"".join(made(i, 4).chunks()) for i in range(4)]
+    words = np.frombuffer(b"".join(sent), "<u2")
+    assert abs(words.mean() / 32767.5 - 1) < 0.1
+    assert len({*sent}) == 4
+    one = party(0, 4)
+    same = b"".join(one.update(SMALL, learned(0), base(), 3, task()).chunks())
+    assert same == sent[0]
+    one._nonce = bytes(16)
+    other = b"".join(one.update(SMALL, learned(0), base(), 3, task()).chunks())
+    equal = sum(a == b for a, b in zip(same, other, strict=True))
+    assert equal < len(same) / 16
+
+
+def test_places_are_the_same_for_all_rise_and_change_with_the_round():
+    found = list(mask.places(SMALL, 3, PERMILLE, RUN, ROUND))
+    assert found == sorted(set(found))
+    for l in range(2):
+        n = sum(SMALL.at(l) <= i < SMALL.at(l + 1) for i in found)
+        assert n == mask.n_places(SMALL.n_layer_params(l), PERMILLE)
+    assert found != list(mask.places(SMALL, 3, PERMILLE, RUN, ROUND + 1))
+    assert list(mask.places(SMALL, 2, 1000, 1, 1)) == list(range(SMALL.at(1), SMALL.n_params))
+    seen = {i for r in range(60) for i in mask.places(SMALL, 3, 100, 1, r)}
+    assert seen == set(range(SMALL.n_params))  # none is left out for ever
+
+
+def test_settling_leaves_what_was_not_sent():
+    params = learned(2)
+    one = party(2, 4).update(SMALL, params, base(), 3, task())
+    before = list(params)
+    sent = dict(one.changes())
+    assert max(map(abs, sent.values())) == 32767 // 4 or max(map(abs, sent.values())) < 8192
+    one.settle()
+    for i, value in enumerate(params):
+        assert value == before[i] - sent.get(i, 0)
+
+
+def test_sums_of_the_largest_changes_do_not_wrap():
+    for n in (3, 5, mask.MOST):
+        assert n * (32767 // n) < 1 << 15
+
+
+def test_gf256_is_a_field():
+    assert times(0x57, 0x83) == 0xC1  # FIPS 197, 4.2
+    for a in range(1, 256):
+        assert times(a, cohort._inverse(a)) == 1
+
+
+@pytest.mark.parametrize("n", [3, 6, 9])
+def test_enough_shares_give_the_key_and_fewer_do_not(n):
+    those = Cohort(1, 2, NONCE, [name(i) for i in range(n)])
+    assert those.threshold == max(3, n // 2 + 1)
+    survivors = (1 << n) - 1
+    shares = {i: those.share(KEY, survivors, i) for i in range(n)}
+    want = those.opener(KEY, survivors)
+    last = dict(list(shares.items())[-those.threshold :])
+    assert recover(dict(list(shares.items())[: those.threshold])) == recover(last) == want
+    assert recover(dict(list(shares.items())[: those.threshold - 1])) != want
+
+
+def test_a_host_that_tells_boards_different_things_opens_nothing():
+    """To unmask b4 it needs b_4, for which all must be in, and every s_i4, for which b4 is not."""
+    those = Cohort(1, 2, NONCE, [name(i) for i in range(5)])
+    everyone, others = 0b11111, 0b01111
+    mixed = {i: those.share(KEY, everyone if i < 2 else others, i) for i in range(3)}
+    sealed = seal(those.opener(KEY, everyone), 4, 4, those.seed(KEY, 4, 4))
+    with pytest.raises(WireError, match="does not fit together"):
+        unseal(recover(mixed), 4, 4, sealed)
+
+
+def test_boards_refuse_what_would_tell_too_much():
+    one = party(1, 5)
+    ask = {"round": ROUND, "nonce": NONCE, "of": 1}
+    with pytest.raises(DataError, match="no masked update"):
+        one.answer(Unmask(**ask, survivors=0b11111))  # it has not been asked to train
+    one.join(task())
+    for survivors, why in ((0b00011, "too few"), (0b111111, "too few"), (0b11101, "only those")):
+        with pytest.raises(DataError, match=why):
+            one.answer(Unmask(**ask, survivors=survivors))
+    with pytest.raises(DataError, match="no masked update"):
+        one.answer(Unmask(round=ROUND, nonce=bytes(16), survivors=0b11111, of=1))
+    with pytest.raises(DataError, match="only those"):
+        one.answer(Unmask(round=ROUND, nonce=NONCE, survivors=0b01111, of=4))
+    first = one.answer(Unmask(**ask, survivors=0b01111))
+    assert [opening.peer for opening in first] == [1, 4]
+    again = one.answer(Unmask(**ask, survivors=0b01111))
+    assert [a.pack() for a in again] == [a.pack() for a in first]
+    with pytest.raises(DataError, match="another sum"):
+        one.answer(Unmask(**ask, survivors=0b11111))
+
+
+def test_a_board_joins_only_what_it_was_told_of():
+    with pytest.raises(DataError, match='no "mask_key"'):
+        mask.Party(None, name(0)).join(task())
+    short = mask.Party(KEY, name(0))
+    short.take(cohort.Peer(round=ROUND, nonce=NONCE, place=0, of=3, name=name(0)))
+    with pytest.raises(DataError, match="with whom"):
+        short.join(task())
+    stranger = party(1, 4)
+    stranger._name = "other"
+    with pytest.raises(DataError, match="not among those"):
+        stranger.join(task())
+    with pytest.raises(DataError, match="cannot hide each other"):
+        Cohort(1, 1, NONCE, ["a", "b"])
+    with pytest.raises(DataError, match="cannot hide each other"):
+        Cohort(1, 1, NONCE, ["a", "b", "b"])
+
+
+def test_the_host_refuses_nonsense():
+    host = Secret(SMALL, 3, PERMILLE, RUN, ROUND, [name(i) for i in range(3)], NONCE)
+    with pytest.raises(WireError, match="not masked"):
+        host.parse(messages.Begin(what=messages.UPDATE, meta=b"\x03"), b"")
+    with pytest.raises(WireError, match="masked bytes"):
+        host.parse(begin(), bytes(7))
+    good = Opening(round=ROUND, of=0, peer=0, share=bytes(32), sealed=bytes(36))
+    with pytest.raises(WireError, match="nobody asked"):
+        host.take(name(0), good)  # its update is not in
+    for i in range(3):
+        host.add(name(i), host.parse(begin(), b"".join(made(i, 3).chunks())))
+    for i in range(3):
+        host.take(name(i), Opening(round=ROUND, of=i, peer=i, share=bytes(32), sealed=bytes(36)))
+    with pytest.raises(WireError, match="does not fit together"):
+        host.sums()
+
+
+class Spy:
+    """What boards would have sent in the clear, and what the host got, by round."""
+
+    def __init__(self, monkeypatch):
+        self.sent = {}
+        self.found = {}
+        chunks, sums = mask.MaskedUpdate.chunks, Secret.sums
+
+        def spied_chunks(update, *size):
+            who = update._cohort.names[update._own]
+            self.sent[update._where[1], who] = dict(update.changes())
+            return chunks(update, *size)
+
+        def spied_sums(host):
+            found = sums(host)
+            self.found[host._round] = host.names, found.tolist()
+            return found
+
+        monkeypatch.setattr(mask.MaskedUpdate, "chunks", spied_chunks)
+        monkeypatch.setattr(secret.Secret, "sums", spied_sums)
+
+    def check(self, round_no, names=None):
+        who, found = self.found[round_no]
+        assert names is None or who == names
+        total = [0] * SPEC.n_params
+        for one in who:
+            for i, value in self.sent[round_no, one].items():
+                total[i] += value
+        assert any(total)
+        assert total == found
+
+
+def boards(n, key=MASK_KEY, clock=None):
+    return [VirtualBoard(f"b{i}", blobs(i, 24), mask_key=key, clock=clock) for i in range(n)]
+
+
+def test_a_federation_learns_in_secret(tmp_path, monkeypatch):
+    spy = Spy(monkeypatch)
+
+    async def main():
+        async with Fleet(
+            tmp_path, 4, strategy=STRATEGY, boards=boards(4), merging=SECURE,
+        ) as fleet:  # fmt: skip
+            await fleet.until_ready(4)
+            await fleet.run(3)
+            return fleet.of(RoundClosed)
+
+    closed = asyncio.run(main())
+    assert [(event.n_updates, event.n_boards) for event in closed] == [(4, 4)] * 3
+    for round_no in (1, 2, 3):
+        spy.check(round_no, ["b0", "b1", "b2", "b3"])
+
+
+def test_with_masks_of_zero_the_model_is_the_same(tmp_path, monkeypatch):
+    def model(folder):
+        async def main():
+            async with Fleet(folder, 3, strategy=STRATEGY, boards=boards(3), merging=SECURE) as f:
+                await f.until_ready(3)
+                return list((await f.run(2)).params)
+
+        return asyncio.run(main())
+
+    masked = model(tmp_path / "a")
+    monkeypatch.setattr(mask.Stream, "next", lambda self: array("H", bytes(32)))
+    assert model(tmp_path / "b") == masked
+
+
+def test_a_board_that_drops_out_before_its_update(tmp_path, monkeypatch):
+    spy = Spy(monkeypatch)
+
+    async def main():
+        own = boards(4)
+        own[1] = VirtualBoard("b1", blobs(1, 6000), mask_key=MASK_KEY)
+        async with Fleet(
+            tmp_path, 4, strategy=STRATEGY, boards=own, merging=SECURE,
+            policy=Policy(4, quorum=3, deadline_ms=2000),
+        ) as fleet:  # fmt: skip
+            await fleet.until_ready(4)
+            running = asyncio.create_task(fleet.run(1))
+            await fleet.until_training(own[1])
+            own[1].unplug()
+            await running
+
+    asyncio.run(main())
+    spy.check(1, ["b0", "b2", "b3"])
+
+
+def test_a_board_that_drops_out_after_its_update(tmp_path, monkeypatch):
+    """Another one tells its seeds."""
+    spy = Spy(monkeypatch)
+    answer = mask.Party.answer
+
+    async def main():
+        own = boards(4)
+
+        def dead(party, ask):
+            if party._name == "b1" or (ask.of == 1 and party._name == "b0"):
+                raise DataError("gone")
+            return answer(party, ask)
+
+        monkeypatch.setattr(mask.Party, "answer", dead)
+        async with Fleet(tmp_path, 4, strategy=STRATEGY, boards=own, merging=SECURE) as fleet:
+            await fleet.until_ready(4)
+            await fleet.run(1)
+
+    asyncio.run(main())
+    spy.check(1, ["b0", "b1", "b2", "b3"])
+
+
+def test_without_the_key_a_board_says_so(tmp_path):
+    async def main():
+        own = [*boards(3), VirtualBoard("keyless", blobs(7, 24))]
+        async with Fleet(
+            tmp_path, 4, strategy=STRATEGY, boards=own, merging=SECURE,
+            policy=Policy(4, quorum=3, deadline_ms=2000),
+        ) as fleet:  # fmt: skip
+            await fleet.until_ready(4)
+            await fleet.run(1)
+            return fleet.of(Note, board="keyless"), fleet.of(RoundClosed)
+
+    notes, closed = asyncio.run(main())
+    assert 'no "mask_key" in fedboard.json' in notes[0].text
+    assert closed[0].n_updates == 3
+
+
+def test_a_round_that_too_few_can_do_is_begun_anew(tmp_path, monkeypatch):
+    """Two of three cannot hide each other: it waits for the third, with fresh masks."""
+    spy = Spy(monkeypatch)
+    nonces = []
+    first = Secret.__init__
+
+    def spied(self, *values, **named):
+        first(self, *values, **named)
+        nonces.append(self._nonce)
+
+    monkeypatch.setattr(Secret, "__init__", spied)
+
+    async def main():
+        own = boards(3)
+        own[2]._mask_key = None
+        own[2].reset()
+        async with Fleet(tmp_path, 3, strategy=STRATEGY, boards=own, merging=SECURE) as fleet:
+            await fleet.until_ready(3)
+            running = asyncio.create_task(fleet.run(1))
+            await fleet.until(Note, level="error")
+            own[2]._mask_key = MASK_KEY
+            own[2].reset()
+            await running
+
+    asyncio.run(main())
+    spy.check(1, ["b0", "b1", "b2"])
+    assert len(set(nonces)) == len(nonces) >= 2
+
+
+def test_a_micropython_board_among_others(tmp_path, monkeypatch, micropython):
+    """Its words cancel with those of CPython's boards."""
+    spy = Spy(monkeypatch)
+    own = blobs(9, 24)
+    x = np.array([list(row) for row in own._rows], np.int8)
+    (tmp_path / "samples.bin").write_bytes(
+        dataset.sample_file(dataset.Set(x, np.array(own._labels)))
+    )
+    settings = tmp_path / "fedboard.json"
+    settings.write_text(json.dumps(
+        {"name": "mpy", "data_dir": str(tmp_path), "mask_key": MASK_KEY.hex()}
+    ))  # fmt: skip
+    command = [*micropython, str(paths.device_dir() / "main.py"), "--config", str(settings)]
+
+    async def main():
+        async with Fleet(
+            tmp_path / "run", 4, strategy=STRATEGY, boards=boards(3), merging=SECURE, speed=1,
+            policy=Policy(4, quorum=4), dead_ms=60_000, handshake_ms=60_000,
+        ) as fleet:  # fmt: skip
+            fleet.federation.add_opener(ProcessOpener(command, name="mpy"))
+            await fleet.until_ready(4)
+            return await fleet.run(2)
+
+    result = asyncio.run(main())
+    who, found = spy.found[2]
+    assert who == ["b0", "b1", "b2", "mpy"]
+    # Its own share of the sum is small, as learning's changes are: with masks left it were random.
+    rest = np.array(found)
+    for one in who[:3]:
+        for i, value in spy.sent[2, one].items():
+            rest[i] -= value
+    places = list(mask.places(SPEC, 3, 300, 11, 2))
+    assert any(rest[places])
+    assert np.abs(rest).max() < 3000
+    assert not np.delete(rest, places).any()
+    assert result.round == 2
+
+
+def test_config(tmp_path):
+    text = '[federation]\nname = "a"\nsecure = true\n{}\n[model]\nlayers = [4, 3]\n' + "".join(
+        f'[[board]]\nname = "b{i}"\nlink = "serial:{i}"\n' for i in range(3)
+    )
+    home = config.parse(text.format(""), Path("h"))
+    assert home.merging == SECURE
+    for more, why in (
+        ('merge = "median"', "hides them from the host: choose one of the two"),
+        ('merge = "multi-krum"', "hides them from the host"),
+        ('strategy = "tifed-full"', "is for strategy fedavg"),
+        ("bits = 4", "masked values have 16"),
+        ("quorum = 2", "needs 3 updates a round, not 2: set quorum = 3"),
+    ):
+        with pytest.raises(DataError, match=why):
+            config.parse(text.format(more), Path("h"))
+    with pytest.raises(DataError, match="needs 3 updates a round, not 2"):
+        config.parse(text.format("").rpartition("[[board]]")[0], Path("h"))
+    with pytest.raises(DataError, match="another rule than centred"):
+        config.parse(text.format("").replace("4, 3]", '4, 3]\nrule = "centred"'), Path("h"))
+    file = tmp_path / "fedboard.json"
+    file.write_text(json.dumps({"mask_key": MASK_KEY.hex()}))
+    assert board_config.load(str(file)).mask_key == MASK_KEY
+    file.write_text(json.dumps({"mask_key": "secret"}))
+    (problem,) = board_config.load(str(file)).problems
+    assert problem.startswith("mask_key: a key is 64")
+    assert "secret" not in problem
+
+
+def test_the_messages_add_themselves_and_fit_a_frame():
+    opening = Opening(round=1, of=2, peer=3, share=bytes(32), sealed=bytes(36))
+    peer = cohort.Peer(round=1, nonce=bytes(16), place=0, of=3, name="n" * 24)
+    ask = Unmask(round=1, nonce=bytes(16), survivors=7, of=1)
+    for message in (opening, peer, ask):
+        data = message.pack()
+        assert len(data) < 105
+        assert messages.unpack(message.KIND, data).pack() == data
+
+
+def test_boards_that_never_mask_do_not_load_it():
+    board = Board(Identity("b", b"u"), None, MemoryBase(), blobs(1, 4), bytes)
+    assert board.learner.party is None
+    assert N_CLASSES == 4
