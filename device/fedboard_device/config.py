@@ -87,7 +87,7 @@ def load(path: str) -> Settings:
         if text[:3] == b"\xef\xbb\xbf":  # Windows' editors
             text = text[3:]
         values = json.loads(text.decode())
-    except (ValueError, UnicodeError):
+    except (ValueError, UnicodeError, RuntimeError):  # the last: nested without end
         # The error's own text might quote the file.
         settings.problems.append(f"{path} is no valid JSON, all defaults hold: check its commas")
         return settings
@@ -140,7 +140,7 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
                 problems.append(f"{name}: {error}")
     for text in values["host"].split(",") if "host" in values else ():
         host, _, port = text.strip().rpartition(":")
-        if host and port.isdigit() and 0 < int(port) < 65536:
+        if host and _is_port(port):
             settings.hosts.append((host, int(port)))
         else:
             problems.append('host must be an address and a port, such as "192.168.1.10:PORT"')
@@ -154,6 +154,14 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
             problems.append("a network needs a `key` of 64 hex digits, the host's; USB is used")
         else:
             settings.link = "tcp"
+
+
+def _is_port(text: str) -> bool:
+    """isdigit() alone also takes digits that int() does not."""
+    for c in text:
+        if not "0" <= c <= "9":
+            return False
+    return 0 < len(text) <= 5 and 0 < int(text) < 65536
 
 
 def _checked(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import DataError
+from fedboard_host.config_values import is_port
 from fedboard_host.units import ago, size
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _told(home: Path | None, asks_ports: bool) -> tuple[Presence | None, Path | 
 def address(text: str, default: str = "") -> tuple[str, int]:
     """ADDRESS:PORT, or only a port where there is a default address."""
     host, colon, port = text.rpartition(":")
-    if not (colon or default) or not port.isdigit() or not 0 < int(port) < 65536:
+    if not (colon or default) or not is_port(port):
         raise click.BadParameter(f"{text}: use ADDRESS:PORT, like 0.0.0.0:4850")
     return host.strip("[]") or default or "0.0.0.0", int(port)
 

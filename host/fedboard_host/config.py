@@ -26,7 +26,7 @@ from fedboard import DataError
 from fedboard.model import Spec, with_centre
 from fedboard_host import robust, strategies
 from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
-from fedboard_host.config_values import Key, check, find_lines, nearest, show
+from fedboard_host.config_values import Key, check, find_lines, is_port, nearest, show
 from fedboard_host.mqtt import Broker
 
 # What a board's link may begin with; "network": the board dials in, see [network].
@@ -98,6 +98,8 @@ def parse(text: str, path: Path) -> Home:
         line = f":{where[1]}" if where else ""
         reason = re.sub(r" \(at .*\)", "", str(error))
         raise DataError(f"{path}{line}: this is no TOML: {reason}") from None
+    except RecursionError:
+        raise DataError(f"{path}: this is no home.toml: brackets in brackets without end") from None
     return _Reader(tree, text, path).home()
 
 
@@ -301,7 +303,7 @@ class _Reader:
         if "listen" not in network:
             return None
         host, colon, port = network["listen"].rpartition(":")
-        if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        if not colon or not is_port(port):
             self.problem(
                 ("network", "listen"),
                 f'listen = "{network["listen"]}": use ADDRESS:PORT, like "0.0.0.0:4850"',

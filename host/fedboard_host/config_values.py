@@ -100,3 +100,8 @@ def find_lines(text: str) -> dict[tuple[str | int, ...], int]:
             for n in range(1, len(parts) + 1):
                 lines.setdefault((*here, *parts[:n]), number)
     return lines
+
+
+def is_port(text: str) -> bool:
+    """Whether this is the number of a port. (isdigit() alone takes digits that int() does not.)"""
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536

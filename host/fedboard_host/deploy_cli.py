@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import DataError, FedboardError
+from fedboard_host.config_values import is_port
 
 if TYPE_CHECKING:
     from fedboard_host.config import Home
@@ -102,7 +103,7 @@ def settings_of(key: bytes | None, name: str, host: str, wifi: str, sensor: str)
     if host:
         for part in host.split(","):
             address, _, port = part.strip().rpartition(":")
-            if not address or not port.isdigit() or not 0 < int(port) < 65536:
+            if not address or not is_port(port):
                 raise DataError(f"--host {part}: use ADDRESS:PORT, like laptop.local:4850")
         if key is None:
             raise DataError("a network needs a key: make one with `fedboard key`, give --key-file")

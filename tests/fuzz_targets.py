@@ -1,0 +1,193 @@
+"""What hostile bytes are fed to, on any interpreter: each function takes bytes and says what came.
+
+    frame         a stream into a session with a key, and into the parsers behind it
+    message       a message's kind and payload
+    update        what a board sends: head and stream
+    delta         what a host sends: a model, dense or as changes, over an old one
+    checkpoint    a file on a board's flash, or on the host
+
+The answer is the refusal's text, or ACCEPTED for input that turned out well-formed: it is just what
+our own writer would have written. Input that is accepted and is not raises Malformed, a frame
+without the key Forged; whatever else comes out of here is a bug as well. In the language subset of
+boards.
+"""
+
+import struct
+from array import array
+
+from fedboard import DataError, WireError, auth, checkpoint, messages, model, sparse, update, wire
+from fedboard.channel import FIRST_RELIABLE, Channel
+from fedboard.rebase import Rebase
+
+ACCEPTED = "accepted"
+SPEC = model.Spec((12, 9, 4), "fedboard", 5)
+KEY = bytes(range(32))
+NODE_NONCE = b"n" * 16
+HUB_NONCE = b"h" * 16
+NODE, HUB = auth.signers(KEY, NODE_NONCE, HUB_NONCE, "kitchen")
+
+
+class Malformed(Exception):
+    """Accepted, although no writer of ours makes it."""
+
+
+class Forged(Exception):
+    """A session with a key took a frame that its peer did not send."""
+
+
+def genuine_frames() -> "list[bytes]":
+    """The frames, flags and all, that the board of the fuzzed session really sends."""
+    said = (
+        messages.Status(firmware="test", kernels="pure", n_samples=7, n_in=12, digest=b"12345678"),
+        messages.Progress(round=1, done=3, total=9, n_correct=2, loss=1234),
+        messages.Begin(what=messages.UPDATE, round=1, version=1, n_samples=40, meta=b"\x03\x7e"),
+        messages.Chunk(offset=0, data=bytes(range(100))),
+        messages.Chunk(offset=100, data=b"\x7e\x7d\x03\x04\x0a\x0d" * 9),
+        messages.End(n_bytes=154, crc=0x7E7D0304),
+        messages.Bye(reason="the end"),
+    )
+    frames = []
+    for i in range(len(said)):
+        payload = said[i].pack()
+        frames.append(wire.pack(said[i].KIND, i, 0, 0, i + 1, payload, NODE.tag))
+    return frames
+
+
+GENUINE = [data[1:-1] for data in genuine_frames()]
+_SIGNED = [wire.unstuff(data)[:-4] for data in GENUINE]
+
+
+def frame(data: bytes) -> str:
+    stream = wire.FLAG + data + wire.FLAG
+    text = "nothing"
+    for body in wire.Decoder().feed(stream):
+        try:
+            found = wire.unpack(body)
+        except WireError as error:
+            text = str(error)
+            continue
+        text = "not this session's"
+        said = (found.kind, found.seq, found.ack, found.flags, found.counter, len(found.payload))
+        if struct.pack("<BBBBIH", *said) + found.payload + found.tag != wire.unstuff(body)[:-4]:
+            raise Malformed("a frame that reads otherwise than it is")
+        message(bytes((found.kind,)) + found.payload)
+    channel = Channel(True)
+    channel.start(HUB, NODE, 4)
+    for taken in channel.receive(stream):
+        if taken.kind >= FIRST_RELIABLE:
+            if bytes(taken.signed) + taken.tag not in _SIGNED:
+                raise Forged("a session with a key took it")
+            text = ACCEPTED
+    if len(channel.decoder.pending()) > wire.MAX_FRAME:
+        raise Malformed("an unbounded buffer")
+    return text
+
+
+def message(data: bytes) -> str:
+    if not data:
+        return "nothing"
+    try:
+        found = messages.unpack(data[0], data[1:])
+    except WireError as error:
+        return str(error)
+    if data[0] != found.KIND or found.pack() != data[1:]:
+        raise Malformed("a message that reads otherwise than it is")
+    return ACCEPTED
+
+
+def update_(data: bytes) -> str:
+    n = data[0] if data else 0
+    meta, stream = data[1 : 1 + n], data[1 + n :]
+    try:
+        found = update.parse_update(SPEC, meta[0] if meta else 1, meta, stream)
+    except WireError as error:
+        return str(error)
+    encoder = sparse.Encoder()
+    parts = sparse.unpack_meta(SPEC, meta)
+    for p in range(len(parts)):
+        part = parts[p]
+        _, indices, values = found[p]
+        encoder.part(part)
+        last = -1
+        for i in range(len(indices)):
+            if not last < indices[i] < part.n or not -65536 <= values[i] <= 65536:
+                raise Malformed("an entry that cannot be")
+            last = indices[i]
+            encoder.entry(last, values[i] >> part.shift)
+        if len(indices) != part.k:
+            raise Malformed("not as many entries as announced")
+    encoder.finish()
+    if bytes(encoder.data) != stream or sparse.pack_meta(parts) != meta:
+        raise Malformed("an update that reads otherwise than it is")
+    return ACCEPTED
+
+
+def delta(data: bytes) -> str:
+    """encoding u8 | piece u8 | head's length u8 | digest 8 B | head | stream"""
+    if len(data) < 11:
+        return "nothing"
+    encoding, piece, n = data[0], 1 + data[1] % 200, data[2]
+    meta, stream = data[11 : 11 + n], data[11 + n :]
+    params = array("h", [5] * SPEC.n_params)
+    base = model.MemoryBase()
+    base.begin(SPEC.pack())
+    base.write(array("h", range(SPEC.n_params)))
+    base.commit(1, b"12345678")
+    text = None  # of the refusal
+    try:
+        taken = Rebase(SPEC, params, base, encoding, meta, len(stream), 2, data[3:11], True)
+        for at in range(0, len(stream), piece):
+            taken.feed(stream[at : at + piece])
+        taken.finish()
+    except WireError as error:
+        text = str(error)
+        if base.version != 1 or params != array("h", [5] * SPEC.n_params):
+            text = ""
+    if text == "":
+        raise Malformed("a transfer that failed has changed something")
+    if text:
+        return text
+    held = array("h", bytes(2 * SPEC.n_params))
+    base.read(0, held)
+    if base.version != 2 or SPEC.digest(held) != data[3:11]:
+        raise Malformed("a model that is not what was announced")
+    return ACCEPTED
+
+
+def checkpoint_(data: bytes) -> str:
+    at = [0]
+
+    def read(n: int) -> bytes:
+        at[0] += n
+        return data[at[0] - n : at[0]]
+
+    try:
+        spec, version, params = checkpoint.read_checkpoint(read)
+    except DataError as error:
+        return str(error)
+    again = bytearray()
+    checkpoint.write_checkpoint(lambda block: again.extend(bytes(block)), spec, version, params)
+    if again != data:
+        raise Malformed("a checkpoint that reads otherwise than it is")
+    return ACCEPTED
+
+
+TARGETS = {
+    "frame": frame, "message": message, "update": update_, "delta": delta,
+    "checkpoint": checkpoint_,
+}  # fmt: skip
+
+
+def unpack_corpus(data: bytes) -> "list[bytes]":
+    """A corpus file: the inputs, a u16 of its length before each."""
+    found = []
+    at = 0
+    while at < len(data):
+        n = struct.unpack("<H", data[at : at + 2])[0]
+        found.append(bytes(data[at + 2 : at + 2 + n]))
+        at += 2 + n
+    return found
+
+
+def pack_corpus(inputs: "list[bytes]") -> bytes:
+    return b"".join([struct.pack("<H", len(each)) + each for each in inputs])
