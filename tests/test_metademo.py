@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from fedboard import DataError
-from fedboard_host import export, metademo
+from fedboard_host import export, metademo, metasummary, metatasks
 from fedboard_host.cli import cli
+from fedboard_host.dataset import Set
 from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.progress import View
 
@@ -26,7 +27,7 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def run(folder: Path, task: str, **options: object) -> metademo.Summary:
+def run(folder: Path, task: str, **options: object) -> metasummary.Summary:
     return metademo.run(metademo.for_task(task, **options), folder, Quiet())
 
 
@@ -48,10 +49,10 @@ def test_waves(tmp_path: Path) -> None:
     assert mean(learned) < 0.4 * mean(untrained)
     assert mean(learned) < 0.4 * mean(said["learned"]["before"])
     assert export.read_npz(folder / "model.npz").spec.sizes == (1, 40, 40, 1)
-    text = metademo.text(metademo.Summary(**{
+    text = metasummary.text(metasummary.Summary(**{
         **{k: v for k, v in said.items() if k != "event"},
-        "learned": metademo.Adapted(**said["learned"]),
-        "untrained": metademo.Adapted(**said["untrained"]),
+        "learned": metasummary.Adapted(**said["learned"]),
+        "untrained": metasummary.Adapted(**said["untrained"]),
     }))  # fmt: skip
     assert f"{mean(learned):.2f}" in text
 
@@ -81,11 +82,11 @@ def test_integers_are_the_same_everywhere(
     assert there.model_sha256 == here.model_sha256
     assert (there.learned, there.untrained) == (here.learned, here.untrained)
     chosen = metademo.for_task("labels", **options)
-    own = metademo.deal("labels", boards, chosen.seed)
+    own = metatasks.deal("labels", boards, chosen.seed)
     rows = np.split(np.arange(sum(map(len, own))), np.cumsum([len(s) for s in own])[:-1])
     fleet = FleetFederation(
         metademo.spec_of(chosen), metademo.strategy_of(chosen),
-        metademo.Set(np.concatenate([s.x for s in own]), np.concatenate([s.y for s in own])), rows,
+        Set(np.concatenate([s.x for s in own]), np.concatenate([s.y for s in own])), rows,
         run=metademo.run_of(chosen), names=[f"board-{b:02}" for b in range(boards)],
     )  # fmt: skip
     for _ in range(rounds):
@@ -114,10 +115,10 @@ def test_wrong_options() -> None:
 
 def test_what_boards_are_dealt() -> None:
     for task in metademo.KINDS:
-        dealt = metademo.deal(task, 4, 2)
-        assert [s.x.tobytes() for s in dealt] == [s.x.tobytes() for s in metademo.deal(task, 4, 2)]
+        dealt = metatasks.deal(task, 4, 2)
+        assert [s.x.tobytes() for s in dealt] == [s.x.tobytes() for s in metatasks.deal(task, 4, 2)]
         assert len({s.y.tobytes() + s.x.tobytes() for s in dealt}) == 4
-    used = {row.tobytes() for s in metademo.deal("labels", 16, 2) for row in s.x}
-    new = [row.tobytes() for s in metademo.deal("labels", 16, 2, is_new=True) for row in s.x]
+    used = {row.tobytes() for s in metatasks.deal("labels", 16, 2) for row in s.x}
+    new = [row.tobytes() for s in metatasks.deal("labels", 16, 2, is_new=True) for row in s.x]
     assert sum(row in used for row in new) < 0.02 * len(new)  # a few scans are equal
     assert dataclasses.asdict(metademo.Options())["task"] == "sine"

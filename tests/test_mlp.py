@@ -13,6 +13,7 @@ import pytest
 
 import interpreters
 from fedboard import DataError, StateError, fkernels, mlp, model
+from fedboard.image import Image
 from fedboard_host import fkernels_numpy
 from fedboard_host.fleet_float import FloatFleet, start_images
 
@@ -176,14 +177,14 @@ def test_the_wire_image():
     block = array("h", bytes(10))
     net.store(block, 40)
     assert block == image[40:45]
-    view = mlp.Image(net.params)
+    view = Image(net.params)
     assert [view[i] for i in range(len(view))] == image.tolist()
     view[5] = -4097
     assert net.params[5] == -4097 / 4096
     other = network()
     for at in range(0, len(image), 16):
         other.load(image[at : at + 16], at)
-    assert [mlp.Image(other.params)[i] for i in range(len(image))] == image.tolist()
+    assert [Image(other.params)[i] for i in range(len(image))] == image.tolist()
 
 
 def test_what_cannot_be_is_refused():
@@ -339,55 +340,21 @@ def test_backends_are_replaced_by_name():
     assert fkernels.backend == "pure"
 
 
-GARBAGE = """
-import gc
-from array import array
-from fedboard import dfa, mlp, model
-
-def steps(net, x, target, n):
-    "(bytes that stay after n samples, bytes of garbage a sample)"
-    net.learn(x, target)
-    net.flush()
-    gc.collect()
-    gc.disable()
-    start = gc.mem_alloc()
-    for _ in range(n):
-        net.learn(x, target)
-    garbage = gc.mem_alloc() - start
-    gc.enable()
-    gc.collect()
-    return gc.mem_alloc() - start, garbage // n
-
-spec = model.Spec((9, 12, 7, 3), "float", 2)
-image = model.new_params(spec)
-model.init_params(spec, image)
-x = array("b", range(9))
-for batch in (1, 4):
-    net = mlp.make(spec, mlp.new_params(spec))
-    net.load(image)
-    net.configure(batch)
-    stays, garbage = steps(net, x, 1, 24)
-    print("float", batch, stays, garbage)
-spec = model.Spec((9, 12, 7, 3), "fedboard", 2)
-net = dfa.Network(spec, image)
-stays, garbage = steps(net, x, 1, 24)
-print("integer", 1, stays, garbage)
-"""
-
-
-def test_a_step_allocates_nothing_that_stays(micropython, tmp_path):
+def test_a_step_allocates_nothing_that_stays(micropython):
     """Floats are objects on MicroPython: a step's results are garbage. But no buffer is made.
 
-    Of 273 parameters each takes part in three multiplications and sums a step, of 16 to 32 bytes.
+    Each parameter takes part in three multiplications and sums a step, of 16 to 32 bytes.
     """
-    script = tmp_path / "script.py"
-    script.write_text(GARBAGE)
+    script = interpreters.ROOT / "tests" / "mlp_board.py"
     lines = interpreters.run("micropython", script).decode().split("\n")
     found = [line.split() for line in lines if line.strip()]
-    assert [line[:2] for line in found] == [["float", "1"], ["float", "4"], ["integer", "1"]]
-    for kind, _, stays, garbage in found:
+    assert [line[1:3] for line in found] == [
+        ["float", "1"], ["float", "4"], ["float-squared", "1"], ["fedboard", "1"]
+    ]  # fmt: skip
+    for sizes, rule, _, garbage, stays in found:
         assert int(stays) <= 64  # the numbers of the measurement itself
-        if kind == "float":
-            assert int(garbage) <= 10 * 32 * 273
-        else:
+        if rule == "fedboard":
             assert int(garbage) <= 64, "integers make none at all"
+        else:
+            n_params = model.Spec([int(n) for n in sizes.split("-")]).n_params
+            assert int(garbage) <= 14 * 32 * n_params

@@ -66,7 +66,7 @@ def demo(out: Path | None, as_json: bool, keyed: bool, task: str, **options: Any
 
 
 def _meta_demo(task: str, folder: Path, as_json: bool, options: dict[str, Any]) -> None:
-    from fedboard_host import metademo, progress
+    from fedboard_host import metademo, metasummary, progress
 
     for name in ("top_percent", "bits"):
         if options.pop(name) is not None:
@@ -78,9 +78,9 @@ def _meta_demo(task: str, folder: Path, as_json: bool, options: dict[str, Any]) 
     with progress.make(chosen.n_rounds, title=title, as_json=as_json) as view:
         summary = metademo.run(chosen, folder, view)
     if as_json:
-        progress.final_json(metademo.as_json(summary))
+        progress.final_json(metasummary.as_json(summary))
     else:
-        click.echo(metademo.text(summary))
+        click.echo(metasummary.text(summary))
 
 
 def _free_folder(wanted: Path) -> Path:

@@ -15,22 +15,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedboard import DataError, messages, prng
 from fedboard.model import Spec
-from fedboard_host import digits, export, strategies
+from fedboard_host import export, strategies
 from fedboard_host.clock import Clock
-from fedboard_host.dataset import Set, targets
 from fedboard_host.demo_boards import Boards
 from fedboard_host.events import Event, RoundClosed
+from fedboard_host.metasummary import Adapted, Summary
+from fedboard_host.metatasks import N_WAYS, deal
 from fedboard_host.progress import Plain, View
 from fedboard_host.rounds import Policy
 from fedboard_host.runtime import fast_kernels, quick_collections, stop_on_interrupt
@@ -38,8 +35,7 @@ from fedboard_host.server import Federation, Result
 from fedboard_host.store import Store
 from fedboard_host.talk import JOIN_S, Talk
 
-_RUN, _MODEL, _DEAL, _NEW, _ROWS = 5, 6, 7, 8, 9  # labels of what follows from the seed
-_WAYS = 5
+_RUN, _MODEL = 5, 6  # labels of what follows from the seed; see also metatasks
 _PLAIN_LINES = 20
 
 
@@ -69,7 +65,7 @@ KINDS = {
         },
     ),
     "labels": Kind(
-        "fedboard", (64, 64, _WAYS), 5, 25, 7,
+        "fedboard", (64, 64, N_WAYS), 5, 25, 7,
         {
             "tinyreptile": {
                 "rounds": 300, "rate": 8, "n_max": 50, "alpha": 0.3, "alpha_last": 0.06,
@@ -116,39 +112,6 @@ class Options:
     @property
     def n_rounds(self) -> int:
         return self.rounds or int(self.kind.schedules[self.strategy]["rounds"])
-
-
-@dataclass(frozen=True)
-class Adapted:
-    """What the new boards said, one value each: squared errors, or shares that were right."""
-
-    before: list[float] = field(default_factory=list)
-    after: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """learned, untrained: from where a new board starts. Bytes: on all links, frames and all."""
-
-    task: str
-    strategy: str
-    rule: str
-    sizes: tuple[int, ...]
-    boards: int
-    rounds: int
-    shots: int
-    n_adapt: int
-    learned: Adapted
-    untrained: Adapted
-    bytes_up: int
-    bytes_down: int
-    bytes_dense: int  # of the model, int16
-    n_asked: int  # boards, in all rounds
-    runtime: str
-    seed: int
-    model_sha256: str
-    folder: str
-    seconds: float
 
 
 def title(options: Options) -> str:
@@ -263,90 +226,6 @@ async def _adapt(
             finally:
                 await talk.close()
     return learned, untrained
-
-
-# The tasks
-
-
-def deal(task: str, n: int, seed: int, is_new: bool = False) -> list[Set]:
-    """The samples of n boards; new boards' tasks, and their handwriting, are nobody else's."""
-    label = _NEW if is_new else _DEAL
-    rngs = [prng.Xorshift(prng.mix(seed, label, b)) for b in range(n)]
-    if task == "sine":
-        return [_wave(rng) for rng in rngs]
-    everything = digits.load()
-    pools = []
-    for digit in range(digits.N_CLASSES):
-        rows = np.flatnonzero(everything.y == digit).tolist()
-        prng.Xorshift(prng.mix(seed, _ROWS, digit)).shuffle(rows)
-        n_new = len(rows) // 4
-        pools.append(rows[:n_new] if is_new else rows[n_new:])
-    return [_renamed(everything, pools, rng, 25 if is_new else 15) for rng in rngs]
-
-
-def _wave(rng: prng.Xorshift) -> Set:
-    """y = amplitude sin(x / 25 + phase) at 50 places of -122 to 123: 1.6 periods."""
-    amplitude = 0.1 + 4.9 * rng.below(16384) / 16384
-    phase = 2 * math.pi * rng.below(16384) / 16384
-    x = np.arange(-122, 124, 5)
-    y = amplitude * np.sin(x / 25 + phase)
-    return Set(x[:, None].astype(np.int8), targets(y[:, None]))
-
-
-def _renamed(
-    everything: Set, pools: Sequence[Sequence[int]], rng: prng.Xorshift, n_each: int
-) -> Set:
-    """n_each samples of each of some digits, which this board calls 0, 1, 2, ..."""
-    names = list(range(digits.N_CLASSES))
-    rng.shuffle(names)
-    rows: list[int] = []
-    for digit in names[:_WAYS]:
-        pool = list(pools[digit])
-        rng.shuffle(pool)
-        rows += pool[:n_each]
-    return Set(everything.x[rows], np.repeat(np.arange(_WAYS), n_each))
-
-
-# What people see
-
-
-def as_json(summary: Summary) -> dict[str, Any]:
-    """The last line of --json."""
-    return {"event": "Summary", **asdict(summary)}
-
-
-def text(s: Summary) -> str:
-    from fedboard_host.units import percent
-
-    def row(name: str, found: Adapted) -> str:
-        line = f"  from {name:26}"
-        for values in (found.before, found.after):
-            mean = sum(values) / len(values)
-            line += f"{mean:12.2f}" if s.task == "sine" else f"{percent(mean):>12}"
-        low, high = min(found.after), max(found.after)
-        if s.task == "sine":
-            return line + f"   ({low:.2f} to {high:.2f})"
-        return line + f"   ({percent(low)} to {percent(high)})"
-
-    what = "mean squared error" if s.task == "sine" else "samples classified right"
-    of_each = "" if s.task == "sine" else " of each class"
-    n = len(s.learned.after)
-    each = s.n_asked
-    return "\n".join([
-        "",
-        f"After {s.rounds} rounds of {s.strategy} on {s.boards} boards, {n} new boards with tasks",
-        f"of their own adapt to {s.shots} shots{of_each}, {s.n_adapt} samples learned; "
-        f"{what}, mean:",
-        f"  {'':31}{'before':>12}{'after':>12}",
-        row("the learned start", s.learned),
-        row("start values, untrained", s.untrained),
-        "",
-        f"Bytes per board asked: {s.bytes_up / each:.0f} up, {s.bytes_down / each:.0f} down, "
-        f"frames and all; the model, dense: {s.bytes_dense}",
-        f"Model {'-'.join(map(str, s.sizes))} {s.rule}, SHA-256 {s.model_sha256[:16]}...; boards: "
-        f"{s.runtime}, {s.seconds:.1f} s",
-        f"See {s.folder}: model.npz, model.bin, log.sqlite",
-    ])  # fmt: skip
 
 
 def for_task(task: str, **options: Any) -> Options:

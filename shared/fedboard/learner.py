@@ -6,7 +6,7 @@ then `update` is what to send until settle() or drop(). No messages are sent her
 
     parameters = base + what was learned since + residual       base: see model.MemoryBase
 
-A float network is seen through its wire image (mlp.Image), so base and updates are integers, too.
+A float network is seen through its wire image (see image), so base and updates are integers, too.
 Local layers are never sent: every task begins with them as the base has them, so a board has no
 state in them that a restart could lose.
 
@@ -124,7 +124,7 @@ class Learner:
         self.params = self.wire = array("h")
         need = (4 if spec.is_float else 2) * spec.n_params + WORK_BYTES + spec.image_bytes
         if spec.is_float:
-            from fedboard import mlp  # only the boards that need it pay for it
+            from fedboard import image, mlp  # only the boards that need it pay for it
         elif spec.n_conv:
             from fedboard import conv
         elif spec.is_centred:
@@ -133,7 +133,7 @@ class Learner:
         try:
             self.params = zeros("f" if spec.is_float else "h", spec.n_params)
             if spec.is_float:
-                self.wire = mlp.Image(self.params)
+                self.wire = image.Image(self.params)
                 self.net = mlp.make(spec, self.params)
             elif spec.n_conv:
                 self.wire = self.params

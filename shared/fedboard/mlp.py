@@ -8,14 +8,19 @@ samples keeps n inputs and deltas of every trained layer until their step.
     last     linear              "squared"  target: n_out numbers,    loss: sum of squares
 
 To the wire a float network is int16 with WIRE_BITS fractional bits, so weights within ±8: load()
-and store() convert, Image reads and writes single parameters that way. What is finer is lost.
-Rates and losses come as integers, as messages have them.
+and store() convert (see image). What is finer is lost. Rates and losses come as integers, as
+messages have them.
+
+No step makes a buffer. But MicroPython's floats are objects, so what plain Python computes is
+garbage: 334 kB a step of 64-32-10 on 32 bits (tests/mlp_board.py), which the collector frees as it
+comes. Kernels that are compiled leave little, CircuitPython's floats none.
 """
 
 from array import array
-from math import exp, floor, log
+from math import exp, log
 
 from fedboard import DataError, StateError, fkernels
+from fedboard.image import Image
 from fedboard.model import zeros
 
 TYPE_CHECKING = False
@@ -261,38 +266,6 @@ class Network:
             loss += error * error
             d[k] = 2.0 * error
         return loss
-
-
-class Image:
-    """The wire image of float parameters, made as it is read: image[i] is an int16.
-
-    Something to pass as `params` to an Update or a Rebase, which then need no second model in RAM.
-    """
-
-    def __init__(self, params: "array[float]") -> None:
-        self._params = params
-
-    def __len__(self) -> int:
-        return len(self._params)
-
-    def __getitem__(self, i: int) -> int:
-        value = self._params[i]
-        if value >= 8:
-            return 32767
-        if value <= -8:
-            return -32767
-        if value != value:
-            raise DataError("the weights diverged: lower the learning rate")
-        value = floor(value * 4096 + 0.5)
-        return min(value, 32767) if value > 0 else max(value, -32767)
-
-    def __setitem__(self, i: int, value: int) -> None:
-        self._params[i] = value / 4096
-
-    def store(self, block: "array[int]", at: int) -> None:
-        """Fill `block` with the image of the parameters from number `at` on."""
-        for i in range(len(block)):
-            block[i] = self[at + i]
 
 
 def make(spec: "Spec", params: "array[float]") -> Network:

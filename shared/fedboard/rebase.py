@@ -30,7 +30,7 @@ SPARSE = 1
 
 
 class Rebase:
-    """Takes one transfer. params: array('h'), or mlp.Image where they are floats.
+    """Takes one transfer. params: array('h'), or image.Image where they are floats.
 
     n_bytes: of all chunks (0: not known). version, digest: of the new base. Any failure is a
     WireError; the base then is as it was, and the host may send it again.

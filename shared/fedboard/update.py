@@ -30,7 +30,7 @@ CHUNK_BYTES = 184  # with its head and a few escapes one frame
 
 
 class Update:
-    """What a board sends of its parameters, an array('h') or mlp.Image that it goes on to own.
+    """What a board sends of its parameters, an array('h') or image.Image that it goes on to own.
 
     layers: bit l set: layer l takes part. bits: 1 to 16 for a value, with its sign.
     """

@@ -42,9 +42,12 @@ here: people mean the same by a gesture, and FedAvg, the simplest, is as good or
 have offsets that saturate hidden units unless their mean is subtracted; that was found by looking
 at these same people. The rates to adapt with, of those left out, are unsearched. The other set of
 gestures, `gestures_wand`, is not used: its strokes are in whole g and its other motions in
-thousandths, so that the unit alone tells them apart.
+thousandths, so that the unit alone tells them apart. Each person's own figures are in
+results/gestures.jsonl.
 """
-HEADLINES = tuple(f"{each.__name__}, {what}" for each in SETS for what in ("on boards", "left out"))
+HEADLINES = tuple(
+    f"{each.__name__}, {what}, accuracy" for each in SETS for what in ("on boards", "left out")
+)
 
 _ONE = {"rate": RATE, "n_max": 20, "rounds": ROUNDS}
 TINY = Way("TinyReptile", "tinyreptile", {**_ONE}, ROUNDS, rates=RATES)

@@ -118,26 +118,34 @@ def run(
     out_dir: Path = Path("results"),
     as_json: bool = False,
     only: Sequence[int] = (),
+    resume: bool = False,
 ) -> list[Row]:
-    """The experiment; see the module and experiments/__init__. only: these of variants()."""
+    """The experiment; see the module and experiments/__init__. only: these of variants().
+
+    resume: see common.kept(). Curves are not kept, so a plot that is there already stays.
+    """
     name = study.name.replace("tifed", "fedboard")
     clock = common.Clock(name)
     seeds = min(seeds, 2) if quick else seeds
     target = study.full[tifed.RATES[0]][0]
     pictures = images.find(study.data, data, SCALE)
     reduced = quick or pictures.reduced
-    rows: list[Row] = []
     found: dict[str, list[Outcome]] = {}
     chosen = variants(study.data)
+    rows, done = common.kept(name, out_dir, resume, [variant.name for variant in chosen], seeds)
     for variant in [chosen[i] for i in only] or chosen:
         for seed in range(1, seeds + 1):
+            if (variant.name, seed) in done:
+                continue
             outcome = train(pictures, variant, seed, 8 if quick else 0, target)
             found.setdefault(variant.name, []).append(outcome)
             rows += _rows(name, variant, seed, outcome, target, reduced, pictures)
             clock.tell(f"{variant.name}, seed", seed, seeds)
-        common.save(name, rows, out_dir)
+            common.save(name, rows, out_dir)  # an hour's run that is stopped keeps what it has
     common.finish(name, rows, out_dir, as_json)
-    common.draw(out_dir / f"{name}.png", lambda f: _paint(f, study, found), 12, 5)
+    plot = out_dir / f"{name}.png"
+    if not (done and plot.exists()):
+        common.draw(plot, lambda f: _paint(f, study, found), 12, 5)
     return rows
 
 

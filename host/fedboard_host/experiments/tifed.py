@@ -111,8 +111,12 @@ def run(
     out_dir: Path = Path("results"),
     as_json: bool = False,
     shared_arrays: bool = False,
+    resume: bool = False,
 ) -> list[Row]:
-    """The experiment; see the module and experiments/__init__."""
+    """The experiment; see the module and experiments/__init__.
+
+    resume: see common.kept(). Curves are not kept, so a plot that is there already stays.
+    """
     pictures = images.find(study.data, data, SCALE)
     name = study.name + ("-shared-arrays" if shared_arrays else "")
     clock = common.Clock(name)
@@ -124,10 +128,12 @@ def run(
     if not shared_arrays:
         variants.append(Variant("buffer", RATES[0]))
     seeds = min(seeds, 2) if quick else seeds
-    rows: list[Row] = []
     curves: dict[str, list[dict[int, float]]] = {}
+    rows, done = common.kept(name, out_dir, resume, [variant.name for variant in variants], seeds)
     for variant in variants:
         for seed in range(1, seeds + 1):
+            if (variant.name, seed) in done:
+                continue
             outcome = train(pictures, variant, seed, 12 if quick else 0)
             curves.setdefault(variant.name, []).append(outcome.accuracy)
             rows += _rows(name, study, variant, seed, outcome, pictures.reduced or quick)
@@ -136,7 +142,9 @@ def run(
     if not shared_arrays:
         rows += speed.measure(name, pictures, _timed)
     common.finish(name, rows, out_dir, as_json)
-    common.draw(out_dir / f"{name}.png", lambda f: _paint(f, study, variants, curves), 11, 5)
+    plot = out_dir / f"{name}.png"
+    if not (done and plot.exists()):
+        common.draw(plot, lambda f: _paint(f, study, variants, curves), 11, 5)
     return rows
 
 
