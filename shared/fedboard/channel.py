@@ -4,8 +4,10 @@ Go-back-N with cumulative acknowledgements: every frame carries `ack`, the next 
 that its sender expects. `window` frames may be under way; one (stop and wait) suits a UART's
 260-byte buffer. Every transmission, repeats included, has a new and higher counter: a frame
 whose counter is not above the last one seen is a replay or a copy and is dropped unseen.
-Frames below FIRST_RELIABLE (the handshake's, and ACK) are not numbered. No clock: `now_ms` is
-any millisecond count that only grows.
+Frames below FIRST_RELIABLE (the handshake's, and ACK) are not numbered; an ACK's number is 1 if
+something is missing: only that is repeated early. (A second ACK for the same frame does not mean
+it: a receiver answers repeats, too, and those would be answered by repeats without end.) No clock:
+`now_ms` is any millisecond count that only grows.
 """
 
 from fedboard import WireError, auth, wire
@@ -68,6 +70,7 @@ class Channel:
         self._rx_next = 0
         self._rx_window = rx_window
         self._ack_due = False
+        self._missing = False  # a frame was damaged, or lost: the ACK says so
         self._n_owed = 0  # frames taken and not acknowledged
         self._owed_ms = 0  # since when; -1: since the next outgoing()
         self._nudged = False
@@ -105,7 +108,7 @@ class Channel:
                 self.n_bad += 1
                 self.text = body
                 if self.open and not self._nudged:
-                    self._ack_due = True  # tells the sender early that something is missing;
+                    self._ack_due = self._missing = True  # tells the sender early,
                     self._nudged = True  # once, lest two ends answer each other's noise for ever
                 continue
             if frame.flags & wire.FROM_HUB == self._direction:
@@ -135,7 +138,7 @@ class Channel:
             self._timeout_ms = TIMEOUT_MS
             self._sent_ms = -1  # the rest gets a fresh timer
             self._hurried = False
-        elif n == 0 and frame.kind == ACK and self._n_sent > 1 and not self._hurried:
+        elif n == 0 and frame.kind == ACK and frame.seq and self._n_sent > 1 and not self._hurried:
             self._n_sent = 0
             self._hurried = True
         if frame.kind == ACK:
@@ -144,11 +147,9 @@ class Channel:
             self._owed_ms = -1
         if frame.seq != self._rx_next:
             if (frame.seq - self._rx_next) & 0x80:
-                # A repeat of what we have. Its answer may wait for the next frame's: said at once
-                # it would look like a loss, and be answered by more repeats, without end.
-                self._n_owed = max(1, self._n_owed)
+                self._n_owed = max(1, self._n_owed)  # what we have: its answer may wait
             else:
-                self._ack_due = True  # one ahead of a lost one
+                self._ack_due = self._missing = True  # ahead of a lost one
             return False
         self._n_owed += 1
         if 2 * self._n_owed >= self._rx_window:
@@ -178,13 +179,13 @@ class Channel:
             if self._n_owed and self._owed_ms < 0:
                 self._owed_ms = now_ms
             if self._ack_due or (self._n_owed and now_ms - self._owed_ms >= ACK_DELAY_MS):
-                out += self._pack(ACK, 0, b"")
+                out += self._pack(ACK, 1 if self._missing else 0, b"")
         self.bytes_out += len(out)
         return out
 
     def _pack(self, kind: int, seq: int, payload: bytes) -> bytes:
         self._tx_counter += 1
-        self._ack_due = False
+        self._ack_due = self._missing = False
         self._n_owed = 0
         return wire.pack(
             kind, seq, self._rx_next, self._direction, self._tx_counter, payload, self._sign
