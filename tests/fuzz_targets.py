@@ -54,7 +54,7 @@ def genuine_frames() -> "list[bytes]":
 
 
 GENUINE = [data[1:-1] for data in genuine_frames()]
-_SIGNED = [wire.unstuff(data)[:-4] for data in GENUINE]
+_SIGNED = [wire.unstuffed(data)[:-4] for data in GENUINE]
 
 
 def frame(data: bytes) -> str:
@@ -68,7 +68,7 @@ def frame(data: bytes) -> str:
             continue
         text = "not this session's"
         said = (found.kind, found.seq, found.ack, found.flags, found.counter, len(found.payload))
-        if struct.pack("<BBBBIH", *said) + found.payload + found.tag != wire.unstuff(body)[:-4]:
+        if struct.pack("<BBBBIH", *said) + found.payload + found.tag != wire.unstuffed(body)[:-4]:
             raise Malformed("a frame that reads otherwise than it is")
         message(bytes((found.kind,)) + found.payload)
     channel = Channel(True)

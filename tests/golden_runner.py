@@ -454,7 +454,9 @@ def main(path, backend=None):
     if backend:
         __import__(backend)
         module = sys.modules[backend]
-        (ckernels if hasattr(module, "squash") else kernels).use(module)
+        has_frames = hasattr(module, "unstuff")
+        user = wire if has_frames else ckernels if hasattr(module, "squash") else kernels
+        user.use(module)
     with open(path) as file:
         for line in file:
             said, is_case, _ = line.rstrip("\n").partition(" = ")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedboard import kernels, selftest
+from fedboard import kernels, selftest, wire
 from fedboard_host import kernels_numpy
 from interpreters import ROOT, SHARED, run
 
@@ -21,3 +21,18 @@ def test_numpy_kernels_pass_the_self_test():
 
 def test_pure_kernels_are_what_the_self_test_compares_with():
     assert set(kernels.PURE) == set(kernels.KERNELS)
+
+
+def test_frame_kernels(micropython):
+    script = Path(__file__).with_name("frames_board.py")
+    assert run("micropython", script, paths=(SHARED, ROOT / "device")).split() == [b"viper"]
+
+
+def test_wrong_frame_kernels_fail():
+    class Wrong:
+        @staticmethod
+        def unstuff(buffer, n):
+            return wire.unstuff(buffer, n) - (buffer[n - 1 : n] == b"\x7d")
+
+    assert selftest.unstuffs(wire)
+    assert not selftest.unstuffs(Wrong())

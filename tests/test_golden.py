@@ -42,10 +42,10 @@ def test_every_interpreter_agrees(area, board_runtime):
 
 
 def test_viper_kernels_agree(area, micropython):
-    kind = "kernels_conv_viper" if area == "conv" else "kernels_viper"
+    kind = "conv_viper" if area == "conv" else "frame_viper" if area == "frames" else "viper"
     printed = interpreters.run(
         interpreters.runtime("micropython"), RUNNER, VECTORS / f"{area}.txt",
-        f"fedboard_device.{kind}", paths=(interpreters.SHARED, interpreters.DEVICE),
+        f"fedboard_device.kernels_{kind}", paths=(interpreters.SHARED, interpreters.DEVICE),
     )  # fmt: skip
     assert printed == vectors(area)
 

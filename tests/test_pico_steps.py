@@ -98,8 +98,9 @@ def test_another_chip_is_another_board(compiled, tmp_path):
 
 
 # Learning takes minutes in pure Python, and more than one in viper.
-GOLDEN = [(area, "pure") for area in golden.AREAS if area not in ("kernels", "learning")]
+GOLDEN = [(area, "pure") for area in golden.AREAS if area not in ("frames", "kernels", "learning")]
 GOLDEN += [("kernels", "pure"), ("kernels", "viper"), ("kernels", "thumb"), ("learning", "thumb")]
+GOLDEN += [("frames", "frame_thumb")]
 
 
 @pytest.mark.parametrize(("area", "kernels"), GOLDEN)
@@ -117,3 +118,10 @@ def test_golden_vectors(compiled, tmp_path, area, kernels):
     others = [a for a, b in zip(said, expected, strict=True) if a != b]
     assert [a for a in others if not a.endswith(" = too large for this board")] == []
     assert len(same) > 4 * len(others)
+
+
+def test_frame_kernels(compiled, tmp_path):
+    image = shutil.copy(compiled, tmp_path / "flash.img")
+    with Pico(flash=image) as board:
+        script = (ROOT / "tests" / "frames_board.py").read_text("utf-8")
+        assert pico_lab.run_code(board, script).split() == ["thumb", "viper"]

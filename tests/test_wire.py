@@ -116,8 +116,8 @@ def test_text_between_frames_is_told_apart():
 @pytest.mark.parametrize(("n", "known"), [(0, False), (31, False), (32, True), (192, True)])
 def test_a_long_frames_header_tells_how_much_follows(sign, n, known):
     frame = wire.pack(20, 1, 2, wire.FROM_HUB, 5, bytes(n), sign)
-    body = wire.unstuff(frame[1:-1])
-    rest = len(body) - wire.HEADER_BYTES + len(wire.FLAG)
+    body = bytearray(frame[1:-1])
+    rest = wire.unstuff(body, len(body)) - wire.HEADER_BYTES + len(wire.FLAG)
     assert wire.n_due(bytearray(body[: wire.HEADER_BYTES])) == (rest if known else 0)
 
 

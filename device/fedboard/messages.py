@@ -172,8 +172,11 @@ class Chunk(Message):
 
     KIND = 0x13
     FIELDS = (("offset", "I"), ("data", "*"))
-    offset: int
-    data: bytes
+
+    def __init__(self, offset: int = 0, data: bytes = b"") -> None:
+        # Not by FIELDS: nearly all that a board reads are chunks.
+        self.offset = offset
+        self.data = data
 
 
 class End(Message):
@@ -305,6 +308,8 @@ def unpack(kind: int, payload: bytes) -> Message:
         assert cohort
     if kind not in _BY_KIND:
         raise WireError(f"message kind 0x{kind:02x} is unknown: update the older side")
+    if kind == Chunk.KIND and len(payload) >= 4:
+        return Chunk(struct.unpack_from("<I", payload, 0)[0], payload[4:])
     cls = _BY_KIND[kind]
     values: dict[str, int | str | bytes] = {}
     at = 0

@@ -6,7 +6,7 @@ come out equal. A few milliseconds where native code runs, and it frees what it 
 
 from array import array
 
-from fedboard import kernels
+from fedboard import kernels, wire
 from fedboard.prng import Xorshift
 
 TYPE_CHECKING = False
@@ -38,6 +38,24 @@ def failing(offered: "Any") -> str:
             if not same:
                 return name
     return ""
+
+
+def unstuffs(offered: "Any") -> bool:
+    """Does `offered` do what wire.unstuff() does? On all pairs of bytes that matter, and ends."""
+    marks = b"\x7d\x7e\x03\x04\x0a\x0d\x5d\x5e\x23\x24\x2a\x2d\x00\xff\x7c\x22"
+    data = bytearray()
+    for a in marks:
+        for b in marks:
+            data.extend(bytes((0x7D, a, b)))
+    for n in (0, 1, len(data) - 1, len(data)):
+        mine = bytearray(data)
+        its = bytearray(data)
+        try:
+            if wire.unstuff(mine, n) != offered.unstuff(its, n) or mine != its:
+                return False
+        except Exception:
+            return False
+    return True
 
 
 def _arguments(name: str, turn: int) -> "list[Any]":

@@ -18,6 +18,7 @@ from fedboard import StateError, WireError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 FLAG = b"\x7e"
 MAX_FRAME = 256  # stuffed, both flags included
@@ -47,11 +48,32 @@ def stuff(body: bytes) -> bytes:
     return body
 
 
-def unstuff(body: bytes) -> bytes:
+def unstuff(buffer: bytearray, n: int) -> int:
+    """Take the escapes out of the first n bytes, in place. Returns how many are left.
+
+    What is no escape stays as it is. Boards may have it in native code: see use().
+    """
+    body = bytes(memoryview(buffer)[:n])
     for i in range(len(_ESCAPES) - 1, -1, -1):
         raw, escaped = _ESCAPES[i]
         body = body.replace(escaped, raw)
-    return body
+    memoryview(buffer)[: len(body)] = body
+    return len(body)
+
+
+def unstuffed(body: bytes) -> bytes:
+    """The same in a copy."""
+    buffer = bytearray(body)
+    n = unstuff(buffer, len(buffer))
+    return bytes(memoryview(buffer)[:n])
+
+
+_pure_unstuff = unstuff
+
+
+def use(offered: "Any") -> None:
+    """Install the unstuff() of a module that has a faster one; None: the one above."""
+    globals()["unstuff"] = getattr(offered, "unstuff", _pure_unstuff)
 
 
 def fit(data: bytes, n_head: int = 0) -> int:
@@ -74,22 +96,23 @@ def fit(data: bytes, n_head: int = 0) -> int:
 class Frame:
     """One received frame, cut up only on demand: a board has no room for copies."""
 
-    def __init__(self, body: bytes, end: int) -> None:
+    def __init__(self, body: bytearray, end: int) -> None:
         """end: of the payload; behind it is the tag, if any."""
-        self.kind, self.seq, self.ack, self.flags, self.counter, _ = struct.unpack(
-            _HEADER, body[:HEADER_BYTES]
+        self.kind, self.seq, self.ack, self.flags, self.counter, _ = struct.unpack_from(
+            _HEADER, body, 0
         )
         self._body = body
         self._end = end
 
     @property
     def payload(self) -> bytes:
-        return self._body[HEADER_BYTES : self._end]
+        return bytes(memoryview(self._body)[HEADER_BYTES : self._end])
 
     @property
     def tag(self) -> bytes:
         """b"" when the frame has none."""
-        return self._body[self._end : -4]
+        n_tag = TAG_BYTES if self.flags & KEYED else 0
+        return bytes(memoryview(self._body)[self._end : self._end + n_tag])
 
     @property
     def signed(self) -> memoryview:
@@ -124,13 +147,13 @@ def pack(
 
 def unpack(stuffed: bytes) -> Frame:
     """The frame between two flags. Raises WireError for whatever is none."""
-    body = unstuff(stuffed)
-    n = len(body)
+    body = bytearray(stuffed)
+    n = unstuff(body, len(body))
     if n < HEADER_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too short: cut, or text")
     if n > HEADER_BYTES + MAX_PAYLOAD + TAG_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too long")
-    if crc32(memoryview(body)[:-4]) & 0xFFFFFFFF != struct.unpack("<I", body[-4:])[0]:
+    if crc32(memoryview(body)[: n - 4]) & 0xFFFFFFFF != struct.unpack_from("<I", body, n - 4)[0]:
         raise WireError("frame with a wrong checksum: damaged on the way, or text")
     flags = body[3]
     end = HEADER_BYTES + (body[8] | body[9] << 8)
@@ -140,7 +163,7 @@ def unpack(stuffed: bytes) -> Frame:
     return Frame(body, end)
 
 
-def n_due(header: bytearray) -> int:
+def n_due(header: "bytes | bytearray") -> int:
     """How many bytes of a hub's frame are sure to follow this header: 0 if it is none.
 
     And 0 for a short frame, as it may be one that is not repeated when it gets lost.
@@ -168,6 +191,10 @@ class Decoder:
     def feed(self, data: bytes) -> "list[bytes]":
         """The non-empty runs between flags, still stuffed, that `data` brings to an end."""
         data = bytes(data)
+        last = len(data) - 1
+        is_fresh = not self._buffer and not self._skipping and 1 < last <= self._limit
+        if is_fresh and data.find(FLAG) == 0 and data.find(FLAG, 1) == last:
+            return [data[1:last]]  # one frame, as from a link that knows where one ends
         found = []
         at = 0
         while at < len(data):
@@ -178,13 +205,15 @@ class Decoder:
                     self._skipping = True
                     self.n_oversized += 1
                     self._buffer = bytearray()
-                else:
+                elif end < 0 or self._buffer:
                     self._buffer.extend(data[at:stop])
             if end < 0:
                 break
-            if self._buffer and not self._skipping:
+            if self._buffer:
                 found.append(bytes(self._buffer))
-            self._buffer = bytearray()
+                self._buffer = bytearray()
+            elif stop > at and not self._skipping:
+                found.append(data[at:stop])  # all of it at once, as most are
             self._skipping = False
             at = end + 1
         return found

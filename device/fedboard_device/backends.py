@@ -4,13 +4,14 @@ Each backend is a file of its own, since its import may already be a syntax erro
 that imports is tried against the pure kernels before it is used; pure Python is always there.
 """
 
-from fedboard import kernels, selftest
+from fedboard import kernels, selftest, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMES = ("thumb", "viper", "ulab")  # the fastest first
+FRAME_NAMES = ("thumb", "viper")
 
 
 def choose(say: "Callable[[str], None]") -> str:
@@ -19,6 +20,7 @@ def choose(say: "Callable[[str], None]") -> str:
     Those for convolutions wait until a network has some: most boards never need them.
     """
     kernels.offer_conv = lambda: offer_conv(say)
+    offer_frames(say)
     for name in NAMES:
         try:
             module = __import__("fedboard_device.kernels_" + name)
@@ -32,6 +34,20 @@ def choose(say: "Callable[[str], None]") -> str:
         say(f"kernels '{name}' fail in {wrong} on this board and are not used: please report it")
     kernels.use(None)
     return "pure"
+
+
+def offer_frames(say: "Callable[[str], None]") -> None:
+    """The same for wire.unstuff()."""
+    for name in FRAME_NAMES:
+        try:
+            module = __import__("fedboard_device.kernels_frame_" + name)
+            offered = getattr(module, "kernels_frame_" + name)
+        except Exception:
+            continue
+        if selftest.unstuffs(offered):
+            wire.use(offered)
+            return
+        say(f"frame kernels '{name}' fail on this board and are not used: please report it")
 
 
 def offer_conv(say: "Callable[[str], None]") -> None:

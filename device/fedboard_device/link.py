@@ -15,7 +15,7 @@ driver; a desktop's console is made raw here and does it in read().
 import errno
 import sys
 
-from fedboard import wire
+from fedboard import messages, wire
 from fedboard_device import system
 
 TYPE_CHECKING = False
@@ -44,6 +44,7 @@ def poller(stream: "Any") -> "Any":
 class Link:
     dials = False
     window = 1
+    steady = False  # a transfer is under way: more is sure to come
     _poll: "Any" = None
 
     def open(self) -> None:
@@ -81,8 +82,8 @@ class Console(Link):
     """USB serial, or whatever else stdin and stdout are: a UART, a pty, pipes."""
 
     def __init__(self) -> None:
-        # A Pico's buffer holds two frames, an ESP32's one; a desktop's pty many.
-        self.window = 4 if system.DESKTOP else 2 if sys.platform == "rp2" else 1
+        # A Pico's buffers hold three frames, an ESP32's one; a desktop's pty many.
+        self.window = 4 if system.DESKTOP else 3 if sys.platform == "rp2" else 1
         # CircuitPython's have no `buffer`; but nothing that its text does touches a frame's bytes.
         self._in: Any = getattr(sys.stdin, "buffer", sys.stdin)
         self._out = getattr(sys.stdout, "buffer", sys.stdout)
@@ -92,6 +93,7 @@ class Console(Link):
         self._at = -1  # how much of it has come; -1: all, or there is none
         self._xor = 0  # what unescapes the next byte
         self._due = 0  # bytes that must still come
+        self._is_whole = False  # a whole frame was read, and nothing behind it
         self._saved: Any = None
 
     def open(self) -> None:
@@ -129,21 +131,26 @@ class Console(Link):
 
         Byte by byte: a read of n waits for all n, and nobody tells how many there are.
 
-        But a frame's header says how many must still come. They are read at once, five times as
-        fast on a Pico; if they do not, they are waited for, until the host repeats itself.
+        But a chunk's kind and header say how many must still come: those are read at once, twenty
+        times as fast on a Pico, and nothing behind them, so that the decoder gets it in one piece.
+        While a transfer is under way another frame is sure to come: so is its header. If they do
+        not come, they are waited for, until the host repeats itself.
         """
         one = self._one
         buffer = self._buffer
         readinto = self._in.readinto
         ipoll = self._poll.ipoll  # poll() would allocate, for each byte
         n = 0
+        if self.steady and self._at < 0 and self._is_whole:
+            self._at = 0  # as behind a flag, which is what comes
+            self._due = 1 + wire.HEADER_BYTES
+        self._is_whole = False
         while n < READ_BYTES:
             if self._due:
-                m = readinto(memoryview(buffer)[n : min(n + self._due, READ_BYTES)])
-                if not m:
-                    raise OSError("the console was closed")
-                self._due -= m
-                n += m
+                n += self._read_due(memoryview(buffer)[n : min(n + self._due, READ_BYTES)])
+                if self._at < 0 and not self._due and buffer[n - 1] == 0x7E:
+                    self._is_whole = True
+                    break
                 continue
             for _ in ipoll(0):
                 break
@@ -151,25 +158,47 @@ class Console(Link):
                 break
             if not readinto(one):
                 raise OSError("the console was closed")
-            byte = buffer[n] = one[0]
+            buffer[n] = one[0]
             n += 1
-            # Most bytes that come one by one are a header's: it is unstuffed here.
+            self._follow(one)
+        return memoryview(buffer)[:n] if n else b""
+
+    def _read_due(self, view: "Any") -> int:
+        """Read what must come, and see how much more that makes. Returns the number of bytes."""
+        n: int = self._in.readinto(view)
+        if not n:
+            raise OSError("the console was closed")
+        self._due -= n
+        data = bytes(view)
+        if self._at < 0:
+            self._due += data.count(b"\x7d")  # each stands before a byte more
+        elif n == 1 + wire.HEADER_BYTES and not data.count(b"\x7d") and data.rfind(b"\x7e") == 0:
+            self._at = -1
+            self._due = wire.n_due(data[1:])
+        else:
+            self._follow(data)
+        return n
+
+    def _follow(self, data: "Any") -> None:
+        """Unstuff what may be a header, and say how much is due when it is."""
+        header = self._header
+        for byte in data:
             at = self._at
             if byte == 0x7E:
-                self._at = 0
-                self._xor = 0
+                self._at = self._xor = self._due = 0
             elif at < 0:
                 pass
             elif byte == 0x7D:
                 self._xor = 0x20
             else:
-                self._header[at] = byte ^ self._xor
+                header[at] = byte ^ self._xor
                 self._xor = 0
                 self._at = at + 1
                 if at + 1 == wire.HEADER_BYTES:
                     self._at = -1
-                    self._due = wire.n_due(self._header)
-        return memoryview(buffer)[:n] if n else b""
+                    self._due = wire.n_due(header)
+        if self._at > 0 and header[0] == messages.Chunk.KIND:
+            self._due = wire.HEADER_BYTES - self._at  # sure to come, like the chunk itself
 
     def write(self, data: bytes) -> None:
         write_all(self._out.write, data)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fedboard.model import MemoryBase
     from fedboard_device.config import Settings
 
+WORK_MS = 5  # samples are learned for so long before the link is served again
 IDLE_MS = 20  # the longest sleep: timers and the watchdog wait no longer
 SILENT_MS = 30000  # a network without a word for so long is dead: hosts ping each 5 s
 RETRY_MS = 1000  # before the second try to dial; doubles up to
@@ -27,10 +28,11 @@ MAX_RETRY_MS = 32000
 SHORTEST_REST_S = 2  # less is not worth a new session
 MAX_ERRORS = 5  # unexpected ones between two rounds
 # Collect after so much garbage, not when the heap is full: what lives long then lies close
-# together, and a model finds its room in one piece: a third less heap. Integers that learn make no
-# garbage. What floats, a sensor and a transfer make is short-lived, so that time counts more: where
-# there is room, collect less.
+# together, and a model finds its room in one piece: a third less heap.
 GARBAGE_BYTES = 512
+# But a collection takes as long as a Pico learns ten samples. What learning, a transfer and a
+# sensor make is short-lived: meanwhile so great a share of what is free may be garbage.
+GARBAGE_SHARE = 4
 
 
 class LinkDown(Exception):
@@ -136,10 +138,12 @@ class Runner:
             self._dial()
         came = self._up and self._receive(now_ms)
         working = self._board.step(now_ms)
+        while working and system.clock_ms() - now_ms < WORK_MS:
+            working = self._board.step(now_ms)
         went = self._up and self._send(now_ms)
         board = self._board
         self._collect_after(
-            board.receiving or board.node.transferring or board.in_floats or board.collecting
+            working or board.receiving or board.node.transferring or board.collecting
         )
         if not (came or working or went):
             if self._sleep and self._board.rest_s and not self._board.busy:
@@ -169,10 +173,11 @@ class Runner:
         self._retry_at_ms = 0
 
     def _collect_after(self, moving: bool) -> None:
-        """Say when to collect garbage: `moving` is whether a transfer is under way."""
+        """Say when to collect garbage: `moving` is whether its makers are at work."""
         if moving != self._moving and hasattr(gc, "threshold"):
             self._moving = moving
-            gc.threshold(max(GARBAGE_BYTES, gc.mem_free() // 8) if moving else GARBAGE_BYTES)
+            share = gc.mem_free() // GARBAGE_SHARE if moving else 0
+            gc.threshold(max(GARBAGE_BYTES, share))
 
     # An OSError on the link means that it is down; elsewhere it means something else.
 
@@ -191,6 +196,7 @@ class Runner:
             raise LinkDown(str(error))
         if data:
             self._board.receive(data, now_ms)
+            self._link.steady = self._board.receiving
             return True
         if self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
             raise LinkDown("the host has fallen silent")

@@ -18,14 +18,15 @@ RUNTIME = sys.implementation.name
 DESKTOP = RUNTIME == "cpython" or sys.platform in ("linux", "darwin", "win32")
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
+_HAS_TICKS = hasattr(time, "ticks_ms")
 _ms = 0
-_ticks = time.ticks_ms() if hasattr(time, "ticks_ms") else 0
+_ticks = time.ticks_ms() if _HAS_TICKS else 0
 
 
 def clock_ms() -> int:
     """Milliseconds since the start. Never wraps, as MicroPython's ticks do after 12 days."""
     global _ms, _ticks
-    if hasattr(time, "ticks_ms"):
+    if _HAS_TICKS:
         ticks = time.ticks_ms()
         _ms += time.ticks_diff(ticks, _ticks)
         _ticks = ticks

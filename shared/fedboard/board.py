@@ -146,12 +146,6 @@ class Board:
         return most_ms
 
     @property
-    def in_floats(self) -> bool:
-        """It learns in floats, which are objects on most chips: every sum leaves garbage."""
-        net = self.learner.net
-        return self._work is not None and net is not None and net.spec.is_float
-
-    @property
     def collecting(self) -> bool:
         """The sensor is being read."""
         return self._collector is not None and self._collector.active

@@ -171,6 +171,10 @@ class Rebase:
                 base.read_staged(at, new)
                 if self._carry:
                     base.read(at, old)
+                elif isinstance(params, array) and -limit <= min(new) and max(new) <= limit:
+                    params[at : at + n] = new  # a copy in C
+                    at += n
+                    continue
                 for i in range(n):
                     value = new[i]
                     if self._carry:

@@ -49,7 +49,9 @@ export class Pico {
     this.core = new FastRunner(mcu, this.clock);
     const delay = ns => { this.core.extraNanos += ns; };
     const cycles = () => Math.round(this.clock.nanos / NS);
-    mcu.peripherals[REGISTERS] = this.flash.peripheral(BasePeripheral, mcu, delay, cycles);
+    this.sleptNanos = 0;
+    const slept = () => Math.round(this.sleptNanos / NS);
+    mcu.peripherals[REGISTERS] = this.flash.peripheral(BasePeripheral, mcu, delay, cycles, slept);
     mcu.core.PC = 0x10000000;                 // the second-stage loader, at the start of the flash
   }
 
@@ -64,7 +66,7 @@ export class Pico {
 
   // How long the sleeping CPU has nothing to do, in ns; pass(ns) lets that time go by.
   get idleNanos() { return this.clock.nextAlarm ? this.clock.nanosToNextAlarm : 1e6; }
-  pass(ns) { this.clock.tick(ns); this.restart(); }
+  pass(ns) { this.sleptNanos += ns; this.clock.tick(ns); this.restart(); }
 
   restart() {
     if (!this.reset) return;

@@ -6,6 +6,7 @@
 //     +0x00..0x08  arguments       +0x0c  1: erase(at, n)  2: program(at, source, n)
 //     +0x14  read: CPU cycles so far, 8 ns each      +0x18  write n: the power fails half-way
 //     +0x1c  read: erases and programs so far               through the n-th erase or program
+//     +0x20  read: of the cycles at +0x14, those that the CPU slept
 
 import fs from 'fs';
 
@@ -70,12 +71,14 @@ export class Flash {
   }
 
   // The peripheral at REGISTERS for one power-up of the chip; delay(ns) stops its CPU for so long.
-  peripheral(BasePeripheral, mcu, delay, cycles) {
+  peripheral(BasePeripheral, mcu, delay, cycles, slept) {
     const flash = this;
     const args = [0, 0, 0];
     return new class extends BasePeripheral {
       readUint32(offset) {
-        return offset === 0x14 ? cycles() >>> 0 : offset === 0x1c ? flash.nOps : 0;
+        if (offset === 0x14) return cycles() >>> 0;
+        if (offset === 0x20) return slept() >>> 0;
+        return offset === 0x1c ? flash.nOps : 0;
       }
       writeUint32(offset, value) {
         const [at, second, third] = args;
