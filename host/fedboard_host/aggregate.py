@@ -251,14 +251,23 @@ class MeanMerger(Merger):
         self._n_merges = int(state["n_merges"][0]) if "n_merges" in state else 0
 
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
-        change = ((acc * self.gain << MASTER_BITS) * 2 + total) // (2 * total)  # rounded, halves up
-        limit = self._limits[at:end] << MASTER_BITS
-        self._master[at:end] = np.clip(self._master[at:end] + change, -limit, limit)
+        change = acc * (self.gain << MASTER_BITS + 1)  # twice: rounded to nearest, halves up
+        change += total
+        change //= 2 * total
+        change += self._master[at:end]
+        limit = int(self._limits[at]) << MASTER_BITS  # all of a layer's parameters have the same
+        np.clip(change, -limit, limit, out=self._master[at:end])
 
     def _after(self) -> None:
         self._n_merges += 1
         n = min(self._n_merges, 1 << self.average_shift)
-        self._average += ((self._master << (AVERAGE_BITS - MASTER_BITS)) - self._average) // n
+        scaled = self._master << (AVERAGE_BITS - MASTER_BITS)
+        if n == 1:
+            self._average = scaled
+        else:
+            scaled -= self._average
+            scaled //= n
+            self._average += scaled
         goal = self._rounded(self._master, MASTER_BITS)
         if self._down == (1000, 16):
             self._sent = goal
@@ -266,8 +275,13 @@ class MeanMerger(Merger):
             self._sent = update.toward(self.spec, self._sent, goal, *self._down)
 
     def _rounded(self, values: Ints, bits: int) -> array[int]:
-        rounded = (values + (1 << bits >> 1)) >> bits
-        return _to_array(np.clip(rounded, -self._limits, self._limits))
+        rounded = values + (1 << bits >> 1)
+        rounded >>= bits
+        for l in range(self.spec.n_layers):
+            layer = rounded[self.spec.at(l) : self.spec.at(l + 1)]
+            limit = self.spec.limit(l)
+            np.clip(layer, -limit, limit, out=layer)
+        return _to_array(rounded)
 
 
 class TruncatedMerger(Merger):

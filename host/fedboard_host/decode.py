@@ -28,14 +28,15 @@ from fedboard.model import Spec
 Numbers = NDArray[Any]  # integers, of the least type that is at hand
 Integers = Union["array[int]", NDArray[Any]]
 # (words, bits of the stream, table, starts, indices, values) -> the bit behind the last part, or an
-# error below 0. table: a part's n, k, r (-1: no gaps), bits, dense. starts: each part's first bit.
-# indices, values: of the sparse parts, one after the other.
+# error below 0. table: a part's n, k, r (-1: no gaps), bits, shift, dense. starts: the first bit of
+# each part. indices, values: of the sparse parts, one after the other.
 Reader = Callable[[Numbers, int, Numbers, Numbers, Numbers, Numbers], int]
 
 CUT_SHORT = -1
 BEYOND = -2
 WORTH_COMPILING = 2000  # updates
 _MAX_HEADS = 256
+_PADDING = bytes(8)
 _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
 
 _EXACT = 1 << 19  # squares of 17 bits and a sign, whose sum float64 holds exactly
@@ -59,12 +60,13 @@ class Head:
                     p.k,
                     sparse.rice_parameter(p.n, p.k) if 0 < p.k < p.n else -1,
                     p.bits,
+                    p.shift,
                     p.dense,
                 )
                 for p in self.parts
             ],
             np.int64,
-        ).reshape(-1, 5)
+        ).reshape(-1, 6)
 
 
 class Decoder:
@@ -85,9 +87,9 @@ class Decoder:
             raise WireError(f"update of layers 0x{meta[0]:02x} where 0x{layers:02x} were trained")
         if not head.least <= len(data) <= head.most:
             raise WireError(f"update of {len(data)} bytes: its head says otherwise")
-        words: Numbers = np.ndarray((len(data) + 1,), "<u8", data + bytes(8), strides=(1,))
+        words: Numbers = np.ndarray((len(data) + 1,), "<u8", data + _PADDING, strides=(1,))
         starts = np.empty(len(head.table), np.int64)
-        indices, values = np.empty(head.n_sparse, np.int32), np.empty(head.n_sparse, np.int32)
+        indices, values = np.empty((2, head.n_sparse), np.int32)
         end = _reader()(words, 8 * len(data), head.table, starts, indices, values)
         if end == BEYOND:
             raise WireError("update with an index beyond its layer's parameters")
@@ -102,11 +104,9 @@ class Decoder:
                 mine = _dense(data, words, int(starts[row]), part)
                 found.append((part.layer, _all(part.n), mine << part.shift if part.shift else mine))
                 continue
-            mine = values[at : at + part.k]
-            if part.shift:
-                mine <<= part.shift
-            found.append((part.layer, indices[at : at + part.k], mine))
-            at += part.k
+            end = at + part.k
+            found.append((part.layer, indices[at:end], values[at:end]))
+            at = end
         return found
 
     def _learn(self, meta: bytes) -> Head:
@@ -176,7 +176,7 @@ def read(
     """A Reader in NumPy."""
     at = out = 0
     bits = b""
-    for row, (n, k, r, width, dense) in enumerate(table.tolist()):
+    for row, (n, k, r, width, shift, dense) in enumerate(table.tolist()):
         starts[row] = at
         if dense:
             at += n * width
@@ -205,7 +205,7 @@ def read(
             return CUT_SHORT
         magnitudes = (codes >> 1) + 1
         indices[out : out + k] = places
-        values[out : out + k] = np.where(codes & 1, -magnitudes, magnitudes)
+        values[out : out + k] = np.where(codes & 1, -magnitudes, magnitudes) << shift
         out += k
     return at if at <= n_bits else CUT_SHORT
 

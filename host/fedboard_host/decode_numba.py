@@ -27,50 +27,75 @@ def _trailing_zeros(typing_context: Any, x: Any) -> Any:
 
 
 def _read(words: Any, n_bits: int, table: Any, starts: Any, indices: Any, values: Any) -> int:
-    """All parts of a stream: see decode.Reader. words[i]: the 64 bits from byte i on."""
+    """All parts of a stream: see decode.Reader. words[i]: the 64 bits from byte i on.
+
+    `window` holds the next bits, at least 56 after each refill (Giesen's way, which needs no
+    branch); behind the stream there are zeros. So an entry's only branch is for a rare long gap.
+    """
+    last = len(words) - 1
     at = np.int64(0)
-    out = 0
+    out = np.uint64(0)
     for row in range(len(table)):
-        n, k, r, bits, dense = table[row]
+        n, k, r, bits, shift, dense = table[row]
         starts[row] = at
         if dense:
             at += n * bits
             continue
-        low = (np.uint64(1) << np.uint64(max(r, 0))) - np.uint64(1)
+        unary = r >= 0
+        r = max(r, 0)
+        fixed = r + bits
+        low = (np.uint64(1) << np.uint64(r)) - np.uint64(1)
         top = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
-        fixed = max(r, 0) + bits
         index = np.int64(-1)
+        byte = at >> 3  # of the first bit that is not in the window
+        window = words[np.uint64(min(byte, last))] >> np.uint64(at & 7)
+        left = np.int64(56 - (at & 7))
+        byte += 7
         for _ in range(k):
+            window |= words[np.uint64(min(byte, last))] << np.uint64(left)
+            byte += (63 - left) >> 3
+            left |= 56
             index += 1
-            if at > n_bits:
-                return CUT_SHORT
-            window = words[at >> 3] >> np.uint64(at & 7)
-            left = 64 - (at & 7)
-            if r >= 0:
-                while window == 0:
-                    index += left << r
-                    at += left
-                    if at > n_bits or index >= n:
-                        return CUT_SHORT if at > n_bits else BEYOND
-                    window = words[at >> 3] >> np.uint64(at & 7)
-                    left = 64 - (at & 7)
-                zeros = np.int64(_trailing_zeros(window))
-                index += zeros << r
-                at += zeros + 1
-                if zeros + 1 + fixed <= left:
-                    window = window >> np.uint64(zeros) >> np.uint64(1)
-                elif at <= n_bits:
-                    window = words[at >> 3] >> np.uint64(at & 7)
+            if unary:
+                zeros = np.int64(_trailing_zeros(window | np.uint64(1) << np.uint64(63)))
+                if zeros + 1 + fixed > 56:
+                    at = 8 * byte - left
+                    while True:
+                        if at >= n_bits or index >= n:
+                            return BEYOND if index >= n else CUT_SHORT
+                        window = words[at >> 3] >> np.uint64(at & 7)
+                        if window != 0:
+                            break
+                        index += (64 - (at & 7)) << r
+                        at += 64 - (at & 7)
+                    zeros = np.int64(_trailing_zeros(window))
+                    index += zeros << r
+                    at += zeros + 1
+                    byte = at >> 3
+                    window = words[np.uint64(min(byte, last))] >> np.uint64(at & 7)
+                    left = np.int64(56 - (at & 7))
+                    byte += 7
+                    window |= words[np.uint64(min(byte, last))] << np.uint64(left)
+                    byte += (63 - left) >> 3
+                    left |= 56
+                else:
+                    window >>= np.uint64(zeros + 1)
+                    left -= zeros + 1
+                    index += zeros << r
                 index += np.int64(window & low)
-                window = window >> np.uint64(r)
-            if index >= n:
-                return BEYOND
-            at += fixed
+                window >>= np.uint64(r)
             code = np.int64(window & top)
+            window >>= np.uint64(bits)
+            left -= fixed
             sign = -(code & 1)
             indices[out] = index
-            values[out] = (((code >> 1) + 1) ^ sign) - sign
-            out += 1
+            values[out] = ((((code >> 1) + 1) ^ sign) - sign) << shift
+            out += np.uint64(1)
+        at = 8 * byte - left
+        if index >= n:
+            return BEYOND
+        if at > n_bits:
+            return CUT_SHORT
     return int(at) if at <= n_bits else CUT_SHORT
 
 
@@ -81,7 +106,7 @@ def _add_all(acc: Any, values: Any, weight: int) -> None:
 
 def _add_some(acc: Any, indices: Any, values: Any, weight: int) -> None:
     for i in range(len(indices)):
-        acc[indices[i]] += np.int64(values[i]) * weight
+        acc[np.uint32(indices[i])] += np.int64(values[i]) * weight  # unsigned: no look at the sign
 
 
 def _squares(values: Any) -> int:
