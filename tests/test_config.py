@@ -56,6 +56,7 @@ rate = 4096
 rounds = 9
 quorum = 2
 deadline_s = 7.5
+silent_s = 60
 seed = 3
 key_file = "k.key"
 [model]
@@ -77,6 +78,7 @@ data = "/data/held-out.npz"
     assert home.key_file == Path("home/k.key")
     assert home.evaluate == Path("/data/held-out.npz")
     assert home.listen == ("0.0.0.0", 4850)
+    assert home.silent_s == 60
     assert (home.rule, home.rounds, home.quorum, home.deadline_s) == ("tifed", 9, 2, 7.5)
 
 

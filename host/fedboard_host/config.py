@@ -49,7 +49,8 @@ class Home:
     quorum: so many boards start a round, and so many updates end it at its deadline; 0: half.
     new_samples: a board takes part once it has so many more than at its last update. every_s: from
     one round's start to the next. patience: a round waits for a board so many times as long as it
-    usually takes, deadline_s at the longest; 0: always that long.
+    usually takes, deadline_s at the longest; 0: always that long. silent_s: a board that says
+    nothing for so long is gone, until it answers again.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Home:
     new_samples: int = 0
     every_s: float = 0.0
     patience: float = 4.0
+    silent_s: float = 20.0
     merging: robust.Merging = field(default_factory=robust.Merging)
     seed: int = 1
     key_file: Path | None = None

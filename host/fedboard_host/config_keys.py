@@ -18,6 +18,7 @@ _FEDERATION = {
     "new_samples": Key("int", 0, 1 << 20),
     "every_s": Key("number", 0, 7 * 86_400),
     "patience": Key("number", 0, 100),
+    "silent_s": Key("number", 5, 3600),
     "seed": Key("int", 0, 0xFFFFFFFF),
     "key_file": Key("file"),
     "strategy": Key("text", choices=tuple(strategies.names())),
@@ -25,7 +26,9 @@ _FEDERATION = {
     "secure": Key("flag"),
     "faulty": Key("int", 1, robust.MAX_FAULTY),
 }
-PLAIN = ("rounds", "quorum", "deadline_s", "new_samples", "every_s", "patience", "seed")
+PLAIN = (
+    "rounds", "quorum", "deadline_s", "new_samples", "every_s", "patience", "silent_s", "seed",
+)  # fmt: skip
 STRATEGY = {
     "top_percent": Key("number", 0.1, 100),
     "bits": Key("int", 1, 16),

@@ -103,6 +103,7 @@ async def _run(
         ),
         key=key, name=home.name[:24], evaluate=evaluate, on_event=tell, start=start,
         run=prng.mix(home.seed, _RUN), merging=home.merging,
+        dead_ms=round(home.silent_s * 1000),
     )  # fmt: skip
     view.watch_boards(federation.boards)
     advert: Advert | None = None
