@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fedboard_host import cli as module
-from fedboard_host import digits, export, paths
+from fedboard_host import digits, discover, export, paths
 from fedboard_host.dataset import load_samples
 
 COMMANDS = ("boards", "demo", "export", "key", "pack", "run")
@@ -30,16 +29,18 @@ def fedboard(*arguments: str | Path) -> Result:
 
 
 def test_help_is_quick_and_names_all_commands() -> None:
-    seconds = []
-    for _ in range(3):
-        began_s = time.monotonic()
+    cpu_s = []  # not the wall's: the machine may be busy
+    for _ in range(2):
+        before = os.times()
         done = subprocess.run(
             [sys.executable, "-m", "fedboard_host", "--help"],
             capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
-        seconds.append(time.monotonic() - began_s)
+        after = os.times()
+        cpu_s.append(after.children_user + after.children_system
+                     - before.children_user - before.children_system)  # fmt: skip
     assert all(re.search(rf"^  {name} ", done.stdout, re.MULTILINE) for name in COMMANDS)
-    assert min(seconds) < 0.5, seconds
+    assert min(cpu_s) < 0.5, cpu_s
 
 
 def test_nothing_slow_is_imported_for_help() -> None:
@@ -175,24 +176,26 @@ def board_command(folder: Path, name: str, key: str = "") -> str:
 
 
 @posix_only
-def test_boards_tells_who_is_there_and_why_not(tmp_path: Path) -> None:
+def test_boards_tells_who_is_there_and_why_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert discover.TIMEOUT_S < 1.5  # of all ports at once: it answers within two seconds
+    monkeypatch.setattr(discover, "TIMEOUT_S", 0.1)
+    silent = json.loads(fedboard("boards", "--json", "process:/bin/cat").stdout)
+    assert silent["state"] == "silent"
+    assert "no answer" in silent["why"]
+    monkeypatch.setattr(discover, "TIMEOUT_S", 60)  # these have to start, on a busy machine
     here = board_command(tmp_path, "board0")
     keyed = board_command(tmp_path, "board1", "ab" * 32)
-    began_s = time.monotonic()
-    done = fedboard(
-        "boards", "--json", here, keyed, "process:/bin/cat", "process:/no/such", "serial:/dev/none"
-    )
-    seconds = time.monotonic() - began_s
+    done = fedboard("boards", "--json", here, keyed, "process:/no/such", "serial:/dev/none")
     assert done.exit_code == 0, done.output
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [f["state"] for f in found] == ["here", "denied", "silent", "unusable", "unusable"]
+    assert [f["state"] for f in found] == ["here", "denied", "unusable", "unusable"]
     assert found[0]["name"] == "board0"
     assert found[0]["n_samples"] == 60
     assert found[0]["n_in"] == 64
     assert found[0]["firmware"].startswith("cpython")
     assert "key" in found[1]["why"]
-    assert "no answer" in found[2]["why"]
-    assert seconds < 8
     told = json.loads(fedboard("boards", "--labels", "--json", here).stdout)
     assert sum(told["labels"].values()) == 60
     assert len(told["labels"]) > 1

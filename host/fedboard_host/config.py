@@ -84,7 +84,7 @@ def load(path: Path) -> Home:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(
-            f"{path}: no such file: write one, docs/home.md shows how (or try `fedboard demo`)"
+            f"{path}: no such file: `fedboard init` writes one (or try `fedboard demo`)"
         ) from None
     except (OSError, UnicodeError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None

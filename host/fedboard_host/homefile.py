@@ -61,7 +61,16 @@ def _text(answers: Answers) -> str:
     if answers.listen:
         lines.append(f"key_file = {_quote(answers.key_file)}  # boards need it; keep it secret")
     sizes = ", ".join(str(n) for n in answers.layers)
-    lines += ["", "[model]", f"layers = [{sizes}]  # features of a sample, hidden units, classes"]
+    labels = ", ".join(_quote(f"label{k}") for k in range(min(answers.layers[-1], 4)))
+    lines += [
+        "", "[model]", f"layers = [{sizes}]  # features of a sample, hidden units, classes",
+        f"# labels = [{labels}]  # names of the classes, for record and predict",
+        '# rule = "centred"       # for features with offsets, as of a [sensor] with a window',
+        "",
+        "# [sensor]               # what boards read; fedboard deploy --home tells them",
+        '# module = "mpu6050"     # or lis3dh, adc, digital, your own: see docs/sensors.md',
+        "# window = 100",
+    ]  # fmt: skip
     for board in answers.boards:
         lines += ["", "[[board]]", f"name = {_quote(board.name)}", f"link = {_quote(board.link)}"]
     if answers.listen:
