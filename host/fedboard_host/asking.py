@@ -21,7 +21,7 @@ from fedboard import DataError
 if TYPE_CHECKING:
     from fedboard_host.config import Home
     from fedboard_host.export import Model
-    from fedboard_host.talk import Reach
+    from fedboard_host.reach import Reach
 
 HOME = Path("home.toml")
 _PATH = click.Path(path_type=Path)
@@ -58,15 +58,15 @@ class Asked:
         return cls(home, keyfile.read(key_file) if key_file else None)
 
     def reach(self) -> Reach:
-        from fedboard_host.talk import Reach
+        from fedboard_host.reach import Reach
 
         return Reach(self.home, self.key, lambda text: click.echo(f"fedboard: {text}", err=True))
 
     def model(self) -> Model | None:
         """The newest global model, None where there was no run."""
-        from fedboard_host import talk
+        from fedboard_host import reach
 
-        return talk.newest_model(self.home.folder) if self.home is not None else None
+        return reach.newest_model(self.home.folder) if self.home is not None else None
 
     @property
     def labels(self) -> tuple[str, ...]:
