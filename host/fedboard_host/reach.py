@@ -23,13 +23,13 @@ from fedboard import DataError
 from fedboard_host import links
 from fedboard_host.clock import Clock
 from fedboard_host.links import Link
-from fedboard_host.talk import JOIN_S, Talk, TalkError
+from fedboard_host.talk import JOIN_S, SLOW, Talk, TalkError
 
 if TYPE_CHECKING:
     from fedboard_host.config import Home
     from fedboard_host.export import Model
 
-DIAL_S = 45.0  # for one on the network: it dials again after half a minute
+DIAL_S = 45.0 * SLOW  # for one on the network: it dials again after half a minute
 
 
 class Reach:

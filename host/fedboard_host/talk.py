@@ -27,8 +27,10 @@ from fedboard_host.links import Link
 if TYPE_CHECKING:
     from fedboard_host.export import Model
 
-JOIN_S = 60.0  # for a board on a cable: its program may have to be started first, slowly
-ANSWER_S = 30.0  # without any word
+# Everything takes so many times as long: on emulated boards, or a very busy machine.
+SLOW = float(os.environ.get("FEDBOARD_SLOW", "1"))
+JOIN_S = 60.0 * SLOW  # for a board on a cable: its program may have to be started first, slowly
+ANSWER_S = 30.0 * SLOW  # without any word
 
 
 class TalkError(FedboardError):

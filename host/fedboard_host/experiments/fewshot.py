@@ -84,7 +84,8 @@ def learn(way: Way, spec: Spec, samples: Set, rows: Rows, refill: Refill | None 
         rows = [np.concatenate(rows)] * len(rows)
     federation = FleetFederation(spec, strategy, samples, rows, run=spec.seed)
     bytes_up = 0
-    for k in range(way.rounds):
+    # A centred model's first round measures the mean, before those that learn.
+    for k in range(way.rounds + (spec.is_centred and way.rounds > 0)):
         if refill is not None:
             federation.samples = refill(k)
         bytes_up += federation.round().bytes_up
@@ -92,11 +93,16 @@ def learn(way: Way, spec: Spec, samples: Set, rows: Rows, refill: Refill | None 
 
 
 def adapted(spec: Spec, start: Ints, new: NewClients, rate: int, seed: int) -> Accuracies:
-    """Accuracies (len(PASSES), clients). In later passes each sample is any of its views."""
+    """Accuracies (len(PASSES), clients). In later passes each sample is any of its views.
+
+    A centred start that nobody has measured the mean of takes the shots' own.
+    """
     rng = np.random.default_rng((seed, 5))
     n_views, clients, n = new.views.shape[:3]
     fleet = Fleet(spec, clients)
     fleet.load(fleet.pack(start))
+    if spec.is_centred and not start[: spec.at(1)].any():
+        fleet.learn(new.views[0], new.y, 1, 1)
     lane = np.arange(clients)[:, None]
     found = []
     for done in range(PASSES[-1] + 1):
@@ -149,12 +155,8 @@ def study(
     n_draws: int,
     clock: common.Clock,
     prefix: str = "",
-    centre: bool = False,
 ) -> tuple[list[Row], Found]:
-    """Each person left out once. Rows: the mean over people, a seed each; and every person's.
-
-    centre: features less the mean of the people who are not left out.
-    """
+    """Each person left out once. Rows: the mean over people, a seed each; and every person's."""
     rows: list[Row] = []
     curves: Found = {}
     n = len(people.names)
@@ -162,13 +164,10 @@ def study(
         began = clock.seconds
         starts, values = [], []
         for person in range(n):
-            known = people
-            if centre:
-                known = people.centred(np.flatnonzero(people.person != person))
-            starts.append(without(known, (person,), ways, hidden, seed))
+            starts.append(without(people, (person,), ways, hidden, seed))
             values.append({
                 (way.name, shots): judged(
-                    known, person, starts[-1][way.name], hidden, shots, way.rates[shots], seed,
+                    people, person, starts[-1][way.name], hidden, shots, way.rates[shots], seed,
                     n_draws,
                 )
                 for way in ways
@@ -235,7 +234,6 @@ def choose(
     settings: Sequence[Way],
     hidden: int,
     rates: Sequence[int],
-    centre: bool = False,
     seed: int = 101,
 ) -> None:
     """Print how settings do on validation people, for each person who is left out of all of it.
@@ -248,15 +246,12 @@ def choose(
     scores: dict[tuple[int, str, int], list[list[float]]] = {}
     for a in range(n):
         pair = a, (a + 1) % n
-        known = people
-        if centre:
-            known = people.centred(np.flatnonzero(~np.isin(people.person, pair)))
-        for name, start in without(known, pair, settings, hidden, seed).items():
+        for name, start in without(people, pair, settings, hidden, seed).items():
             for shots in SHOTS:
                 for rate in rates:
                     by_person = scores.setdefault((shots, name, rate), [[] for _ in range(n)])
                     for judge, out in (pair, pair[::-1]):
-                        found = judged(known, judge, start, hidden, shots, rate, seed, 4)
+                        found = judged(people, judge, start, hidden, shots, rate, seed, 4)
                         by_person[out].append(float(found[[1, 3]].mean()))
     for (shots, name, rate), by_person in sorted(scores.items()):
         each = [sum(values) / len(values) for values in by_person]

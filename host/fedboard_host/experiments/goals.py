@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from fedboard import DataError
+from fedboard_host.experiments import common
 from fedboard_host.experiments.common import Row
 
 Figure = Callable[[Sequence[Row]], float]
@@ -96,6 +97,26 @@ def most(*figures: Figure) -> Figure:
     return lambda rows: max(figure(rows) for figure in figures)
 
 
+Which = tuple[str, str]  # (metric, variant)
+
+
+def above(these: Which, those: Which) -> Figure:
+    """How far these are above those, seed by seed: the 95 % interval's lower end."""
+
+    def figure(rows: Sequence[Row]) -> float:
+        found = [
+            {row.seed: row.ours for row in rows if (row.metric, row.variant) == which}
+            for which in (these, those)
+        ]
+        pairs = [found[0][seed] - found[1][seed] for seed in found[0] if seed in found[1]]
+        if len(pairs) < 2:
+            raise Missing(f"no two pairs of {these} and {those}")
+        middle, half = common.interval(pairs)
+        return middle - half
+
+    return figure
+
+
 def _mean(metric: str, variant: str, value: Callable[[Row], float | None]) -> Figure:
     def figure(rows: Sequence[Row]) -> float:
         values = [
@@ -144,17 +165,30 @@ def _own_rule(data: str, accuracy: float, aim: float) -> list[Goal]:
 
 _FIVE_SHOT = "accuracy, 5-way 5-shot"
 _CHARACTERS = "integers, local last layer"
-_PEOPLE = "one model, then personal"
 
 
-def _boards(label: str) -> list[Goal]:
-    """What gestures are to show on people's boards."""
-    metric = f"{label}, on boards, accuracy"
-    return [
-        Goal("gestures", f"{label}: personal after federation, above {other}",
-             minus(mean(metric, _PEOPLE), mean(metric, other)), 0, unit="points")
-        for other in ("each alone", "one model for all")
-    ]  # fmt: skip
+def _gestures(label: str) -> list[Goal]:
+    """Federated and personal, above alone and above the model as it came."""
+    goals = []
+    for shots, shot in ((1, "1 shot"), (5, "5 shots")):
+        out = f"{label}, left out, accuracy, "
+        mine = f"{out}{shot}, 10 passes", "FedAvg"
+        others = {"alone": (mine[0], "random start"), "the model as it came":
+                  (f"{out}unadapted", "FedAvg")}  # fmt: skip
+        goals += [
+            Goal("gestures", f"{label}, newcomer, {shots} a gesture: personal, above {other}: "
+                 "the interval's lower end", above(mine, those), 0, unit="points")
+            for other, those in others.items()
+        ]  # fmt: skip
+    for own in (2, 5):
+        metric = f"{label}, on boards, {own} own samples, accuracy"
+        goals += [
+            Goal("gestures", f"{label}, all have {own} a gesture: personal, above {other}: "
+                 "the interval's lower end",
+                 above((metric, "one model, then personal"), (metric, other)), 0, unit="points")
+            for other in ("each alone", "one model for all")
+        ]  # fmt: skip
+    return goals
 
 
 _ATTACKS = ("sign", "x100", "-x100", "labels", "constant")
@@ -203,7 +237,7 @@ GOALS: tuple[Goal, ...] = (
              unit="%")
         for shots, target in (("1 shot", 0.70), ("5 shots", 0.85))
     ),
-    *_boards("punchflex"),
+    *_gestures("punchflex"),
     *(
         Goal("robust", f"{data}: {what}",
              combine(*(mean(f"{data}, {metric}", f"{attack}, multi-krum") for attack in _ATTACKS)),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fedboard import DataError
 from fedboard.features import Features
-from fedboard.model import Spec
+from fedboard.model import Spec, with_centre
 from fedboard_host import digits
 from fedboard_host.dataset import Labels
 
@@ -41,6 +41,7 @@ class People:
     person: Labels
     names: tuple[str, ...]
     reduced: bool = False
+    rule: str = "fedboard"
 
     @property
     def n_in(self) -> int:
@@ -52,13 +53,7 @@ class People:
 
     def spec(self, hidden: int, seed: int) -> Spec:
         """Of the network that learns them."""
-        return Spec((self.n_in, hidden, self.n_classes), "fedboard", seed)
-
-    def centred(self, rows: NDArray[np.intp]) -> People:
-        """Less the mean of these samples, rounded: what a model keeps beside its weights."""
-        mean = np.rint(self.views[0, rows].mean(axis=0)).astype(np.int16)
-        views = np.clip(self.views - mean, -127, 127).astype(np.int8)
-        return replace(self, views=views)
+        return Spec(with_centre((self.n_in, hidden, self.n_classes), self.rule), self.rule, seed)
 
     def rows(self, person: int) -> NDArray[np.intp]:
         return np.flatnonzero(self.person == person)
