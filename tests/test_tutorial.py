@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 def follow(command: str, folder: Path, timeout_s: float = 300) -> str:
     """What the command says, in that folder."""
     words = command.split()
-    environment = os.environ | {"FEDBOARD_COUNTDOWN": "0", "COLUMNS": "100"}
+    environment = os.environ | {"FEDBOARD_COUNTDOWN": "0", "FEDBOARD_SLOW": "5", "COLUMNS": "100"}
     done = subprocess.run(
         [sys.executable, "-m", "fedboard_host", *words[1:]], cwd=folder, env=environment,
         capture_output=True, text=True, timeout=timeout_s, check=False,
