@@ -173,8 +173,7 @@ class Boards:
             task = SimpleNamespace(
                 **{k: getattr(work, k) for k in work.__slots__}, op=messages.TRAIN, round=number,
                 version=number, spec=self.spec.pack(),
-                flags=work.carry * messages.CARRY | work.stream * messages.STREAM,
-                seed=prng.mix(self.run, crc32(name.encode())),
+                flags=work.flags, seed=prng.mix(self.run, crc32(name.encode())),
             )  # fmt: skip
             learner.prepare(task)
             digest = self.spec.digest(model)
@@ -224,6 +223,11 @@ STRATEGIES = [
             "down_percent_last": 40,
             "carry": False,
         },
+    ),
+    (
+        "fedboard",
+        "tinymetafed",
+        {"rate": 5, "rounds": 5, "n_max": 40, "keep_local": True, "alpha": 0.5},
     ),
     ("centred", "fedavg", {"batch": 3, "rate": 4, "top_percent": 20, "bits": 4, "gain": 2}),
     ("centred", "tinymetafed", {"rate": 5, "rounds": 5, "n_max": 40, "alpha": 0.5}),

@@ -127,7 +127,10 @@ def test_local_layers_stay_away():
     assert start[: SPEC.at(1)] == usual[: SPEC.at(1)]
     assert any(usual[SPEC.at(1) :])
     assert not any(start[SPEC.at(1) :])
-    for wrong in ({"local": 6}, {"local": 0, "n_local": 1}):
+    for wrong in (
+        {"local": 6}, {"local": 0, "n_local": 1}, {"local": 0, "keep_local": True},
+        {"carry": False, "keep_local": True}, {"keep_local": 1},
+    ):
         with pytest.raises(DataError):
             TinyMetaFed(**wrong)
     with pytest.raises(DataError, match="some must be shared"):

@@ -8,7 +8,8 @@ then `update` is what to send until settle() or drop(). No messages are sent her
 
 A float network is seen through its wire image (see image), so base and updates are integers, too.
 Local layers are never sent: every task begins with them as the base has them, so a board has no
-state in them that a restart could lose.
+state in them that a restart could lose. With KEEP it begins with what the last one left, until the
+board restarts or adapts.
 
 Samples: len(samples), samples.n_in, samples.read(i, x) fills the int8 features x and returns the
 label; or, where samples.n_targets > 0, so many targets, array('h') (see samples).
@@ -217,9 +218,11 @@ class Learner:
         net = self._network()
         if not task.flags & messages.CARRY:
             self.reload()
-        elif task.local or net.spec.is_centred:
+        else:
             # A mean is measured anew or it is the federation's: no part of it is residual.
-            self.reload(task.local | net.spec.is_centred)
+            anew = net.spec.is_centred | (0 if task.flags & messages.KEEP else task.local)
+            if anew:
+                self.reload(anew)
         if self.free_memory:
             self.free_memory()  # collects: the batch will lie next to what stays
         net.reset_counters()

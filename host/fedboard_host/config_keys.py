@@ -51,6 +51,7 @@ STRATEGY = {
     "in_turn": Key("flag"),
     "local": Key("int", 0, 5),
     "n_local": Key("int", 0, 65535),
+    "keep_local": Key("flag"),
 }
 # What fedavg does unless told otherwise: the demo's thrift.
 THRIFT = {"top_percent": 12.0, "bits": 2, "down_percent": 12.0, "down_bits": 2, "batch": 16}

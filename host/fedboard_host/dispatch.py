@@ -60,8 +60,7 @@ class Dispatch:
         return messages.Task(
             run=self._run, round=round_.number, version=self.history.version,
             digest=self.history.digest, op=messages.TRAIN,
-            flags=work.carry * messages.CARRY | work.stream * messages.STREAM
-            | (round_.secret is not None) * messages.MASKED,
+            flags=work.flags | (round_.secret is not None) * messages.MASKED,
             layers=work.layers, local=work.local, n_local=work.n_local, epochs=work.epochs,
             batch=work.batch, rate=work.rate, top_permille=work.top_permille, bits=work.bits,
             n_max=work.n_max, seed=prng.mix(self._run, crc32(name.encode())),

@@ -237,7 +237,8 @@ class FleetFederation:
         """One block's part of a round. Runs beside others: changes nothing that they read."""
         idle = self._idle.setdefault(len(members), [])
         fleet = idle.pop() if idle else Fleet(self.spec, len(members))
-        fleet.load(fleet.pack(self._moved(members, work.local)) if work.carry else self._lanes)
+        anew = 0 if work.keep_local else work.local
+        fleet.load(fleet.pack(self._moved(members, anew)) if work.carry else self._lanes)
         if work.n_local:
             x, y, lengths = self._drawn(members, work, True)
             fleet.learn(x, y, work.batch, work.local, work.rate, lengths)
@@ -311,15 +312,18 @@ class FleetFederation:
             wide += change * float(weight)
         return fleet.unpack(wide).astype(np.int64), norms
 
-    def _moved(self, members: NDArray[np.intp], local: int) -> Ints:
-        """The boards' parameters on this round's model: see rebase.Rebase, learner.Learner."""
+    def _moved(self, members: NDArray[np.intp], anew: int) -> Ints:
+        """The boards' parameters on this round's model: see rebase.Rebase, learner.Learner.
+
+        anew: mask of the layers that are just as in the model.
+        """
         moved = np.tile(self._model, (len(members), 1))
         if self._own is not None:
             for i, b in enumerate(members):
                 if self._version[b]:
                     moved[i] += self._own[b] - self._models[int(self._version[b])]
         for l in range(self.spec.n_layers):
-            if local >> l & 1:
+            if anew >> l & 1:
                 layer = slice(self.spec.at(l), self.spec.at(l + 1))
                 moved[:, layer] = self._model[layer]
         return np.clip(moved, -self._limits, self._limits, out=moved)

@@ -111,7 +111,7 @@ FORGET = 4  # the personal model goes; the base stays
 CARRY = 0x01  # TRAIN: keep what was learned but not sent as residual (else start from the model)
 STREAM = 0x02  # TRAIN: n_max samples in all, pass after pass
 MASKED = 0x10  # TRAIN: top_permille of the changes, the same on all boards, masked: see mask
-KEEP = 0x04  # ADAPT: keep what comes of it as the board's personal model
+KEEP = 0x04  # ADAPT: keep what comes of it as the board's personal model; TRAIN: keep local layers
 PERSONAL = 0x08  # EVALUATE: the personal model, not what federation has made
 
 
@@ -141,7 +141,7 @@ class Task(Message):
     n_max: int  # samples a pass at most, 0: all; with STREAM, and to ADAPT, samples in all
     seed: int  # of the order of the samples
     spec: bytes  # model.Spec.pack()
-    local: int  # bit l set: layer l is never sent; each task begins with it as the model has it
+    local: int  # bit l set: layer l is never sent; a task begins with it as in the model, or KEEP
     n_local: int  # so many samples teach the local layers alone, before the others
     shots: int  # ADAPT: samples of each class to learn from; without classes, in all
 

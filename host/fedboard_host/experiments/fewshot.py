@@ -207,6 +207,20 @@ def rows_of(
     return rows
 
 
+def found_in(rows: Sequence[Row], prefix: str = "") -> Found:
+    """What rows_of() made rows of, by seeds."""
+    values: dict[tuple[str, int | None, str], float] = {
+        (row.variant, row.seed, row.metric): row.ours for row in rows
+    }
+    found: Found = {}
+    for way, seed in dict.fromkeys((row.variant, row.seed) for row in rows):
+        for shots in SHOTS:
+            metrics = [f"{prefix}accuracy, {told(shots, passes)}" for passes in PASSES]
+            accuracies = np.array([values[way, seed, metric] for metric in metrics])
+            found.setdefault((way, shots), []).append(accuracies)
+    return found
+
+
 def told(shots: int, passes: int) -> str:
     if not passes:
         return "unadapted"

@@ -65,6 +65,7 @@ integer backpropagation through the convolutions, and a new board's adaptation.
   are ahead with half the samples. That is the price of leaving drawings at home.
 * **A last layer that forgets**: where homes begin every visit with a last layer of zeros, fifty
   samples of 25 characters are too few to learn one, and what goes back through it spoils the rest.
+  So boards have to keep theirs: over the protocol that is `tinymetafed` with `keep_local`.
 * **What bounds it**: 201 characters and their rotations are few, and so are 300 rounds: one seed
   of 600 rounds was about two points better, in floats. From one drawing integers and floats alike
   are ten points worse than from five.

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fedboard import DataError
+from fedboard import DataError, messages
 from fedboard.learner import WORK_BYTES
 from fedboard.model import Spec, init_params, new_params
 from fedboard_host.aggregate import Merger
@@ -53,6 +53,13 @@ class Work:
     stream: bool = False  # n_max samples in all, pass after pass
     local: int = 0  # of the layers, those that are never sent
     n_local: int = 0  # samples that teach these alone, first
+    keep_local: bool = False  # a task begins with them as the last one left them, not as the model
+
+    @property
+    def flags(self) -> int:
+        """messages.Task's."""
+        carry, stream, keep = self.carry, self.stream, self.keep_local
+        return carry * messages.CARRY | stream * messages.STREAM | keep * messages.KEEP
 
     @property
     def sent(self) -> int:

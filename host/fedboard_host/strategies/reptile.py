@@ -126,6 +126,7 @@ class TinyMetaFed(TinyReptile):
     carry: bool = True
     local: int = 1  # so many last layers are local
     n_local: int = 0  # samples of a task that teach these alone, first
+    keep_local: bool = False  # a board goes on with its own; else each task begins with zeros
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -133,6 +134,10 @@ class TinyMetaFed(TinyReptile):
         check_range("n_local", self.n_local, 0, 65535)
         if self.n_local and not self.local:
             raise DataError("n_local needs local layers: local = 1")
+        if not isinstance(self.keep_local, bool):
+            raise DataError(f"keep_local = {self.keep_local}: use true or false")
+        if self.keep_local and not (self.local and self.carry):
+            raise DataError("keep_local needs layers that boards keep: local = 1, carry = true")
 
     def start(self, spec: Spec) -> array[int]:
         """The very last layer is zero where it is local: it knows nothing of a task yet."""
@@ -146,7 +151,8 @@ class TinyMetaFed(TinyReptile):
         local = self._local(spec)
         works = super().plan(spec, boards, round_no)
         return {
-            name: replace(work, local=local, n_local=self.n_local) for name, work in works.items()
+            name: replace(work, local=local, n_local=self.n_local, keep_local=self.keep_local)
+            for name, work in works.items()
         }
 
     def _local(self, spec: Spec) -> int:
