@@ -194,7 +194,30 @@ def codec_costs(folder):
     spec.digest(params)
     us = ((clock() - began) & 0xFFFFFFFF) / CYCLES_PER_US
     say("digest", 2 * len(params) / us * 1e3, "kB/s")
+    gc.collect()
+    mask_costs(spec, params, base)
     base.close()
+
+
+def mask_costs(spec, params, base):
+    """The same 5 % masked among 8 boards, and what one tells to open the sum if one is lost."""
+    from fedboard import cohort, mask, messages
+
+    party = mask.Party(bytes(32), "board0")
+    for i in range(8):
+        party.take(cohort.Peer(round=1, nonce=bytes(16), place=i, of=8, name=f"board{i}"))
+    task = messages.Task(run=1, round=1, op=messages.TRAIN, layers=1, top_permille=50, bits=16)
+    began = clock()
+    n_bytes = 0
+    for chunk in party.update(spec, params, base, 1, task).chunks():
+        n_bytes += len(chunk)
+    masked = clock()
+    told = party.answer(cohort.Unmask(round=1, nonce=bytes(16), survivors=0x7F, of=0))
+    ended = clock()
+    say("mask 500 of 10000, 8 boards", ((masked - began) & 0xFFFFFFFF) / CYCLES_PER_US / 1e3, "ms")
+    say("500 of 10000 masked", n_bytes, "bytes")
+    say("open the sum, 1 of 8 lost", ((ended - masked) & 0xFFFFFFFF) / CYCLES_PER_US / 1e3, "ms")
+    say("opening", sum([len(opening.pack()) for opening in told]), "bytes")
 
 
 def frame_costs():

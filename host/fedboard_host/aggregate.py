@@ -11,9 +11,10 @@ on every machine, and restored from a checkpoint it goes on as if nothing had ha
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from fedboard import DataError, StateError, update
 from fedboard.model import Spec
 from fedboard_host import clip, decode
-from fedboard_host.clip import NormClip
-from fedboard_host.robust import Opinion, Rule, Update
+from fedboard_host.clip import NormClip, Update
+from fedboard_host.privacy import Bits, Privacy, epsilon, system_bits
+from fedboard_host.robust import Merging, Opinion, Rule
 
 Ints = NDArray[np.int64]
 
@@ -31,6 +33,7 @@ MAX_TOTAL = 1 << 33  # of a round: times a change (17 bits), the master's 8 and 
 MAX_GAIN = 8
 MASTER_BITS = 8  # fractional bits that the host keeps of each parameter
 AVERAGE_BITS = 16  # and of the running average
+_NOWHERE = array("i")
 
 
 class Merger(ABC):
@@ -44,10 +47,30 @@ class Merger(ABC):
         self.opinions: list[Opinion] = []  # of the last merge(), a board each
         self.clip = NormClip(spec.n_layers)
         self.rule: Rule | None = None  # None: the mean
+        self.privacy = Privacy()
+        self.spent = 0  # see privacy.epsilon()
+        self.n_clear = 0  # merges without noise
+        self._bits: Callable[[], Bits] = system_bits
         self._acc: Ints = np.zeros(spec.n_params, np.int64)
         self._totals = [0] * spec.n_layers
         self._clipped: dict[str, bool] = {}  # by board, this round
         self._limits = _limits(spec)
+
+    def set_up(self, merging: Merging, bits: Callable[[], Bits] = system_bits) -> None:
+        """Merge so; bits(): where the noise of the next merge() comes from."""
+        self.compare(merging.rule(self.spec))
+        self.protect(merging.privacy, bits)
+
+    def protect(self, privacy: Privacy, bits: Callable[[], Bits]) -> None:
+        """With noise: clip to a fixed length, count all alike, add noise to the sum."""
+        if privacy.noise:
+            epsilon(privacy.spent)  # before anything is learned: the accountant may be missing
+        self.privacy = privacy
+        self._bits = bits
+
+    def counted(self, n_samples: int) -> int:
+        """What an update over so many samples counts here."""
+        return 1 if self.privacy.noise else self.weight(n_samples)
 
     def compare(self, rule: Rule | None) -> None:
         """Hold updates for this rule; None: sum them as they come, for their mean."""
@@ -65,9 +88,11 @@ class Merger(ABC):
             self.rule.add(board, update)
             return
         clipped = False
+        if self.privacy.noise:
+            update, clipped = clip.cut_update(update, self.privacy.clip)
         for l, indices, values in update:
             acc = self._acc[self.spec.at(l) : self.spec.at(l + 1)]
-            if self.clips:
+            if self.clips and not self.privacy.noise:
                 values, was_cut = self.clip.take(l, values)
                 clipped = clipped or was_cut
             decode.add(acc, indices, values, weight)
@@ -108,6 +133,11 @@ class Merger(ABC):
         """
         spec = self.spec
         norms: Ints = np.zeros((len(changes), spec.n_layers), np.int64)
+        if self.privacy.noise:
+            for change in changes:
+                whole: Update = [(0, _NOWHERE, change)]
+                change[:] = clip.cut_update(whole, self.privacy.clip)[0][0][2]
+            return norms
         for l, most in enumerate(self.clip.bounds if self.clips else ()):
             layer = changes[:, spec.at(l) : spec.at(l + 1)]
             for b, change in enumerate(layer):
@@ -115,6 +145,12 @@ class Merger(ABC):
                 if most and norms[b, l] > most:
                     layer[b] = clip.cut(change, int(norms[b, l]), most)
         return norms
+
+    def epsilon(self) -> float | None:
+        """Of all merges so far, at privacy.DELTA; None: there is no noise. inf: some had none."""
+        if not self.privacy.noise:
+            return None
+        return math.inf if self.n_clear else epsilon(self.spent)
 
     @property
     def is_full(self) -> bool:
@@ -155,6 +191,11 @@ class Merger(ABC):
         else:
             self.opinions = [Opinion(board, cut) for board, cut in self._clipped.items()]
             self.clip.close()
+        if self.privacy.noise:
+            self._acc += self.privacy.draw(self.spec.n_params, self._bits())
+            self.spent += self.privacy.spent
+        else:
+            self.n_clear += 1
 
     @abstractmethod
     def start(self, params: array[int]) -> None:
@@ -170,13 +211,19 @@ class Merger(ABC):
 
     def state(self) -> dict[str, Ints]:
         """All that restore() needs to go on bit-identically, between two rounds."""
-        return {"bounds": np.array(self.clip.bounds, np.int64)}
+        return {
+            "bounds": np.array(self.clip.bounds, np.int64),
+            "spent": np.array([self.spent, self.n_clear], np.int64),
+        }
 
     def restore(self, state: Mapping[str, Ints]) -> None:
         """Raises DataError for what is not this merger's state."""
         bounds = state.get("bounds")
         if bounds is not None and bounds.shape == (self.spec.n_layers,):
             self.clip.bounds = [int(most) for most in bounds]
+        spent = state.get("spent")
+        if spent is not None and spent.shape == (2,):
+            self.spent, self.n_clear = int(spent[0]), int(spent[1])
 
     @abstractmethod
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None: ...

@@ -43,6 +43,19 @@ def cut(change: Ints, length: int, most: int) -> Ints:
     return short
 
 
+Update = Sequence[tuple[int, Integers, Integers]]  # (layer, rising indices in it, changes)
+
+
+def cut_update(update: Update, most: int) -> tuple[Update, bool]:
+    """(the update, all its layers together no longer than `most`; whether it was cut)."""
+    length = math.isqrt(sum(decode.squares(values) for _, _, values in update))
+    if length <= most:
+        return update, False
+    # isqrt rounds down: as if it were longer by one.
+    short = [(l, i, cut(np.asarray(v, np.int64), length + 1, most)) for l, i, v in update]
+    return short, True
+
+
 class NormClip:
     """The bounds of a model's layers from round to round, for updates that are summed at once."""
 

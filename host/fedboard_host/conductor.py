@@ -75,7 +75,7 @@ class Conductor:
         self._on_event = on_event
         self._clock = clock
         self._merger = strategy.merger(now.spec)
-        self._merger.compare(merging.rule(now.spec))
+        self._merger.set_up(merging)
         self._watchlist = Watchlist()
         if now.state:
             self._merger.restore(now.state)
@@ -240,7 +240,7 @@ class Conductor:
             round_.number, round_.version + 1, n_updates, len(round_.parts), accuracy, loss,
             up - self._bytes[0], down - self._bytes[1],
             self._intake.n_bytes, (self._clock.now_ms() - round_.started_ms) / 1000,
-            self.now.spec.digest(params).hex(),
+            self.now.spec.digest(params).hex(), await asyncio.to_thread(self._merger.epsilon),
         )  # fmt: skip
         now = replace(
             self.now, round=closed.round, version=closed.version, params=params, result=result,

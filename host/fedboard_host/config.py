@@ -28,6 +28,7 @@ from fedboard_host import robust, strategies
 from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
 from fedboard_host.config_values import Key, check, find_lines, is_port, nearest, show
 from fedboard_host.mqtt import Broker
+from fedboard_host.privacy import Privacy
 
 # What a board's link may begin with; "network": the board dials in, see [network].
 LINKS = ("serial:", "socket://", "rfc2217://", "process:", "network")
@@ -232,10 +233,17 @@ class _Reader:
         """How updates are merged; that enough boards take part. n_boards: 0: nobody knows."""
         kind, secure = federation.get("merge", "mean"), federation.get("secure", False)
         try:
-            merging = robust.Merging(kind, federation.get("faulty", 1), secure)
+            noise, clip = federation.get("noise", 0.0), federation.get("clip_norm", 0)
+            merging = robust.Merging(
+                kind, federation.get("faulty", 1), secure, Privacy(noise, clip)
+            )
         except DataError as error:
-            self.problem(("federation", "secure"), str(error))
+            first = next((k for k in ("noise", "clip_norm", "secure") if k in federation), "merge")
+            self.problem(("federation", first), str(error))
             return robust.Merging()
+        if merging.privacy.noise and self.tree.get("model", {}).get("rule") == "centred":
+            text = "noise is not for rule centred, which learns a mean first: use another"
+            self.problem(("federation", "noise"), text)
         if secure:
             self.secure(federation, strategy)
         if "faulty" in federation and merging.kind == "mean":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedboard_host import robust, strategies
 from fedboard_host.config_values import Key
+from fedboard_host.privacy import MAX_CLIP, MAX_NOISE
 
 RULES = (
     "fedboard", "tifed", "float", "float-relu", "float-squared", "conv1", "conv2", "conv3",
@@ -23,6 +24,8 @@ _FEDERATION = {
     "key_file": Key("file"),
     "strategy": Key("text", choices=tuple(strategies.names())),
     "merge": Key("text", choices=robust.KINDS),
+    "noise": Key("number", 0, MAX_NOISE),
+    "clip_norm": Key("int", 1, MAX_CLIP),
     "secure": Key("flag"),
     "faulty": Key("int", 1, robust.MAX_FAULTY),
 }

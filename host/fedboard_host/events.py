@@ -88,6 +88,7 @@ class RoundClosed:
     update_bytes: int  # the accepted updates themselves
     seconds: float
     digest: str = ""  # of the new model as boards get it, hexadecimal
+    epsilon: float | None = None  # of all rounds, at privacy.DELTA; None: there is no noise
 
 
 @dataclass(frozen=True, slots=True)

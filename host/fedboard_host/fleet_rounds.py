@@ -27,12 +27,13 @@ from fedboard import DataError, prng
 from fedboard.learner import LOCAL
 from fedboard.model import Spec
 from fedboard.order import Order
-from fedboard_host import history
+from fedboard_host import history, privacy
+from fedboard_host.clip import Update
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, Words, boards_in_a_block
 from fedboard_host.fleet_rules import Classes
 from fedboard_host.fleet_squeeze import Features
-from fedboard_host.robust import Merging, Update
+from fedboard_host.robust import Merging
 from fedboard_host.rounds import Policy
 from fedboard_host.selection import Ints, delta_bytes, dense_bytes, select
 from fedboard_host.strategies import BoardInfo, Strategy, Work, centring
@@ -40,6 +41,7 @@ from fedboard_host.strategies import BoardInfo, Strategy, Work, centring
 Rows = Sequence[NDArray[np.intp]]
 Tamper = Callable[[int, Ints], Ints]  # (board, changes (n_params,)) -> what it sends in their place
 
+_NOISE = 8  # the label of a round's noise
 _LARGEST_CHANGE = 32767  # that an exact update holds
 _MOST_IN_FLOAT32 = (1 << 24) // _LARGEST_CHANGE  # changes, whose sum float32 holds exactly
 
@@ -125,7 +127,9 @@ class FleetFederation:
         self._pool = ThreadPoolExecutor(self._threads)
         self._tamper = tamper
         self.merger = strategy.merger(spec)
-        self.merger.compare(merging.rule(spec))
+        self.merger.set_up(
+            merging, lambda: privacy.seeded_bits(prng.mix(run, _NOISE, self.number))
+        )
         if merging.kind != "mean":
             n_select = self._policy.n_select or self.n_boards
             merging.check(n_select, "use more boards a round")
@@ -245,7 +249,7 @@ class FleetFederation:
         x, y, lengths = self._drawn(members, work)
         fleet.learn(x, y, work.batch, work.layers, work.rate, lengths)
         n_samples = int(lengths.sum()) + work.n_local * len(members)
-        weights = [self.merger.weight(int(n) + work.n_local) for n in lengths]
+        weights = [self.merger.counted(int(n) + work.n_local) for n in lengths]
         exact = work.top_permille == 1000 and work.bits == 16
         found = None
         if exact and not work.carry and not self._count and self._is_plain:
@@ -273,8 +277,9 @@ class FleetFederation:
 
     @property
     def _is_plain(self) -> bool:
-        """All boards are what they say, and none is compared with others."""
-        return self._tamper is None and self.merger.rule is None
+        """All boards are what they say, and only their sum counts."""
+        merger = self.merger
+        return self._tamper is None and merger.rule is None and not merger.privacy.noise
 
     def _update(self, layers: int, changes: Ints) -> Update:
         """Changes (n_params,) as the codec gives them."""

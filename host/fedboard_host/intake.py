@@ -91,7 +91,7 @@ class Intake:
                 self._round.secret.add(member.info.name, masked)
             else:
                 assert parsed is not None
-                weight = self._merger.weight(begin.n_samples)
+                weight = self._merger.counted(begin.n_samples)
                 self._merger.add(parsed, weight, member.info.name)
             self._round.accept(member.info.name)
             self.n_bytes += len(data)

@@ -127,6 +127,8 @@ class Plain(View):
         parts = [f"round {event.round}/{self.watch.n_rounds}"]
         if event.accuracy is not None:
             parts.append(f"accuracy {percent(event.accuracy)}")
+        if event.epsilon is not None:
+            parts.append(f"epsilon {event.epsilon:.3g}")
         parts.append(f"{event.n_updates} of {event.n_boards} boards")
         parts.append(f"up {size(event.bytes_up)}, down {size(event.bytes_down)}")
         eta_s = self.watch.eta_s

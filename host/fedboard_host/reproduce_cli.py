@@ -109,6 +109,8 @@ def reproduce(
     help="Rules that compare boards; see docs/strategies.md.",
 )  # fmt: skip
 @click.option("--faulty", default=1, show_default=True, help="Bad boards that --merge expects.")
+@click.option("--noise", default=0.0, help="Differential privacy: see docs/privacy.md.")
+@click.option("--clip-norm", default=0, help="With --noise: the longest change.")
 @click.option("--rounds", default=50, show_default=True)
 @click.option("--seeds", default=1, show_default=True, help="Runs, from seed 1 on.")
 @click.option("--every", default=0, help="Rounds between looks; 0: about 50 looks.")
@@ -174,10 +176,11 @@ def _parameters(assignments: tuple[str, ...]) -> dict[str, object]:
 
 
 def _tell(look: Look, settings: Settings) -> None:
+    told = "" if look.epsilon is None else f", epsilon {look.epsilon:.3g}"
     click.echo(
         f"seed {look.seed}, round {look.round} of {settings.rounds}: {100 * look.accuracy:.2f} %, "
         f"{look.bytes_up / 1000:,.0f} kB up, {look.bytes_down / 1000:,.0f} kB down, "
-        f"{look.seconds:.1f} s",
+        f"{look.seconds:.1f} s{told}",
         err=True,
     )
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,8 @@ from fedboard import DataError
 from fedboard.cohort import LEAST, MOST
 from fedboard.model import Spec
 from fedboard_host import clip
-from fedboard_host.clip import Ints
-from fedboard_host.decode import Integers
-
-Update = Sequence[tuple[int, Integers, Integers]]  # (layer, rising indices in it, changes)
+from fedboard_host.clip import Ints, Update
+from fedboard_host.privacy import Privacy
 
 KINDS = ("mean", "median", "trimmed-mean", "multi-krum")
 MAX_FAULTY = 100
@@ -46,13 +44,21 @@ class Merging:
     """How updates become one change. Raises DataError for what is none.
 
     secure: the host gets masked updates, of which it can only read the sum: see secret.
+    privacy: noise in the mean: see privacy.
     """
 
     kind: str = "mean"
     faulty: int = 1
     secure: bool = False
+    privacy: Privacy = field(default_factory=Privacy)
 
     def __post_init__(self) -> None:
+        if self.privacy.noise and (self.kind != "mean" or self.secure):
+            other = "secure = true" if self.secure else f"merge = {self.kind}"
+            raise DataError(
+                f"noise is for the plain mean of updates that the host can clip, {other} has none: "
+                "choose one of the two"
+            )
         if self.kind not in KINDS:
             raise DataError(f"merge = {self.kind}: use one of {', '.join(KINDS)}")
         if not 1 <= self.faulty <= MAX_FAULTY:

@@ -30,6 +30,7 @@ from fedboard_host.dataset import Set
 from fedboard_host.export import write_whole
 from fedboard_host.fleet import FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation
+from fedboard_host.privacy import Privacy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +60,8 @@ class Settings:
     every: int = 0  # rounds between looks; 0: about 50 looks
     merge: str = "mean"
     faulty: int = 1  # bad boards that the merge reckons with
+    noise: float = 0.0  # differential privacy, see privacy
+    clip_norm: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -68,6 +71,12 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise DataError(f"{name} = {value}: use a number from {low} to {high}")
+
+    @property
+    def merging(self) -> robust.Merging:
+        return robust.Merging(
+            self.merge, self.faulty, privacy=Privacy(self.noise, self.clip_norm)
+        )  # fmt: skip
 
     @property
     def own_rule(self) -> str:
@@ -87,6 +96,7 @@ class Look:
     n_boards: int
     n_samples: int
     seconds: float
+    epsilon: float | None = None  # of all rounds so far; None: without noise
 
 
 Watch = Callable[[Look, Settings], None]
@@ -115,7 +125,7 @@ def run(
         )  # fmt: skip
         federation = FleetFederation(
             spec, strategy, train, rows, run=seed, n_select=settings.select, count=True,
-            merging=robust.Merging(settings.merge, settings.faulty),
+            merging=settings.merging,
         )  # fmt: skip
         looks += _run_one(settings, seed, federation, FleetJudge(spec, test), out, resume, watch)
         _write(looks, out)
@@ -171,6 +181,7 @@ def _run_one(
             look = Look(
                 settings.strategy, seed, report.number, judge(federation.result), up, down,
                 report.n_boards, n_samples, round(before.seconds + now - start, 3),
+                federation.merger.epsilon(),
             )  # fmt: skip
             looks.append(look)
             if watch is not None:

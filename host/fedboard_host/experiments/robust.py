@@ -41,8 +41,8 @@ BAD = 2
 ATTACKS = ("none", "sign", "x100", "-x100", "labels", "constant")
 NOTES = """
 The norm clip alone, in the plain mean, turns a hundredfold board into a fourfold one. Multi-Krum
-leaves the bad board out whole, and costs least. Coordinate rules lose a little to every attack, as
-they keep a part of it, and the median a little without any.
+leaves the bad board out whole, and costs least. Coordinate rules keep a part of every attack: most
+of the constant board's, which moves weights that the others hardly move; little of any on digits.
 """
 _FACTORS = {"sign": -1, "x100": 100, "-x100": -100}
 _CONSTANT = 200

@@ -27,6 +27,10 @@ CONFIG: dict[str, Value] = {
     "down-bits": 16,
     "gain": 1,
     "average-shift": 0,
+    "merge": "mean",
+    "faulty": 1,
+    "noise": 0.0,
+    "clip-norm": 0,
     "out": "fedboard-homes",
 }
 

@@ -19,6 +19,7 @@ from fedboard import DataError, update
 from fedboard.model import Spec
 from fedboard.rebase import SPARSE, encode_delta
 from fedboard_host import branch, door
+from fedboard_host.robust import Merging
 from fedboard_host.strategies.base import BoardInfo, Strategy
 
 _N_KEPT = 8  # models, so that a home that missed rounds gets changes
@@ -27,13 +28,21 @@ _N_KEPT = 8  # models, so that a home that missed rounds gets changes
 class Homes:
     """home: any int that names one. run: u32 that names this federation to homes."""
 
-    def __init__(self, spec: Spec, strategy: Strategy, home_rounds: int, run: int) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        strategy: Strategy,
+        home_rounds: int,
+        run: int,
+        merging: Merging = Merging(),  # noqa: B008 - frozen
+    ) -> None:
         self.bytes_up = self.bytes_down = 0  # of orders and replies, so far
         self._spec = spec
         self._strategy = strategy
         self._home_rounds = home_rounds
         self._run = run
         self._merger = strategy.merger(spec)
+        self._merger.set_up(merging)
         self._merger.start(strategy.start(spec))
         self._models: dict[int, array[int]] = {}  # by round
         self._held: dict[int, tuple[int, bytes]] = {}  # by home: version, digest that it has
@@ -79,7 +88,7 @@ class Homes:
         head, data = door.unpack(reply)
         digest, meta, layers, n_samples = self._read(head, round_no)
         parsed = update.parse_update(self._spec, layers, meta, data)
-        self._merger.add(parsed, self._merger.weight(n_samples))
+        self._merger.add(parsed, self._merger.counted(n_samples), str(home))
         self.bytes_up += len(reply)
         self._held[home] = round_no, digest
         self._settled[home] = round_no
@@ -91,6 +100,10 @@ class Homes:
 
     def merge(self) -> array[int]:
         return self._merger.merge()
+
+    def epsilon(self) -> float | None:
+        """Of all rounds so far, for a home: see privacy; None: there is no noise."""
+        return self._merger.epsilon()
 
     def _read(self, head: dict[str, Any], round_no: int) -> tuple[bytes, bytes, int, int]:
         """(digest, meta, layers, samples) of a reply to this round's order."""

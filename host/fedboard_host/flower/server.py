@@ -24,6 +24,8 @@ from fedboard.model import Spec
 from fedboard_host import export, strategies
 from fedboard_host.flower.homes import Homes
 from fedboard_host.flower.strategy import HomesStrategy
+from fedboard_host.privacy import Privacy
+from fedboard_host.robust import Merging
 from fedboard_host.runtime import fast_kernels
 
 app = ServerApp()
@@ -47,13 +49,13 @@ def main(grid: Grid, context: Context) -> None:
         export.write_npz(out / "model.npz", export.Model(spec, round_no, model))
         told = {
             "round": round_no, "bytes_up": homes.bytes_up, "bytes_down": homes.bytes_down,
-            "seconds": round(time.monotonic() - started_s, 1),
+            "seconds": round(time.monotonic() - started_s, 1), "epsilon": homes.epsilon(),
         }  # fmt: skip
         with (out / "rounds.jsonl").open("a", encoding="ascii") as file:
             file.write(json.dumps(told) + "\n")
 
     run = context.run_id & 0xFFFFFFFF or 1
-    homes = Homes(spec, _strategy(settings), int(settings["home-rounds"]), run)
+    homes = Homes(spec, _strategy(settings), int(settings["home-rounds"]), run, _merging(settings))
     strategy = HomesStrategy(homes, keep)
     _wait(grid, int(settings["homes"]))
     with fast_kernels():
@@ -69,6 +71,14 @@ def _strategy(settings: Any) -> strategies.Strategy:
         raise DataError(f"strategy {name} is for boards: homes are merged by fedavg")
     params = {k.replace("-", "_"): v for k, v in settings.items()}
     return strategies.make(name, {k: v for k, v in params.items() if k in known and k != "rounds"})
+
+
+def _merging(settings: Any) -> Merging:
+    """Raises DataError, also if the homes to wait for are too few."""
+    noise = Privacy(float(settings["noise"]), int(settings["clip-norm"]))
+    merging = Merging(str(settings["merge"]), int(settings["faulty"]), privacy=noise)
+    merging.check(int(settings["homes"]), "wait for more homes")
+    return merging
 
 
 def _wait(grid: Grid, n_homes: int) -> None:

@@ -8,14 +8,17 @@ round 2 on the strategy sees the dense layers alone, and never moves the mean ag
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host.aggregate import Ints, Merger
-from fedboard_host.robust import Rule, Update
+from fedboard_host.clip import Update
+from fedboard_host.privacy import Bits, Privacy
+from fedboard_host.robust import Rule
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work
 
 _MEAN = 1  # the mask of layer 0
@@ -74,6 +77,12 @@ class CentringMerger(Merger):
 
     def weight(self, n_samples: int) -> int:
         return self._inner.weight(n_samples)
+
+    def protect(self, privacy: Privacy, bits: Callable[[], Bits]) -> None:
+        if privacy.noise:
+            raise DataError("noise is not for rule centred, which learns a mean first: use another")
+        super().protect(privacy, bits)
+        self._inner.protect(privacy, bits)
 
     def add(self, update: Update, weight: int, board: str = "") -> None:
         if any(l == 0 for l, _, _ in update):
