@@ -80,9 +80,8 @@ def test_what_one_board_sends_tells_nothing_by_itself():
     words = np.frombuffer(b"".join(sent), "<u2")
     assert abs(words.mean() / 32767.5 - 1) < 0.1
     assert len({*sent}) == 4
+    same = sent[0]
     one = party(0, 4)
-    same = b"".join(one.update(SMALL, learned(0), base(), 3, task()).chunks())
-    assert same == sent[0]
     one._nonce = bytes(16)
     other = b"".join(one.update(SMALL, learned(0), base(), 3, task()).chunks())
     equal = sum(a == b for a, b in zip(same, other, strict=True))
@@ -164,6 +163,18 @@ def test_boards_refuse_what_would_tell_too_much():
     assert [a.pack() for a in again] == [a.pack() for a in first]
     with pytest.raises(DataError, match="another sum"):
         one.answer(Unmask(**ask, survivors=0b11111))
+
+
+def test_a_board_masks_one_update_a_round():
+    """Whoever has two under the same masks has their difference."""
+    one = party(0, 3)
+    one.update(SMALL, learned(0), base(), 3, task())
+    with pytest.raises(DataError, match="already"):
+        one.update(SMALL, learned(1), base(), 3, task())
+    assert not one.take(cohort.Peer(round=ROUND, nonce=NONCE, place=0, of=3, name=name(0)))
+    with pytest.raises(DataError, match="already"):
+        one.update(SMALL, learned(1), base(), 3, task())
+    assert one.take(cohort.Peer(round=ROUND, nonce=bytes(16), place=0, of=3, name=name(0)))
 
 
 def test_a_board_joins_only_what_it_was_told_of():

@@ -191,6 +191,7 @@ class Party:
         self._of = 0
         self._cohort: Cohort | None = None
         self._opened = 0  # the set of survivors that it has answered for; 0: none yet
+        self._made = False  # an update: two under the same masks would tell their difference
 
     def take(self, message: Peer) -> bool:
         """A peer of the next masked round. True: a new cohort begins."""
@@ -201,6 +202,7 @@ class Party:
             self._names = []
             self._cohort = None
             self._opened = 0
+            self._made = False
             self._of = message.of
         if message.place == len(self._names) and len(self._names) < min(self._of, MOST):
             self._names.append(message.name)
@@ -223,6 +225,9 @@ class Party:
     ) -> MaskedUpdate:
         """What to send of what was learned."""
         cohort, key, own = self.join(task)
+        if self._made:
+            raise DataError("this board has masked an update of this round already")
+        self._made = True
         return MaskedUpdate(
             spec, params, base, layers, task.top_permille, cohort, key, own, task.run, task.round
         )
