@@ -120,12 +120,17 @@ def test_toml_that_is_nested_without_end_is_no_crash():
         config.parse("a = " + "[" * 3000, Path("home.toml"))
 
 
-@pytest.mark.parametrize("port", ["\u00b2", "\u0661", "9" * 5000, "0", "65536", "-1", "", " 1"])
+ODD_PORTS = ["\u00b2", "\u0661", ":1", "9" * 5000, "0", "65536", "-1", "", " 1"]
+
+
+@pytest.mark.parametrize("port", ODD_PORTS)
 def test_ports_of_odd_digits_are_refused(port, tmp_path):
     (tmp_path / "fedboard.json").write_text(json.dumps({"host": "a:" + port}))
     if port != " 1":  # spaces around are fine there
         assert "host must be" in board_config.load(str(tmp_path / "fedboard.json")).problems[0]
     assert not is_port(port)
+    if port == ":1":
+        return  # there it would be an address of IPv6
     text = f'[federation]\nname = "k"\n[model]\nlayers = [2, 2]\n[network]\nlisten = "a:{port}"'
     with pytest.raises(DataError, match="use ADDRESS:PORT"):
         config.parse(text, Path("home.toml"))

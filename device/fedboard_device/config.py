@@ -140,7 +140,7 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
                 problems.append(f"{name}: {error}")
     for text in values["host"].split(",") if "host" in values else ():
         host, _, port = text.strip().rpartition(":")
-        if host and _is_port(port):
+        if host and host[-1] != ":" and _is_port(port):
             settings.hosts.append((host, int(port)))
         else:
             problems.append('host must be an address and a port, such as "192.168.1.10:PORT"')
