@@ -102,22 +102,20 @@ def update_(data: bytes) -> str:
         found = update.parse_update(SPEC, meta[0] if meta else 1, meta, stream)
     except WireError as error:
         return str(error)
-    encoder = sparse.Encoder()
+    coded = []
     parts = sparse.unpack_meta(SPEC, meta)
     for p in range(len(parts)):
         part = parts[p]
         _, indices, values = found[p]
-        encoder.part(part)
         last = -1
         for i in range(len(indices)):
             if not last < indices[i] < part.n or not -65536 <= values[i] <= 65536:
                 raise Malformed("an entry that cannot be")
             last = indices[i]
-            encoder.entry(last, values[i] >> part.shift)
         if len(indices) != part.k:
             raise Malformed("not as many entries as announced")
-    encoder.finish()
-    if bytes(encoder.data) != stream or sparse.pack_meta(parts) != meta:
+        coded.append((part, indices, [value >> part.shift for value in values]))
+    if sparse.encode(coded) != stream or sparse.pack_meta(parts) != meta:
         raise Malformed("an update that reads otherwise than it is")
     return ACCEPTED
 

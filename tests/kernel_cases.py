@@ -114,6 +114,8 @@ class Cases:
             w = self.take(self.w[kind], at + (n_in + 1) * n_out)
             return w, self.take(self.x, n_in), self.take(self.deltas[kind & 1], n_out), layer
         n = 1 + rng.below(100)
+        if name == "encode":
+            return self.entries(n)
         mine = self.take(self.w[kind], at + n)
         base = self.take(self.w[rng.below(4)], n)
         if name == "histogram":
@@ -121,8 +123,31 @@ class Cases:
             return mine, base, array("i", bytes(1024)), block
         if name == "pick":
             least = (0, 1, 30, 9000)[rng.below(4)]
-            return mine, base, bytearray(n), array("i", (at, n, least))
+            block = (at, n, least, rng.below(3) * n, 1 + rng.below(n), rng.below(16))
+            top = (1 << rng.below(16)) - rng.below(2)
+            block += (int(top > 0), top)
+            return mine, base, array("i", bytes(4 * n)), array("i", block)
         raise ValueError("no cases for " + name)
+
+    def entries(self, n):
+        """What encode() is given: n entries or fewer, some room, bits left over from before."""
+        rng = self.rng
+        bits = 1 + rng.below(17)
+        dense = rng.below(2)
+        place = -1
+        found = array("i", bytes(4 * n))
+        for k in range(n):
+            place += 1 + rng.below(4) * rng.below(1 + 50 // n)
+            high = (1 << bits - 1) - dense
+            value = self.deltas[0][rng.below(POOL)] % (2 * high + 1) - high
+            found[k] = (value if value or dense else high) << 8 | place
+        first = rng.below(n)
+        held = rng.below(8)
+        room = 1 + rng.below(60)
+        following = (found[first] & 255) - rng.below(1 + rng.below(400))
+        state = (first, n, rng.below(12) - 1, bits, dense, following, 1, 1 + room)
+        state += (rng.below(1 << held), held)
+        return found, bytearray(room + 12), array("i", state)
 
 
 def main(n, backend=None):

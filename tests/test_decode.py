@@ -105,14 +105,10 @@ def test_values_of_every_width_in_all_places(n_bits):
     """k = n, and not dense: values of 1 to 17 bits, with no gaps between them."""
     n = SPEC.n_layer_params(1)
     part = sparse.Part(1, SPEC.at(1), n, n, n_bits)
-    encoder = sparse.Encoder()
-    encoder.part(part)
     top = 1 << n_bits - 1
     values = [(-1) ** i * (1 + i * 37 % top) for i in range(n)]
-    for i, value in enumerate(values):
-        encoder.entry(i, value)
-    encoder.finish()
-    found = host_parse(SPEC, 2, sparse.pack_meta([part]), bytes(encoder.data))
+    data = sparse.encode([(part, list(range(n)), values)])
+    found = host_parse(SPEC, 2, sparse.pack_meta([part]), data)
     assert plain(found) == [(1, list(range(n)), values)]
 
 

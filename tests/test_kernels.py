@@ -265,13 +265,24 @@ def test_use_installs_what_is_offered_and_returns(backend):
         kernels.use(kernels_numpy if backend == "numpy" else None)
 
 
-@given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([0, 1, 40, 65535]))
-@settings(max_examples=40)
-def test_pick(seed, n, least):
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 60),
+    st.sampled_from([0, 1, 40, 65535]),
+    st.integers(0, 30),
+    st.integers(0, 60),
+    st.integers(0, 15),
+)
+@settings(max_examples=60)
+def test_pick(seed, n, least, n_least, left, shift):
     rng = np.random.default_rng(seed)
     a, b = rng.integers(-32768, 32768, n + 4), rng.integers(-32768, 32768, n)
-    a[3 : 3 + n // 2] = b[: n // 2] + rng.integers(-50, 51, n // 2)
+    a[3 : 3 + n // 2] = b[: n // 2] + rng.choice([40, -40, 1, 0, 39, 50], n // 2)
     a = a.clip(-32768, 32767)
-    found = bytearray(n)
-    k = kernels.pick(ints("h", a), ints("h", b), found, array("i", [3, n, least]))
-    assert list(found[:k]) == np.flatnonzero(abs(a[3 : 3 + n] - b) >= least).tolist()
+    found = array("i", bytes(4 * n))
+    block = array("i", [3, n, least, n_least, left, shift, 1, 300])
+    k = kernels.pick(ints("h", a), ints("h", b), found, block)
+    expected = reference.pick([3, n, least, n_least, left, shift, 1, 300], a, b)
+    assert [(entry & 255, entry >> 8) for entry in found[:k]] == expected
+    equal = sum(abs(a[3 + i] - b[i]) == least for i, _ in expected)
+    assert list(block) == [3, n, least, n_least - equal, left - k, shift, 1, 300]

@@ -97,10 +97,11 @@ def test_another_chip_is_another_board(compiled, tmp_path):
             assert host.until(Joined).hello.name == "board-00abcd"
 
 
-# Learning takes minutes in pure Python, and more than one in viper.
-GOLDEN = [(area, "pure") for area in golden.AREAS if area not in ("frames", "kernels", "learning")]
+# Learning takes minutes in pure Python, and more than one in viper; others' kernels are tried.
+SLOW = ("frames", "kernels", "learning", "sparse")
+GOLDEN = [(area, "pure") for area in golden.AREAS if area not in SLOW]
 GOLDEN += [("kernels", "pure"), ("kernels", "viper"), ("kernels", "thumb"), ("learning", "thumb")]
-GOLDEN += [("frames", "frame_thumb")]
+GOLDEN += [("frames", "frame_thumb"), ("sparse", "thumb")]
 
 
 @pytest.mark.parametrize(("area", "kernels"), GOLDEN)

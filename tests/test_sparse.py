@@ -3,13 +3,14 @@
 import itertools
 import math
 import random
+from array import array
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedboard import StateError, WireError
+from fedboard import StateError, WireError, sparse
 from fedboard.model import Spec
 from fedboard.sparse import (
     Decoder,
@@ -51,14 +52,7 @@ def streams(draw):
     return found
 
 
-def encoded(stream):
-    encoder = Encoder()
-    for part, indices, values in stream:
-        encoder.part(part)
-        for index, value in zip(indices, values, strict=True):
-            encoder.entry(index, value)
-    encoder.finish()
-    return bytes(encoder.data)
+encoded = sparse.encode
 
 
 def decoded(parts, chunks):
@@ -242,10 +236,28 @@ def test_chunk_must_be_used_up():
         decoder.feed(b"\0")
 
 
-def test_take():
-    encoder = Encoder()
-    encoder.data.extend(b"abcdef")
-    assert [encoder.take(4), encoder.take(4), encoder.take(4)] == [b"abcd", b"ef", b""]
+@pytest.mark.parametrize("size", [1, 2, 7, 184, 4000])
+def test_chunks_are_the_stream_in_pieces(size):
+    """Also where the zeros of a gap alone fill chunks."""
+    n = 60000
+    indices = [*range(0, 2000, 7), 50000, 50001, n - 1]
+    values = [(-1) ** i * (1 + i % 30000) for i in indices]
+    [(part, _, _)] = stream = one_part(n, indices, values, 16)
+    encoder = Encoder(size)
+    encoder.part(part)
+    chunks = []
+    for at in range(0, n, 256):
+        mine = [(i, v) for i, v in zip(indices, values, strict=True) if at <= i < at + 256]
+        entries = array("i", [v << 8 | i - at for i, v in mine])
+        encoder.add(entries, len(entries), at)
+        while encoder.is_full():
+            chunks.append(encoder.take())
+    encoder.finish()
+    chunks.append(encoder.take())
+    assert {len(chunk) for chunk in chunks[:-1]} <= {size}
+    assert len(chunks[-1]) <= size
+    assert b"".join(chunks) == encoded(stream)
+    assert encoder.take() == b""
 
 
 def test_bound_is_the_exact_one():

@@ -413,13 +413,10 @@ def test_garbage_is_no_model(meta, data, encoding):
 def test_parameter_beyond_int16():
     old = array("h", [32767] * SPEC.n_params)
     part = sparse.Part(0, 0, SPEC.n_layer_params(0), 1, 4)
-    encoder = sparse.Encoder()
-    encoder.part(part)
-    encoder.entry(5, 1)
-    encoder.finish()
+    data = sparse.encode([(part, [5], [1])])
     rebase = Rebase(SPEC, old, based(old), SPARSE, sparse.pack_meta([part]), 0, 2, bytes(8), True)
     with pytest.raises(WireError, match="beyond int16"):
-        rebase.feed(bytes(encoder.data))
+        rebase.feed(data)
 
 
 def test_out_of_limits_is_clamped():

@@ -21,6 +21,7 @@ Callers write `from fedboard import kernels` and `kernels.forward(...)`, so that
 
 from array import array
 
+from fedboard.kernels_change import encode as encode
 from fedboard.kernels_change import histogram as histogram
 from fedboard.kernels_change import pick as pick
 from fedboard.kernels_update import update_divide as update_divide
@@ -235,6 +236,7 @@ KERNELS = (
     "update_divide",
     "histogram",
     "pick",
+    "encode",
 )
 PURE = {name: globals()[name] for name in KERNELS}
 backend = "pure"

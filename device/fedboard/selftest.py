@@ -105,8 +105,15 @@ def _arguments(name: str, turn: int) -> "list[Any]":
         for s in range(n):
             d[s * _N_OUT + 1] = 0
         return [fill("h", n_params, 20000), x, d, record]
+    if name == "encode":
+        found = fill("i", 20, 1 << 8 + 2 * turn)
+        for k in range(20):
+            found[k] = (found[k] >> 8 | 1) << 8 | 5 * k + (k & 1) + (90 if k > 15 else 0)
+        state = (1, 20, 2 * turn - 1, 9, turn & 1, -7, 2, 32, 1, 3)
+        return [found, bytearray(40), array("i", state)]
     a = fill("h", 30, 32767)
     b = fill("h", 20, 16000)
     if name == "pick":
-        return [a, b, bytearray(20), array("i", (5, 20, (0, 1, 300, 16001)[turn]))]
+        least = (0, 1, 300, 16001)[turn]
+        return [a, b, fill("i", 20, 9), array("i", (5, 20, least, 1, 9, 4 + turn, 1, 700))]
     return [a, b, fill("i", 256, 3), array("i", (5, 20, (-1, 63, 191, 20)[turn]))]

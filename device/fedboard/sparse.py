@@ -11,11 +11,13 @@ But in a dense part (128 is added to its `bits`) all n values come, as two's com
 A stream takes about k * bits + log2 C(n, k) bits, and never more than max_bytes() tells.
 """
 
-from fedboard import StateError, WireError
+from array import array
+
+from fedboard import StateError, WireError, kernels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fedboard.model import Spec
 
@@ -114,71 +116,84 @@ def max_bytes(parts: "Sequence[Part]") -> int:
 
 
 class Encoder:
-    """Writes entries to `data`; the caller takes full chunks out of it with take()."""
+    """Entries to a stream, in place, in chunks of `size` bytes; the last one is shorter.
 
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self._acc = 0  # the bits of the unfinished byte
-        self._n = 0  # how many
-        self._r = -1  # -1: no gaps
-        self._bits = 0
-        self._dense = False
-        self._next = 0
+    part() and add() say what comes next, in index order; then take() a chunk whenever is_full().
+    At the end finish(), and take() the rest.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._data = bytearray(size + 8)
+        self._size = size
+        self._state = array("i", (0, 0, -1, 0, 0, 0, 0, size, 0, 0))  # see kernels.encode
+        self._found = array("i")
+        self._at = 0
 
     def part(self, p: Part) -> None:
-        """Begin the next part: its entries must come in index order."""
-        self._r = rice_parameter(p.n, p.k) if 0 < p.k < p.n else -1
-        self._bits = p.bits
-        self._dense = p.dense
-        self._next = 0
+        """Begin the next part."""
+        state = self._state
+        state[2] = rice_parameter(p.n, p.k) if 0 < p.k < p.n else -1
+        state[3] = p.bits
+        state[4] = 1 if p.dense else 0
+        state[5] = self._at = 0
 
-    def entry(self, index: int, value: int) -> None:
-        """value: the coded one, ±1 to ±2**(bits - 1); the part's shift is not applied here.
+    def add(self, found: "array[int]", n: int, at: int) -> None:
+        """n entries as kernels.pick makes them, their places counted from the part's index `at`.
 
-        In a dense part the indices count up by one, and values are -2**(bits - 1) to the other end.
+        A value is the coded one, ±1 to ±2**(bits - 1); the part's shift is not applied here. In a
+        dense part all indices come, and values are -2**(bits - 1) to the other end.
         """
-        data = self.data
-        acc = self._acc
-        n = self._n
-        r = self._r
-        if r >= 0:
-            gap = index - self._next
-            self._next = index + 1
-            n += gap >> r
-            while n >= 8:
-                data.append(acc)
-                acc = 0
-                n -= 8
-            acc |= (1 | (gap & ((1 << r) - 1)) << 1) << n
-            n += 1 + r
-        while n >= 8:
-            data.append(acc & 0xFF)
-            acc >>= 8
-            n -= 8
-        if self._dense:
-            code = value & ((1 << self._bits) - 1)
-        else:
-            code = -2 * value - 1 if value < 0 else 2 * value - 2
-        acc |= code << n
-        n += self._bits
-        while n >= 8:
-            data.append(acc & 0xFF)
-            acc >>= 8
-            n -= 8
-        self._acc = acc
-        self._n = n
+        state = self._state
+        state[0] = 0
+        state[1] = n
+        state[5] += self._at - at
+        self._at = at
+        self._found = found
+
+    def is_full(self) -> bool:
+        """Encode what there is room for. True: take() a chunk, and ask again."""
+        kernels.encode(self._found, self._data, self._state)
+        return self._state[6] >= self._size
 
     def finish(self) -> None:
         """The last bits, filled with zeros."""
-        if self._n:
-            self.data.append(self._acc)
-        self._acc = self._n = 0
+        state = self._state
+        if state[9]:
+            self._data[state[6]] = state[8]
+            state[6] += 1
+        state[8] = state[9] = 0
 
-    def take(self, size: int) -> bytes:
-        """Take the first `size` bytes, or what there is."""
-        chunk = bytes(memoryview(self.data)[:size])
-        self.data = self.data[size:]
+    def take(self) -> bytes:
+        """Take a chunk, or what there is."""
+        data = self._data
+        end = self._state[6]
+        n = min(self._size, end)
+        chunk = bytes(memoryview(data)[:n])
+        for i in range(n, end):
+            data[i - n] = data[i]
+        self._state[6] = end - n
         return chunk
+
+
+def encode(stream: "Iterable[tuple[Part, Sequence[int], Sequence[int]]]") -> bytes:
+    """A whole stream at once, of each part's indices and coded values: what a host has."""
+    data = bytearray()
+    encoder = Encoder(256)
+    for part, indices, values in stream:
+        encoder.part(part)
+        k = 0
+        while k < len(indices):
+            at = indices[k]
+            found = array("i")
+            while k < len(indices) and indices[k] < at + 256:
+                found.append(values[k] << 8 | indices[k] - at)
+                k += 1
+            encoder.add(found, len(found), at)
+            while encoder.is_full():
+                data.extend(encoder.take())
+    encoder.finish()
+    data.extend(encoder.take())
+    return bytes(data)
 
 
 class Decoder:

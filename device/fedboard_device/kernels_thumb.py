@@ -21,7 +21,7 @@ from fedboard_device.kernels_thumb_back import (  # noqa: F401
     errors_softmax,
     gate,
 )
-from fedboard_device.kernels_thumb_change import histogram, pick  # noqa: F401
+from fedboard_device.kernels_thumb_change import encode, histogram, pick  # noqa: F401
 from fedboard_device.kernels_thumb_forward import forward, forward_relu  # noqa: F401
 from fedboard_device.kernels_thumb_one import update_one  # noqa: F401
 from fedboard_device.kernels_thumb_update import update_shift  # noqa: F401

@@ -10,7 +10,7 @@ decorator is a syntax error on CircuitPython: import under try only.
 import micropython
 
 from fedboard.kernels import EXP2
-from fedboard_device.kernels_viper_change import histogram, pick  # noqa: F401
+from fedboard_device.kernels_viper_change import encode, histogram, pick  # noqa: F401
 from fedboard_device.kernels_viper_update import (  # noqa: F401
     update_divide,
     update_one,

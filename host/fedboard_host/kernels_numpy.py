@@ -91,11 +91,20 @@ def histogram(a: array[int], b: array[int], counts: array[int], block: array[int
     np.frombuffer(counts, np.int32)[:] += np.bincount(bytes_, minlength=256).astype(np.int32)
 
 
-def pick(a: array[int], b: array[int], found: bytearray, block: array[int]) -> int:
-    at, n, least = block
+def pick(a: array[int], b: array[int], found: array[int], block: array[int]) -> int:
+    at, n, least, n_least, left, shift, low, top = block
     change = np.frombuffer(a, np.int16)[at : at + n].astype(np.int32)
-    (places,) = np.nonzero(np.abs(change - np.frombuffer(b, np.int16)[:n]) >= least)
-    found[: len(places)] = places.astype(np.uint8).tobytes()
+    change -= np.frombuffer(b, np.int16)[:n]
+    m = np.abs(change)
+    is_least = m == least
+    taken = (m > least) | (is_least & (np.cumsum(is_least) <= n_least))
+    (places,) = np.nonzero(taken)
+    places = places[:left]
+    values = (m[places] + (1 << shift >> 1) >> shift).clip(low, top)
+    values = np.where(change[places] < 0, -values, values)
+    np.frombuffer(found, np.int32)[: len(places)] = values * 256 + places
+    block[3] -= int(is_least[places].sum())
+    block[4] -= len(places)
     return len(places)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # A batch's sum of x d, and half of a rounding shift: 255 * 128 * 32767 + 2**29 < 2**31.
 LARGEST_BATCH = 255
 
+
 class Network:
     """One network over the caller's parameters, with work buffers for a batch of samples.
 

@@ -195,8 +195,7 @@ def encode_delta(
         return DENSE, b"", dense
     spec.check(old)
     spec.check(new)
-    parts = []
-    encoder = sparse.Encoder()
+    stream = []
     for l in range(spec.n_layers):
         at = spec.at(l)
         n = spec.n_layer_params(l)
@@ -217,12 +216,9 @@ def encode_delta(
         if whole.n_bits() < part.n_bits() + part.n_gap_bits():
             part = whole
             changed = list(range(n))
-        encoder.part(part)
-        for i in changed:
-            encoder.entry(i, changes[i] >> shift)
-        parts.append(part)
-    encoder.finish()
-    meta = sparse.pack_meta(parts)
-    if len(meta) + len(encoder.data) >= len(dense):
+        stream.append((part, changed, [changes[i] >> shift for i in changed]))
+    meta = sparse.pack_meta([part for part, _, _ in stream])
+    data = sparse.encode(stream)
+    if len(meta) + len(data) >= len(dense):
         return DENSE, b"", dense
-    return SPARSE, meta, bytes(encoder.data)
+    return SPARSE, meta, data

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fedboard.model import Spec
 
 CHUNK_BYTES = 184  # with its head and a few escapes one frame
+_COUNTED = 2 * BLOCK  # parameters that are counted at a time: nothing else needs room then
 
 
 class Update:
@@ -59,8 +60,9 @@ class Update:
         self._least: list[int] = []  # by part: the least magnitude that is sent
         self._n_least: list[int] = []  # by part: how many of just that magnitude are
         self._crc = -1  # of the stream, once it has been made
-        self._part = sparse.Part(0, -1, 0, 0, 1)  # of the entry that _entries() is at
-        self._code = 0  # its value, coded
+        self._part = sparse.Part(0, -1, 0, 0, 1)  # what _picked() is at, and where in it
+        self._at = 0
+        self._found = array("i")
         self._ready = False
 
     def prepare(self) -> None:
@@ -87,24 +89,24 @@ class Update:
     def chunks(self, size: int = CHUNK_BYTES) -> "Iterator[bytes]":
         """The stream in pieces of `size` bytes, the last shorter, made as they are asked for."""
         self._check_ready()
-        encoder = sparse.Encoder()
-        at = -1
+        encoder = sparse.Encoder(size)
         crc = 0
-        for i in self._entries():
-            p = self._part
-            if p.at != at:
-                at = p.at
-                encoder.part(p)
-            encoder.entry(i - at, self._code)
-            while len(encoder.data) >= size:
-                chunk = encoder.take(size)
+        part = None
+        for n in self._picked():
+            if self._part is not part:
+                part = self._part
+                encoder.part(part)
+            encoder.add(self._found, n, self._at)
+            while encoder.is_full():
+                chunk = encoder.take()
                 crc = crc32(chunk, crc)
                 yield chunk
         encoder.finish()
-        while encoder.data:
-            chunk = encoder.take(size)
+        chunk = encoder.take()
+        while chunk:
             crc = crc32(chunk, crc)
             yield chunk
+            chunk = encoder.take()
         if self._crc not in (-1, crc):
             raise StateError("the parameters changed during an upload: settle() first")
         self._crc = crc
@@ -114,11 +116,15 @@ class Update:
         self._check_ready()
         self._ready = False
         params = self._params
-        for i in self._entries():
+        for n in self._picked():
             p = self._part
+            at = p.at + self._at
             limit = self._spec.limit(p.layer)
-            value = params[i] - (self._code << p.shift)
-            params[i] = -limit if value < -limit else limit if value > limit else value
+            for k in range(n):
+                entry = self._found[k]
+                i = at + (entry & 255)
+                value = params[i] - (entry >> 8 << p.shift)
+                params[i] = -limit if value < -limit else limit if value > limit else value
 
     def _check_ready(self) -> None:
         if not self._ready:
@@ -156,11 +162,11 @@ class Update:
         """The histogram of a part's magnitudes: see kernels.histogram."""
         for i in range(256):
             counts[i] = 0
-        block = new_block(BLOCK)
+        block = new_block(_COUNTED)
         where = array("i", (0, 0, high))  # of a kernel's block
         end = part.at + part.n
-        for at in range(part.at, end, BLOCK):
-            if end - at < BLOCK:
+        for at in range(part.at, end, _COUNTED):
+            if end - at < _COUNTED:
                 block = new_block(end - at)
             mine = self._read(at, block, where)
             kernels.histogram(mine, block, counts, where)
@@ -181,49 +187,28 @@ class Update:
             where[0] = 0
         return params
 
-    def _entries(self) -> "Iterator[int]":
-        """The numbers of the parameters to send, in order; `_part` and `_code` go with each."""
+    def _picked(self) -> "Iterator[int]":
+        """Block by block, how many entries `_found` has; `_part` and `_at`, in it, go with them."""
+        self._found = found = array("i", range(BLOCK))
         for turn in range(len(self.parts)):
-            part = self.parts[turn]
-            least = self._least[turn]
-            n_least = self._n_least[turn]
-            left = part.k
-            half = 1 << part.shift >> 1
-            top = 1 << part.bits - 1
-            least_code = 1
-            if part.dense:
-                top -= 1
-                least_code = 0
+            self._part = part = self.parts[turn]
+            least_code = 0 if part.dense else 1
+            top = (1 << part.bits - 1) - (1 if part.dense else 0)
+            where = array(
+                "i",
+                (0, 0, self._least[turn], self._n_least[turn], part.k, part.shift, least_code, top),
+            )
             block = new_block(BLOCK)
-            found = bytearray(BLOCK)
-            where = array("i", (0, 0, least))
-            at = part.at
-            end = at + part.n
-            while left:
-                n = min(BLOCK, end - at)
+            self._at = 0
+            while where[4]:
+                n = min(BLOCK, part.n - self._at)
                 if n <= 0:
                     raise StateError("the parameters changed during an upload: settle() first")
                 if n < BLOCK:
                     block = new_block(n)
-                mine = self._read(at, block, where)
-                first = where[0]
-                for k in range(kernels.pick(mine, block, found, where)):
-                    i = found[k]
-                    change = mine[first + i] - block[i]
-                    m = -change if change < 0 else change
-                    if m == least and not part.dense:
-                        if not n_least:
-                            continue
-                        n_least -= 1
-                    m = m + half >> part.shift
-                    m = least_code if m < least_code else top if m > top else m
-                    self._part = part
-                    self._code = -m if change < 0 else m
-                    left -= 1
-                    yield at + i
-                    if not left:
-                        break
-                at += n
+                mine = self._read(part.at + self._at, block, where)
+                yield kernels.pick(mine, block, found, where)
+                self._at += n
 
 
 def check(spec: "Spec", layers: int, top_permille: int, bits: int) -> None:
@@ -240,6 +225,10 @@ def _place(counts: "array[int]", k: int) -> "tuple[int, int]":
     """(where a histogram of 256 has its k-th largest, how many are larger): at least 0."""
     place = 255
     above = 0
+    view = memoryview(counts)
+    while place > 31 and above + (n := sum(view[place - 31 : place + 1])) < k:  # the quick way
+        above += n
+        place -= 32
     while place and above + counts[place] < k:
         above += counts[place]
         place -= 1
@@ -247,7 +236,7 @@ def _place(counts: "array[int]", k: int) -> "tuple[int, int]":
 
 
 def _tail(counts: "array[int]", start: int) -> int:
-    return sum(counts[i] for i in range(start, 256))
+    return sum(memoryview(counts)[start:])
 
 
 def _least(part: sparse.Part) -> int:

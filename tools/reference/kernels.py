@@ -87,3 +87,16 @@ def histogram(block: Sequence[int], a: Ints, b: Ints) -> Ints:
     magnitude = np.abs(a[at : at + n] - b[:n])
     counted = magnitude // 256 if high < 0 else magnitude[magnitude // 256 == high] % 256
     return np.asarray(np.bincount(counted, minlength=256))
+
+
+def pick(block: Sequence[int], a: Ints, b: Ints) -> list[tuple[int, int]]:
+    """[(i, value)]."""
+    at, n, least, n_least, left, shift, low, top = block
+    found = []
+    for i, change in enumerate((a[at : at + n] - b[:n]).tolist()):
+        m = abs(change)
+        n_least -= m == least
+        if m > least or (m == least and n_least >= 0):
+            value = min(max((m + 2**shift // 2) // 2**shift, low), top)
+            found.append((i, -value if change < 0 else value))
+    return found[:left]
