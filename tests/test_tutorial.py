@@ -126,7 +126,7 @@ def test_with_a_pico(deployed, tmp_path, micropython):
             # only the Pico is on USB
             here = line.replace("fedboard deploy", "fedboard deploy kitchen --wait 250")
             here = here.replace("fedboard boards", f"fedboard boards {board.port}")
-            said[line] = follow(here, folder, pico_lab.TIMEOUT_S)
+            said[line] = follow(here, folder, 3 * pico_lab.TIMEOUT_S)
     assert "restarted, answers as kitchen" in said["fedboard deploy --home home.toml"]
     assert board.port in said["fedboard boards"]
     check(said, folder, rounds=6, least=34)
