@@ -1,17 +1,21 @@
 """Time for the whole companion: one place, so that tests and soak runs can make it fast.
 
 now_ms() only grows. With speed = 20 a second of the machine counts as 20: timeouts of the protocol
-then pass in a twentieth of the time, and nothing else changes.
+then pass in a twentieth of the time, and nothing else changes. FEDBOARD_SLOW=5 in the environment
+makes all of it five times as patient: for emulated boards, or a very busy machine.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+
+SLOW = float(os.environ.get("FEDBOARD_SLOW", "1"))
 
 
 class Clock:
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1 / SLOW) -> None:
         self.speed = speed
         self._start_s = time.monotonic()
 

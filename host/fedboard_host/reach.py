@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from fedboard import DataError
 from fedboard_host import links
-from fedboard_host.clock import Clock
+from fedboard_host.clock import SLOW, Clock
 from fedboard_host.links import Link
-from fedboard_host.talk import JOIN_S, SLOW, Talk, TalkError
+from fedboard_host.talk import JOIN_S, Talk, TalkError
 
 if TYPE_CHECKING:
     from fedboard_host.config import Home

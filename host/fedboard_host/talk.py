@@ -19,7 +19,7 @@ from fedboard import FedboardError, messages
 from fedboard.hub import Hub, Joined, Left
 from fedboard.rebase import DENSE
 from fedboard.session import Denied
-from fedboard_host.clock import Clock
+from fedboard_host.clock import SLOW, Clock
 from fedboard_host.connection import Connection
 from fedboard_host.history import pieces
 from fedboard_host.links import Link
@@ -27,8 +27,6 @@ from fedboard_host.links import Link
 if TYPE_CHECKING:
     from fedboard_host.export import Model
 
-# Everything takes so many times as long: on emulated boards, or a very busy machine.
-SLOW = float(os.environ.get("FEDBOARD_SLOW", "1"))
 JOIN_S = 60.0 * SLOW  # for a board on a cable: its program may have to be started first, slowly
 ANSWER_S = 30.0 * SLOW  # without any word
 

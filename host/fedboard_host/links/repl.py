@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from fedboard_host.clock import SLOW
 from fedboard_host.links import Link
 
 # As device/main.py: the files are in :/device after `mpremote cp -r device/ :`, or in :/.
@@ -23,7 +24,7 @@ _PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _PIECE = 128  # a UART bridge has no flow control, and the board's buffer 260 bytes
 
 
-async def start_program(link: Link, code: bytes = CODE, timeout_s: float = 3.0) -> str:
+async def start_program(link: Link, code: bytes = CODE, timeout_s: float = 3.0 * SLOW) -> str:
     """Returns "" when the program runs, else why it does not and what to do."""
     board = _Talk(link)
     await link.write(b"\r\x03\x03")
