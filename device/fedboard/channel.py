@@ -34,7 +34,8 @@ class Channel:
         self.burst = 255  # frames that one outgoing() gives at most: a board has no room for many
         self.n_bad = 0  # damaged frames, or text
         self.n_refused = 0  # wrong or missing tag, replayed counter
-        self.n_repeated = 0  # transmissions again
+        self.n_repeated = 0  # transmissions again, after a timeout
+        self.n_lost = 0  # those, and the early ones
         self.bytes_in = 0
         self.bytes_out = 0
         self.stop()
@@ -140,6 +141,7 @@ class Channel:
             self._hurried = False
         elif n == 0 and frame.kind == ACK and frame.seq and self._n_sent > 1 and not self._hurried:
             self._n_sent = 0
+            self.n_lost += 1
             self._hurried = True
         if frame.kind == ACK:
             return False
@@ -168,6 +170,7 @@ class Channel:
                 self._n_sent = 0
                 self._timeout_ms = min(2 * self._timeout_ms, MAX_TIMEOUT_MS)
                 self.n_repeated += 1
+                self.n_lost += 1
             left = self.burst
             while left and self._n_sent < min(self.window, len(self._queue)):
                 left -= 1

@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+LEAST_CHUNK = 32  # bytes: how short chunks get on a noisy line
 REPEAT_MS = 500  # between KNOCKs, and between HELLOs
 
 
@@ -45,6 +46,7 @@ class Peer:
         self._entropy = entropy
         self.heard_ms = 0  # when the peer was last heard (a genuine frame)
         self._transfer: Iterator[bytes] | None = None
+        self._longest = wire.MAX_PAYLOAD  # bytes of a chunk, at present
         self._again_ms = 0
 
     def send(self, message: messages.Message) -> None:
@@ -67,15 +69,24 @@ class Peer:
         self._transfer = None
 
     def _chunks(self, pieces: "Iterable[bytes]") -> "Iterator[bytes]":
+        """CHUNK payloads. On a noisy line short ones: few long frames would get through whole."""
         offset = 0
         crc = 0
+        most = self._longest
+        n_lost = self.channel.n_lost
         for piece in pieces:
             crc = crc32(piece, crc)
             at = 0
             while at < len(piece):
+                if self.channel.n_lost != n_lost:
+                    n_lost = self.channel.n_lost
+                    most = max(LEAST_CHUNK, most // 2)
+                elif most < wire.MAX_PAYLOAD:
+                    most += 2
+                self._longest = most
                 part = piece  # cut only where it must be: a board has no room for copies
-                if at or len(piece) > wire.MAX_PAYLOAD:
-                    part = piece[at : at + wire.MAX_PAYLOAD]
+                if at or len(piece) > most:
+                    part = piece[at : at + most]
                 n = wire.fit(part, 4)
                 if n < len(part):
                     part = part[:n]
