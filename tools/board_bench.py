@@ -14,7 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import device_lab
 import get_micropython
+import link_bench
 import pico_lab
 from pico.lab import Pico
 
@@ -23,6 +25,7 @@ PAGE = ROOT / "docs" / "board.md"
 SCRIPT = ROOT / "tools" / "board_script.py"
 START, END = "<!-- bench board -->", "<!-- /bench board -->"
 BACKENDS = {"pico": ("pure", "viper", "thumb"), "unix": ("pure", "viper")}
+LARGE = ((200, 50, 10), (784, 64, 10))  # that the whole program trains
 SUPPLY_V, SUPPLY_MA = 3.3, 25  # assumed: one busy core of an RP2040 at 125 MHz
 
 Row = dict[str, Any]
@@ -58,6 +61,7 @@ def measure() -> list[Row]:
                 code = f"import board_script; board_script.main('{backend}', '/bench')"
                 said = pico_lab.run_code(board, code)
             rows += parsed("pico", backend, said)
+            rows += whole_program(image, folder, backend)
         found = get_micropython.native(fetch=True)
         if found.command is None:
             print(f"bench: no unix rows: {found.note}", file=sys.stderr)
@@ -72,13 +76,30 @@ def measure() -> list[Row]:
     return rows
 
 
+def whole_program(image: Path, folder: Path, backend: str) -> list[Row]:
+    """The program as it serves a host, its USB and flash included."""
+    rows = parsed("pico", backend, link_bench.lines(image, folder, backend, link_bench.SHOTS))
+    if backend == "pure":  # floats have no other kernels on a Pico
+        said = link_bench.lines(image, folder, backend, link_bench.SHOTS, rule="float-relu")
+        found = [row for row in parsed("pico", backend, said) if row["what"].startswith("ADAPT")]
+        rows += [row | {"what": row["what"].replace("ADAPT", "ADAPT in floats")} for row in found]
+    if backend == "thumb":
+        said = link_bench.lines(image, folder, backend, link_bench.SHOTS, key=device_lab.KEY)
+        found = [row for row in parsed("pico", backend, said) if "link in" in row["what"]]
+        rows += [row | {"what": row["what"] + ", with a key"} for row in found]
+        for sizes in LARGE:
+            rows += parsed("pico", backend, link_bench.lines(image, folder, backend, sizes))
+    return rows
+
+
 def parsed(board: str, backend: str, said: str) -> list[Row]:
     rows = []
     for line in said.splitlines():
         what, value, unit = line.split()
         row = {"board": board, "backend": backend, "what": what.replace("_", " ")}
         rows.append(row | {"value": float(value), "unit": unit})
-        if board == "pico" and unit in ("us", "ms") and ("step" in what or "few-shot" in what):
+        is_work = any(word in what for word in ("step", "few-shot", "ADAPT"))
+        if board == "pico" and unit in ("us", "ms") and is_work:
             seconds = float(value) / (1e6 if unit == "us" else 1e3)
             energy = SUPPLY_V * SUPPLY_MA * seconds
             rows.append(
@@ -95,6 +116,11 @@ def tables(rows: list[Row]) -> str:
         "\nA step learns one sample. At first nearly all weights change; later, when most samples"
         " are known, few do.\nkernels: 64 inputs, 32 outputs, no zeros, the call included."
         " few-shot: a 64-32-5 network, 5 passes over 25 samples.\n"
+        "ADAPT: the same by a task from the host, with what else that takes: choosing the samples"
+        " from flash, and judging by 25 others, before and after.\n"
+        "Whole program: serving USB, samples read from flash, garbage collected. link in: a model"
+        " that comes down, all but the writes to flash, then with them (45 ms an erased sector);"
+        " waiting for the host is not counted. MicroPython takes 8 us a byte to read USB.\n"
         f"energy = {SUPPLY_V} V * {SUPPLY_MA} mA * time: the current is assumed (one busy core; the"
         " data sheet gives none for that), not measured.\n"
         "No flash-cache misses are charged: a board may be some percent slower.\n"

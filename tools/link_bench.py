@@ -1,0 +1,67 @@
+"""`bench.py board`: a whole board's work over the emulated Pico's USB, its program timing itself.
+
+    lines(image, folder, "thumb", (200, 50, 10))        "what value unit" lines
+
+The host sends such a network down, to be trained on samples in the board's flash and uploaded. One
+of SHOTS also adapts to 5 shots of each of 5 classes by an ADAPT task, as `fedboard personalize`
+sends it: chosen from the samples, learned in 5 passes, the other 25 predicted before and after.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import device_lab as lab
+import pico_lab
+from fedboard import messages
+from fedboard.hub import Joined, Update
+from fedboard.model import Spec
+from pico.lab import Pico
+
+SCRIPT = Path(__file__).with_name("link_script.py")
+SHOTS = (64, 32, 5)
+N_SAMPLES = 50
+N_PASSES = 5
+TIMEOUT_S = 600
+
+
+def lines(
+    image: Path,
+    folder: Path,
+    backend: str,
+    sizes: tuple[int, ...],
+    rule: str = "fedboard",
+    key: bytes | None = None,
+) -> str:
+    """image: a Pico's flash with :/device."""
+    spec = Spec(sizes, rule)
+    params = lab.start_params(spec)
+    copy = Path(shutil.copy(image, folder / "link.img"))
+    with Pico(flash=copy) as board:
+        lab.write_samples(folder / "made", lab.make_samples(N_SAMPLES, sizes[0], sizes[-1]))
+        pico_lab.mpremote(
+            board, "cp", str(SCRIPT), ":", "+", "mkdir", ":bench",
+            "+", "cp", str(folder / "made" / "samples.bin"), ":bench/samples.bin",
+        )  # fmt: skip
+        hexed = key.hex() if key else ""
+        pico_lab.mpremote(
+            board, "exec", "--no-follow", "import sys; sys.path.append('/device');"
+            f" import link_script; link_script.main({backend!r}, {hexed!r})",
+        )  # fmt: skip
+        with pico_lab.plugged(board, key) as host:
+            host.until(Joined)
+            task = lab.make_task(params, 1, spec, batch=1, epochs=1, top_permille=10)
+            host.send_task(task, params)
+            host.until(Update, TIMEOUT_S)
+            host.hub.send(messages.Accepted(round=1))
+            host.idle()
+            if sizes == SHOTS:
+                few = {"op": messages.ADAPT, "shots": 5, "n_max": 25 * N_PASSES, "flags": 0}
+                host.hub.send(lab.make_task(params, 1, spec, batch=1, **few))
+                host.until(messages.Metrics, TIMEOUT_S)
+            host.stream.write(b"\x03")
+            host.said("\r\nend\r\n")
+            said = host.output.decode("latin-1").partition("\nrows\r\n")[2].partition("\nend")[0]
+    copy.unlink()
+    return said.replace("\r", "")

@@ -1,0 +1,117 @@
+# mypy: ignore-errors
+"""What `bench.py board` runs on an emulated Pico as its program: a board that takes its own times.
+
+    link_script.main("thumb", "")      a backend of fedboard_device, or "pure"; a key in hex digits
+
+It serves the host on USB until Ctrl-C, then prints "what value unit" lines. Times are cycles that
+the CPU was awake for: what it waits for the host is the host's.
+"""
+
+import gc
+import time
+from binascii import unhexlify
+
+from machine import mem32
+
+CYCLES_PER_US = 125
+ROWS = []
+
+
+def clock():
+    """Cycles, but for those that were slept; see tools/pico/emulator/flash.mjs."""
+    return (mem32[0x40070014] - mem32[0x40070020]) & 0xFFFFFFFF
+
+
+def since_us(began):
+    return ((clock() - began) & 0xFFFFFFFF) / CYCLES_PER_US
+
+
+class Timer:
+    """Adds up how long a function takes, in place of which it is called."""
+
+    def __init__(self, function):
+        self.function = function
+        self.us = 0
+
+    def __call__(self, *arguments):
+        began = clock()
+        try:
+            return self.function(*arguments)
+        finally:
+            self.us += since_us(began)
+
+
+class Times:
+    """Of a Board's tasks: when a model begins, when it is here, when work begins and is done."""
+
+    def __init__(self, board):
+        self.board = board
+        self.model_began = self.began = 0
+        self.flash = board.learner.base.write = Timer(board.learner.base.write)
+        for name in ("_begin_model", "_finish_model", "_start", "_upload", "_tell"):
+            setattr(board, name, self.hook(getattr(board, name), getattr(self, "on" + name)))
+
+    def hook(self, function, tell):
+        def hooked(*arguments):
+            return tell(function, arguments)
+
+        return hooked
+
+    def on_begin_model(self, function, arguments):
+        function(*arguments)
+        self.model_began = clock()
+        self.flash.us = 0
+
+    def on_finish_model(self, function, arguments):
+        us = since_us(self.model_began)
+        function(*arguments)
+        spec = self.board.learner.net.spec
+        name = "-".join([str(size) for size in spec.sizes])
+        n_bytes = 2 * spec.n_params
+        ROWS.append((name + " link in", n_bytes / (us - self.flash.us) * 1e3, "kB/s"))
+        us = since_us(self.model_began)
+        ROWS.append((name + " link in, to flash", n_bytes / us * 1e3, "kB/s"))
+
+    def on_start(self, function, arguments):
+        function(*arguments)
+        self.began = clock()
+
+    def on_upload(self, function, arguments):
+        us = since_us(self.began)
+        learner = self.board.learner
+        name = "-".join([str(size) for size in learner.net.spec.sizes])
+        ROWS.append((name + " whole program's rate", learner.done / us * 1e6, "samples/s"))
+        gc.collect()
+        ROWS.append((name + " whole program's heap left", gc.mem_free(), "bytes"))
+        function(*arguments)
+
+    def on_tell(self, function, arguments):
+        message = arguments[0]
+        if type(message).__name__ == "Metrics":
+            ROWS.append(("ADAPT", since_us(self.began) / 1e3, "ms"))
+            ROWS.append(("ADAPT right", message.n_correct, f"of_{message.n}"))
+        function(*arguments)
+
+
+def main(backend, key):
+    time.sleep_ms(100)
+    from fedboard_device import backends, config, node
+
+    backends.NAMES = (backend,) if backend != "pure" else ()
+    backends.FRAME_NAMES = backends.NAMES
+    backends.choose(print)
+    settings = config.Settings()
+    settings.name = "bench"
+    settings.key = unhexlify(key) if key else None
+    settings.data_dir = "/bench"
+    runner = node.Runner(settings)
+    Times(runner._board)
+    gc.collect()
+    try:  # noqa: SIM105 - contextlib is not there
+        runner.loop()
+    except KeyboardInterrupt:
+        pass
+    print("\nrows")
+    for what, value, unit in ROWS:
+        print(what.replace(" ", "_"), f"{value:.1f}", unit)
+    print("end")
