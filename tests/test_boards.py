@@ -20,7 +20,7 @@ from fedboard_host.server import BoardView
 WINDOW = BoardView(
     name="window", uid="0a0b", link="tcp 10.0.0.7:5021", state="idle", last_seen_s=1.5,
     firmware="micropython 1.25.0 rp2", kernels="thumb", free_ram=180_000, n_samples=40, version=3,
-    n_in=36, free_flash=900_000, bytes_up=1, bytes_down=1,
+    n_in=36, free_flash=900_000, bytes_up=1, bytes_down=1, n_saves=7,
 )  # fmt: skip
 GONE = BoardView(
     name="door", uid="0c", link="", state="gone", last_seen_s=95.0, firmware="micropython 1.25.0",
@@ -53,7 +53,7 @@ def test_a_run_tells_when_each_board_was_heard(run_folder: Path) -> None:
     text = boards("--home", run_folder).stdout
     assert "window: here, last seen 5." in text
     assert "thumb kernels, 180.0 kB RAM free, 900.0 kB flash free" in text
-    assert "40 samples of 36 features, model version 3" in text
+    assert "40 samples of 36 features, model version 3 (7 written to flash since its start)" in text
     assert "door: gone (it is off, unplugged or out of WiFi), last seen 1 min 39 s ago" in text
     assert "round 12 of 50, goes on, listening on 0.0.0.0:4850" in text
 

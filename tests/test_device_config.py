@@ -25,6 +25,7 @@ def test_missing_file(tmp_path):
     settings = config.load(str(tmp_path / "none.json"))
     assert (settings.link, settings.key, settings.problems) == ("usb", None, [])
     assert settings.max_samples == 1000
+    assert settings.saves_per_hour == 0  # a desktop's disk does not wear
 
 
 def test_all_of_it(load):
@@ -37,6 +38,7 @@ def test_all_of_it(load):
                 "wifi": {"ssid": "home", "password": "p"}, "data_dir": "/sd/data",
                 "sensor": {"module": "mine", "low": 0, "high": 3.3},
                 "max_samples": 50,
+                "saves_per_hour": 20,
             }
         ).encode()
     )  # fmt: skip
@@ -49,6 +51,7 @@ def test_all_of_it(load):
     assert settings.wifi == {"ssid": "home", "password": "p"}
     assert settings.sensor == {"module": "mine", "low": 0, "high": 3.3}
     assert settings.max_samples == 50
+    assert settings.saves_per_hour == 20
     assert (settings.name, settings.data_dir, settings.watchdog_ms) == ("kitchen", "/sd/data", 8000)
 
 

@@ -304,3 +304,19 @@ def test_usage(command, tmp_path):
     with Process(command, tmp_path, {}, main=(str(lab.MAIN), "--confg")) as board:
         assert board.finish() != 0
         assert b"usage" in board.output
+
+
+def test_no_more_models_go_to_flash_than_the_settings_allow(command, made, tmp_path):
+    """The board says so at the task, before a model is sent; the one that it has still works."""
+    params = lab.start_params()
+    with Process(command, tmp_path, {"saves_per_hour": 2}) as board:
+        host = Host(board.stream)
+        assert host.until(Joined).status.n_saves == 0
+        host.round(lab.make_task(params, 1), params)
+        host.round(lab.make_task(params, 2), params)
+        host.hub.send(lab.make_task(params, 3))
+        with pytest.raises(AssertionError, match="2 models in this hour"):
+            host.until(Update)
+        host.round(lab.make_task(params, 2), None)
+        host.hub.open(lab.now_ms())  # a new session
+        assert host.until(Joined).status.n_saves == 2

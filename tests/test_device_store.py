@@ -304,3 +304,35 @@ def test_rename_fails(folder, monkeypatch):
     assert base.version in (1, 2)
     assert everything(base) == params_of(base.version)
     base.close()
+
+
+def test_writes_are_counted_and_bounded_by_the_hour(tmp_path):
+    now_ms = 0
+    wear = store.Wear(2, lambda: now_ms)
+    base = store.FileBase(str(tmp_path), print, wear=wear)
+    own = store.FileBase(str(tmp_path), print, "own", wear)
+    try:
+        write(base, 1)
+        write(own, 1)
+        with pytest.raises(DataError, match=r"2 models in this hour.*saves_per_hour"):
+            base.begin(SPEC.pack())
+        with pytest.raises(DataError, match="let rounds be longer"):
+            base.check_wear()
+        assert (base.version, base.n_saves, own.n_saves) == (1, 2, 2)
+        now_ms = store.HOUR_MS - 1
+        with pytest.raises(DataError):
+            write(base, 2)
+        assert everything(base) == params_of(1)  # the old one is as it was
+        now_ms += 1
+        write(base, 2)
+        assert (base.version, base.n_saves) == (2, 3)
+    finally:
+        base.close()
+        own.close()
+
+
+def test_no_bound():
+    wear = store.Wear()
+    for _ in range(10_000):
+        wear.count()
+    assert wear.n_saves == 10_000

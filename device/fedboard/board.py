@@ -187,6 +187,7 @@ class Board:
             n_samples=self._n_told, n_in=learner.samples.n_in,
             version=learner.base.version, digest=learner.base.digest,
             free_flash=self._free_flash() if self._free_flash else 0,
+            n_saves=learner.base.n_saves,
         )  # fmt: skip
 
     # Its samples and its sensor

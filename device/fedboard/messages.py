@@ -92,7 +92,8 @@ class Status(Message):
 
     KIND = 0x10
     FIELDS = (("firmware", "s"), ("kernels", "s"), ("free_ram", "I"), ("n_samples", "I"),
-              ("n_in", "H"), ("version", "I"), ("digest", "b"), ("free_flash", "I"))
+              ("n_in", "H"), ("version", "I"), ("digest", "b"), ("free_flash", "I"),
+              ("n_saves", "I"))
     firmware: str
     kernels: str
     free_ram: int  # bytes; 0 where the board cannot tell
@@ -101,6 +102,7 @@ class Status(Message):
     version: int  # of the last global model here; 0: none
     digest: bytes  # model.digest of it
     free_flash: int  # bytes, where samples and the base are; 0 where the board cannot tell
+    n_saves: int  # models written to flash since the board's start
 
 
 TRAIN = 1

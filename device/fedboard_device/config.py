@@ -3,7 +3,8 @@
     {"name": "kitchen", "key": "64 hex digits", "mask_key": "64 others", "link": "usb" or "tcp",
      "host": "kitchen.local:PORT, 192.168.1.10:PORT", "sleep": "" or "light" or "deep",
      "wifi": {"ssid": "...", "password": "..."}, "data_dir": "/fedboard_data", "max_samples": 1000,
-     "watchdog_ms": 0, "sensor": {"module": "sensor", "low": -1.0, "high": 1.0}}
+     "saves_per_hour": 600, "watchdog_ms": 0,
+     "sensor": {"module": "sensor", "low": -1.0, "high": 1.0}}
 
 host: tried one after the other, like a name first and an address as the fallback. sleep: between
 rounds, while the host has nothing to do; deep saves most, but forgets what was learned and not
@@ -20,6 +21,7 @@ import json
 import os
 
 from fedboard import DataError
+from fedboard_device import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +36,13 @@ _TYPES = {
     "data_dir": (str, "a text"),
     "watchdog_ms": (int, "a whole number"),
     "max_samples": (int, "a whole number, 0 for as many as fit"),
+    "saves_per_hour": (int, "a whole number, 0 for any number"),
     "wifi": (dict, 'an object such as {"ssid": ..., "password": ...}'),
     "sensor": (dict, 'an object such as {"module": "sensor"}'),
     "sleep": (str, 'a text, "light" or "deep"'),
 }
 MAX_SAMPLES = 1000  # kept, unless the settings say otherwise
+SAVES_PER_HOUR = 0 if system.DESKTOP else 600  # models on flash, likewise
 _WIFI = {"ssid": (str, "a text"), "password": (str, "a text")}
 _SENSOR = {
     "module": (str, "a text"),
@@ -67,6 +71,7 @@ class Settings:
         self.data_dir = ""
         self.watchdog_ms = 0
         self.max_samples = MAX_SAMPLES
+        self.saves_per_hour = SAVES_PER_HOUR
         self.sleep = ""
         self.folder = ""  # of the file
         self.wifi: dict[str, Any] = {}
@@ -125,6 +130,7 @@ def _fill(settings: Settings, values: "dict[str, Any]") -> None:
     settings.data_dir = values.get("data_dir", "")
     settings.watchdog_ms = max(0, values.get("watchdog_ms", 0))
     settings.max_samples = max(0, values.get("max_samples", MAX_SAMPLES))
+    settings.saves_per_hour = max(0, values.get("saves_per_hour", SAVES_PER_HOUR))
     sleep = values.get("sleep", "")
     if sleep in ("", "light", "deep"):
         settings.sleep = sleep

@@ -61,7 +61,8 @@ class Runner:
             name = "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
             identity = Identity(name, uid, self._link.window)
         self._folder = folder
-        self._base = store.open_base(folder, system.say)
+        self._wear = store.Wear(settings.saves_per_hour)
+        self._base = store.open_base(folder, system.say, wear=self._wear)
         self._own: store.FileBase | MemoryBase | None = None
         self._samples = sensors.stored(folder, system.say, settings.max_samples)
         self._board = Board(
@@ -99,7 +100,7 @@ class Runner:
     def _personal(self) -> "store.FileBase | MemoryBase":
         """The personal model's files, opened when they are first wanted."""
         if self._own is None:
-            self._own = store.open_base(self._folder, system.say, "own")
+            self._own = store.open_base(self._folder, system.say, "own", self._wear)
         return self._own
 
     def _open_sensor(self) -> sensors.Sensor:

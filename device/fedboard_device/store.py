@@ -6,8 +6,8 @@
 
 A base is written to base.new in blocks, flushed, and takes its place by a rename. FAT removes the
 old file before it renames, so at each instant one of bin, new, old is whole; at start the first
-that is takes its place. Each new model is one write of its size: the 1.4 MB of a Pico's flash
-(littlefs, 100,000 erases) stand 20 kB a minute for some eight years.
+that is takes its place. Each new model is one write of its size, and each write wears the flash:
+Wear counts and bounds them.
 """
 
 import os
@@ -24,11 +24,45 @@ if TYPE_CHECKING:
     from fedboard.model import MemoryBase
 
 
+HOUR_MS = 3600000
+
 replace = getattr(os, "replace", os.rename)  # Windows' rename does not replace
 
 
+class Wear:
+    """Counts the models written to flash: at most `per_hour`, in each hour since the start.
+
+    per_hour 0: any number.
+    """
+
+    def __init__(self, per_hour: int = 0, clock_ms: "Callable[[], int]" = system.clock_ms) -> None:
+        self.n_saves = 0  # since the start
+        self._per_hour = per_hour
+        self._clock_ms = clock_ms
+        self._hour = 0
+        self._n_this_hour = 0
+
+    def check(self) -> None:
+        """Raise DataError if there may be no more in this hour."""
+        hour = self._clock_ms() // HOUR_MS
+        if hour != self._hour:
+            self._hour = hour
+            self._n_this_hour = 0
+        if self._per_hour and self._n_this_hour >= self._per_hour:
+            raise DataError(
+                f"the flash got {self._per_hour} models in this hour, as many as saves_per_hour"
+                " allows: let rounds be longer"
+            )
+
+    def count(self) -> None:
+        """One more is being written. Raises DataError as check()."""
+        self.check()
+        self.n_saves += 1
+        self._n_this_hour += 1
+
+
 def open_base(
-    folder: str, log: "Callable[[str], None]", name: str = "base"
+    folder: str, log: "Callable[[str], None]", name: str = "base", wear: "Wear | None" = None
 ) -> "FileBase | MemoryBase":
     """A FileBase; but in memory where a CircuitPython board may not write: its drive is the host's.
 
@@ -46,22 +80,30 @@ def open_base(
             from fedboard.model import MemoryBase
 
             return MemoryBase()
-    return FileBase(folder, log, name)
+    return FileBase(folder, log, name, wear)
 
 
 class FileBase:
     """The base model in a file: what model.MemoryBase is in memory.
 
     folder: made if missing. log(text) gets a line for a damaged file. name: of the files.
+    wear: counts the writes of several such.
     """
 
-    def __init__(self, folder: str, log: "Callable[[str], None]", name: str = "base") -> None:
+    def __init__(
+        self,
+        folder: str,
+        log: "Callable[[str], None]",
+        name: str = "base",
+        wear: "Wear | None" = None,
+    ) -> None:
         self.version = 0
         self.digest = b""
         self.spec_bytes = b""
         self._folder = folder
         self._name = name
         self._log = log
+        self._wear = wear or Wear()
         self._n_params = 0
         self._offset = 0
         self._file: Any = None
@@ -97,8 +139,18 @@ class FileBase:
             raise StateError(f"a base of {self._n_params} parameters has no {len(out)} at {at}")
         read_at(self._file, self._offset + 2 * at, out, 2 * len(out))
 
+    @property
+    def n_saves(self) -> int:
+        """How many models went to flash since the start, or began to."""
+        return self._wear.n_saves
+
+    def check_wear(self) -> None:
+        """Raise DataError if begin() would, as too many went to flash already."""
+        self._wear.check()
+
     def begin(self, spec_bytes: bytes) -> None:
-        """Start to stage a new base; an unfinished one is dropped."""
+        """Start to stage a new base; an unfinished one is dropped. DataError: see check_wear()."""
+        self._wear.count()
         self.abort()
         self._remove("old")  # makes room: never more than two models on the flash
         try:

@@ -123,6 +123,8 @@ def _show_finding(f: Finding) -> None:
     ram = f"{size(f.free_ram)} RAM free" if f.free_ram else "free RAM unknown"
     flash = f"{size(f.free_flash)} flash free" if f.free_flash else "free flash unknown"
     model = f"model version {f.version}" if f.version else "no model yet"
+    if f.n_saves:
+        model += f" ({f.n_saves} written to flash since its start)"
     samples = f"{f.n_samples} samples of {f.n_in} features" if f.n_samples else "no samples yet"
     if f.labels:
         samples += (

@@ -317,7 +317,7 @@ class Conductor:
         elif isinstance(message, messages.Status):
             member.info = replace(
                 member.info, free_ram=message.free_ram, free_flash=message.free_flash,
-                n_samples=message.n_samples, n_in=message.n_in,
+                n_samples=message.n_samples, n_in=message.n_in, n_saves=message.n_saves,
             )  # fmt: skip
             self.changed.set()
         elif isinstance(message, messages.Progress):

@@ -63,6 +63,7 @@ class Finding:
     kernels: str = ""
     free_ram: int = 0  # bytes; 0: the board cannot tell
     free_flash: int = 0  # likewise
+    n_saves: int = 0  # models written to its flash since its start
     n_samples: int = 0
     n_in: int = 0  # features of a sample
     version: int = 0  # of the last global model on the board; 0: none
@@ -277,5 +278,6 @@ def _joined(finding: Finding, event: Joined) -> Finding:
     return replace(
         finding, state="here", name=hello.name, uid=hello.uid.hex(), firmware=status.firmware,
         kernels=status.kernels, free_ram=status.free_ram, free_flash=status.free_flash,
+        n_saves=status.n_saves,
         n_samples=status.n_samples, n_in=status.n_in, version=status.version, last_seen_s=0.0,
     )  # fmt: skip

@@ -34,6 +34,7 @@ class BoardView:
     free_flash: int  # bytes
     bytes_up: int  # since this session's link came up
     bytes_down: int
+    n_saves: int = 0  # models written to its flash since its start
 
 
 class Member:
@@ -141,7 +142,7 @@ class Member:
             n_samples=info.n_samples, version=self.holds()[0], n_in=info.n_in,
             free_flash=info.free_flash,
             bytes_up=connection.bytes_in if connection else 0,
-            bytes_down=connection.bytes_out if connection else 0,
+            bytes_down=connection.bytes_out if connection else 0, n_saves=info.n_saves,
         )  # fmt: skip
 
 
@@ -152,4 +153,5 @@ def info_of(joined: Joined) -> BoardInfo:
         name=hello.name, uid=hello.uid.hex(), firmware=status.firmware, kernels=status.kernels,
         free_ram=status.free_ram, n_samples=status.n_samples, n_in=status.n_in,
         version=status.version, digest=status.digest, free_flash=status.free_flash,
+        n_saves=status.n_saves,
     )  # fmt: skip

@@ -81,6 +81,8 @@ class Learner:
             return
         if not task.version and not self.base.version:
             raise DataError("this board has no model yet: let it take part in a federation first")
+        if not self.has(task):
+            self.base.check_wear()
         spec = unpack_spec(task.spec if task.version else self.base.spec_bytes)
         self._check_samples(spec)
         self.use(spec)

@@ -274,6 +274,7 @@ class MemoryBase:
         self.version = 0  # 0: there is no base
         self.digest = b""
         self.spec_bytes = b""
+        self.n_saves = 0  # models written to flash
         self._params = array("h")
         self._staged: array[int] | None = None
         self._staged_spec = b""
@@ -281,6 +282,9 @@ class MemoryBase:
     def read(self, at: int, out: "array[int]") -> None:
         """Fill `out` with the base's parameters from number `at` on."""
         _copy(self._params, at, out)
+
+    def check_wear(self) -> None:
+        """Nothing wears: what FileBase needs."""
 
     def begin(self, spec_bytes: bytes) -> None:
         """Start to stage a new base; an unfinished one is dropped."""

@@ -36,6 +36,7 @@ class BoardInfo:
     version: int = 0  # of the model that it holds; 0: none
     digest: bytes = b""
     free_flash: int = 0  # bytes; 0: it cannot tell
+    n_saves: int = 0  # models written to its flash since its start
 
 
 @dataclass(frozen=True, slots=True)
