@@ -54,6 +54,7 @@ def test_goals_are_computed_from_rows() -> None:
     assert goals.distance(mean, goals.published("error", "b"))(rows) == pytest.approx(0.2)
     assert goals.least(mean, goals.mean("error", "b"))(rows) == mean(rows)
     assert goals.bytes_both("error", "b")(rows) == 50
+    assert goals.first(goals.mean("error", "c"), mean, goals.mean("error", "b"))(rows) == mean(rows)
     middle, half = common.interval([-0.1, 0.1])
     pairs = [*rows, row("c", 1, 0.3), row("c", 2, 0.3), row("c", 3, 9.0)]
     assert goals.above(("error", "a"), ("error", "c"))(pairs) == pytest.approx(middle - half)

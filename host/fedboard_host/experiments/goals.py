@@ -7,6 +7,7 @@ Rows that are missing raise Missing.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,18 @@ def above(these: Which, those: Which) -> Figure:
     return figure
 
 
+def first(*figures: Figure) -> Figure:
+    """The first of them that there are rows for."""
+
+    def figure(rows: Sequence[Row]) -> float:
+        for each in figures[:-1]:
+            with contextlib.suppress(Missing):
+                return each(rows)
+        return figures[-1](rows)
+
+    return figure
+
+
 def _mean(metric: str, variant: str, value: Callable[[Row], float | None]) -> Figure:
     def figure(rows: Sequence[Row]) -> float:
         values = [
@@ -159,7 +172,8 @@ def _own_rule(data: str, accuracy: float, aim: float) -> list[Goal]:
         Goal(name, "buffers until TIFeD's published final accuracy, of 150",
              mean("buffers until *", "fedboard, full-network"), 50, True),
         Goal(name, "aim: accuracy after more passes (NITRO-D, centralised)",
-             mean(_ALL, "fedboard, full-network, * passes"), aim, unit="%"),
+             first(*(mean(_ALL, f"fedboard, full-network, {n} passes") for n in (8, 3))), aim,
+             unit="%"),
     ]  # fmt: skip
 
 
@@ -202,8 +216,10 @@ GOALS: tuple[Goal, ...] = (
                       published(f"test accuracy, buffer {b}", _SHARED)), _TWO_SD, True, "points")
         for b in (25, 150)
     ),
-    Goal("tifed-mnist", "times faster than a plain NumPy loop",
+    Goal("tifed-mnist", "times faster than a plain NumPy loop, merged per epoch",
          mean("times faster", "speed: " + _COPIES), 30),
+    Goal("tifed-mnist", "the same, merged per buffer",
+         mean("times faster", "speed: " + _COPIES.replace("epoch", "buffer")), 30),
     *_own_rule("mnist", 0.968, 0.9736),
     *_own_rule("fashion", 0.862, 0.8866),
     Goal("sine", "TinyReptile's error / the best Reptile's, 32 steps on 10 shots",
