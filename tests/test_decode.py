@@ -115,8 +115,11 @@ def test_values_of_every_width_in_all_places(n_bits):
 @given(st.lists(st.integers(-(2**16), 2**16), min_size=9, max_size=9), st.integers(1, 1 << 24))
 def test_add_is_exact(values, weight):
     acc = np.arange(9, dtype=np.int64)
-    decode.add(acc, array("i", range(9)), array("i", values), weight)
-    decode.add(acc, array("i", [2, 7]), array("i", values[:2]), weight)
+    told = decode.add(acc, array("i", range(9)), array("i", values), weight)
+    assert told == sum(v * v for v in values)
+    assert decode.add(acc, array("i", [2, 7]), array("i", values[:2]), weight) == sum(
+        v * v for v in values[:2]
+    )
     expected = [i + v * weight for i, v in enumerate(values)]
     expected[2] += values[0] * weight
     expected[7] += values[1] * weight
@@ -129,7 +132,11 @@ def test_squares_of_the_largest_are_exact(n):
     values = np.full(n, -65535, np.int32)
     values[::3] = 65534
     n_less = len(values[::3])
-    assert decode.squares(values) == n_less * 65534**2 + (n - n_less) * 65535**2
+    expected = n_less * 65534**2 + (n - n_less) * 65535**2
+    assert decode.squares(values) == expected
+    acc = np.zeros(n, np.int64)
+    assert decode.add(acc, np.arange(n, dtype=np.int32), values, 1) == expected
+    assert decode.add(acc, np.arange(n - 1, dtype=np.int32), values[1:], 1) < expected
 
 
 def test_compiled_loops_come_when_they_pay(monkeypatch):

@@ -92,10 +92,12 @@ class Merger(ABC):
             update, clipped = clip.cut_update(update, self.privacy.clip)
         for l, indices, values in update:
             acc = self._acc[self.spec.at(l) : self.spec.at(l + 1)]
+            squares = decode.add(acc, indices, values, weight)
             if self.clips and not self.privacy.noise:
-                values, was_cut = self.clip.take(l, values)
-                clipped = clipped or was_cut
-            decode.add(acc, indices, values, weight)
+                excess = self.clip.excess(l, values, squares)
+                if excess is not None:
+                    decode.add(acc, indices, excess, -weight)
+                    clipped = True
             self._totals[l] += weight
         self._clipped[board] = clipped
 

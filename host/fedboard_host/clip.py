@@ -63,14 +63,15 @@ class NormClip:
         self.bounds = [0] * n_layers  # 0: none yet
         self._norms: list[list[int]] = [[] for _ in range(n_layers)]  # of this round
 
-    def take(self, l: int, change: Integers) -> tuple[Integers, bool]:
-        """(the change of layer l as it counts, whether it was cut)."""
-        length = norm(change)
+    def excess(self, l: int, change: Integers, squares: int) -> Ints | None:
+        """What is to be taken off a change of layer l; squares: decode.squares() of it. None: 0."""
+        length = math.isqrt(squares)
         self._norms[l].append(length)
         most = self.bounds[l]
         if not most or length <= most:
-            return change, False
-        return cut(np.asarray(change, np.int64), length, most), True
+            return None
+        whole = np.asarray(change, np.int64)
+        return whole - cut(whole, length, most)
 
     def note(self, l: int, norms: Sequence[int]) -> None:
         """These were the norms of boards that a simulator has cut by itself."""

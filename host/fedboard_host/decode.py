@@ -1,7 +1,7 @@
 """Updates into NumPy arrays: the same bits as fedboard.sparse.Decoder reads, many at a time.
 
     Decoder(spec).parse(layers, meta, data) -> [(layer, indices, values)]
-    add(acc, indices, values, weight)              acc[i] += weight * v
+    add(acc, indices, values, weight)              acc[i] += weight * v; returns squares(values)
     squares(values)                                the sum of v * v
 
 A gap's zeros end where the next 1 is, and what follows is of fixed width: so only the ends are
@@ -38,8 +38,6 @@ WORTH_COMPILING = 2000  # updates
 _MAX_HEADS = 256
 _PADDING = bytes(8)
 _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
-
-_EXACT = 1 << 19  # squares of 17 bits and a sign, whose sum float64 holds exactly
 
 _n_parsed = 0
 _fast: Any = None  # the module decode_numba, once it is used
@@ -125,31 +123,28 @@ def _all(n: int) -> Numbers:
     return indices
 
 
-def add(acc: NDArray[np.int64], indices: Integers, values: Integers, weight: int) -> None:
-    """acc[i] += weight * v, exactly. Indices rise: as many as acc has are all of them."""
+def add(acc: NDArray[np.int64], indices: Integers, values: Integers, weight: int) -> int:
+    """acc[i] += weight * v, exactly. Indices rise: as many as acc has are all of them.
+
+    Returns squares(values), which costs little more beside.
+    """
     whole = len(indices) == len(acc)
     if _fast is not None:
         if whole:
-            _fast.add_all(acc, np.asarray(values), weight)
-        else:
-            _fast.add_some(acc, np.asarray(indices), np.asarray(values), weight)
-        return
+            return int(_fast.add_all(acc, np.asarray(values), weight))
+        return int(_fast.add_some(acc, np.asarray(indices), np.asarray(values), weight))
     products = np.asarray(values, dtype=np.int64) * weight
     if whole:
         acc += products
     else:
         acc[np.asarray(indices, dtype=np.intp)] += products
+    return squares(values)
 
 
 def squares(values: Integers) -> int:
-    """The sum of the squares of at most 2**20 values within ±2**16, exactly."""
-    if _fast is not None:
-        return int(_fast.squares(np.asarray(values)))
-    if len(values) <= _EXACT:
-        real = np.asarray(values, np.float64)
-        return int(np.dot(real, real))
-    whole = np.asarray(values, np.int64)
-    return int(np.dot(whole, whole))
+    """The sum of the squares of at most 2**20 values within ±2**16: exact, as it is below 2**53."""
+    real = np.asarray(values, np.float64)
+    return int(np.dot(real, real))
 
 
 def _reader() -> Reader:

@@ -99,24 +99,26 @@ def _read(words: Any, n_bits: int, table: Any, starts: Any, indices: Any, values
     return int(at) if at <= n_bits else CUT_SHORT
 
 
-def _add_all(acc: Any, values: Any, weight: int) -> None:
+def _add_all(acc: Any, values: Any, weight: int) -> float:
+    squares = 0.0  # exact: below 2**53
     for i in range(len(values)):
-        acc[i] += np.int64(values[i]) * weight
+        value = np.int32(values[i])
+        acc[i] += np.int64(value) * weight
+        squares += np.float64(value) * np.float64(value)
+    return squares
 
 
-def _add_some(acc: Any, indices: Any, values: Any, weight: int) -> None:
+def _add_some(acc: Any, indices: Any, values: Any, weight: int) -> float:
+    squares = 0.0
     for i in range(len(indices)):
-        acc[np.uint32(indices[i])] += np.int64(values[i]) * weight  # unsigned: no look at the sign
-
-
-def _squares(values: Any) -> int:
-    total = np.int64(0)
-    for i in range(len(values)):
-        total += np.int64(values[i]) * np.int64(values[i])
-    return int(total)
+        value = np.int32(values[i])
+        acc[np.uint32(indices[i])] += np.int64(value) * weight  # unsigned: no look at the sign
+        squares += np.float64(value) * np.float64(value)
+    return squares
 
 
 read = _compiled(_read)
-add_all = _compiled(_add_all)
-add_some = _compiled(_add_some)
-squares = _compiled(_squares)
+# In whatever order, as the sums are exact: several squares at a time.
+_adder = numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+add_all = _adder(_add_all)
+add_some = _adder(_add_some)
