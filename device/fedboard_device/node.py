@@ -31,8 +31,10 @@ MAX_ERRORS = 5  # unexpected ones between two rounds
 # together, and a model finds its room in one piece: a third less heap.
 GARBAGE_BYTES = 512
 # But a collection takes as long as a Pico learns ten samples. What learning, a transfer and a
-# sensor make is short-lived: meanwhile so great a share of what is free may be garbage.
+# sensor make is short-lived: meanwhile a share of what is free, beyond what a round may need in one
+# piece, may become garbage.
 GARBAGE_SHARE = 4
+RESERVED_BYTES = 8192
 
 
 class LinkDown(Exception):
@@ -177,7 +179,10 @@ class Runner:
         """Say when to collect garbage: `moving` is whether its makers are at work."""
         if moving != self._moving and hasattr(gc, "threshold"):
             self._moving = moving
-            share = gc.mem_free() // GARBAGE_SHARE if moving else 0
+            share = 0
+            if moving:
+                gc.collect()
+                share = (gc.mem_free() - RESERVED_BYTES) // GARBAGE_SHARE
             gc.threshold(max(GARBAGE_BYTES, share))
 
     # An OSError on the link means that it is down; elsewhere it means something else.
