@@ -42,6 +42,7 @@ def test_spec():
     assert with_centre((4, 6, 3), "fedboard") == (4, 6, 3)
     assert unpack_spec(SPEC.pack()) == SPEC
     assert (SPEC.shape(0), SPEC.shape(1)) == ((0, 4), (4, 6))
+    assert str(SPEC) == "4-6-3 centred"
     assert SPEC.n_params == 4 + 5 * 6 + 7 * 3
     assert SPEC.limit(0) == 127 << CENTRE_BITS
     for sizes in ((4, 3), (4, 6, 3)):

@@ -157,7 +157,8 @@ class Spec:
         return hash(self.pack())
 
     def __str__(self) -> str:
-        return "-".join([str(n) for n in self.sizes]) + " " + self.rule
+        sizes = self.sizes[1:] if self.is_centred else self.sizes  # as people say it
+        return "-".join([str(n) for n in sizes]) + " " + self.rule
 
     def check(self, params: "Sequence[int]") -> None:
         """Raise StateError unless the buffer is as long as this model."""

@@ -25,7 +25,7 @@ def text_of(spec: Spec, params: array[int], version: int, name: str = "fedboard"
     if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name):
         raise DataError(f"'{name}' is no name in C: use letters, digits and _")
     guard = f"{name.upper()}_MODEL_H"
-    shape = "-".join(str(n) for n in spec.sizes)
+    shape = "-".join(str(n) for n in (spec.sizes[1:] if spec.is_centred else spec.sizes))
     bits = "plain integers" if spec.rule == "tifed" else f"{_bits(spec)} fractional bits"
     digest = spec.digest(params).hex()
     is_tanh = spec.is_float and KINDS[spec.rule][1] == "tanh"
