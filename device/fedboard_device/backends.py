@@ -20,6 +20,7 @@ def choose(say: "Callable[[str], None]") -> str:
     Those for convolutions wait until a network has some: most boards never need them.
     """
     kernels.offer_conv = lambda: offer_conv(say)
+    kernels.offer_floats = lambda: offer_floats(say)
     offer_frames(say)
     for name in NAMES:
         try:
@@ -48,6 +49,21 @@ def offer_frames(say: "Callable[[str], None]") -> None:
             wire.use(offered)
             return
         say(f"frame kernels '{name}' fail on this board and are not used: please report it")
+
+
+def offer_floats(say: "Callable[[str], None]") -> None:
+    """The same for `fkernels`, which have one backend, for the RP2040."""
+    from fedboard import fkernels, fselftest
+
+    try:
+        from fedboard_device import kernels_float_rp2
+    except Exception:
+        return
+    wrong = fselftest.failing(kernels_float_rp2)
+    if wrong:
+        say(f"float kernels fail in {wrong} on this board and are not used: please report it")
+    else:
+        fkernels.use(kernels_float_rp2)
 
 
 def offer_conv(say: "Callable[[str], None]") -> None:

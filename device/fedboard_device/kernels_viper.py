@@ -12,6 +12,8 @@ import micropython
 from fedboard.kernels import EXP2
 from fedboard_device.kernels_viper_change import encode, histogram, pick  # noqa: F401
 from fedboard_device.kernels_viper_update import (  # noqa: F401
+    argmax,
+    put,
     update_divide,
     update_one,
     update_shift,
@@ -87,28 +89,6 @@ def forward_relu(x: ptr8, w: ptr16, a: ptr8, layer: ptr32):
             total = 127
         a[j] = total
         j += 1
-
-
-def put(source, batch, at, n):
-    batch[at : at + n] = source  # a copy in C, whatever the type
-
-
-@micropython.viper
-def argmax(out) -> int:
-    po = ptr32(out)
-    sign = 1
-    sign = sign << 31
-    n = int(len(out))
-    found = 0
-    best = (po[0] ^ sign) - sign
-    k = 1
-    while k < n:
-        value = (po[k] ^ sign) - sign
-        if value > best:
-            best = value
-            found = k
-        k += 1
-    return found
 
 
 @micropython.viper

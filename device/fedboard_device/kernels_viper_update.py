@@ -1,9 +1,34 @@
 # mypy: ignore-errors
-"""kernels_viper's updates. What viper asks for: see there."""
+"""kernels_viper's argmax, put and updates: what kernels_thumb takes over, and need not load more.
+
+What viper asks for: see kernels_viper.
+"""
 
 from array import array
 
 import micropython
+
+
+@micropython.viper
+def argmax(out) -> int:
+    po = ptr32(out)
+    sign = 1
+    sign = sign << 31
+    n = int(len(out))
+    found = 0
+    best = (po[0] ^ sign) - sign
+    k = 1
+    while k < n:
+        value = (po[k] ^ sign) - sign
+        if value > best:
+            best = value
+            found = k
+        k += 1
+    return found
+
+
+def put(source, batch, at, n):
+    batch[at : at + n] = source  # a copy in C, whatever the type
 
 
 @micropython.viper

@@ -115,7 +115,7 @@ KERNELS = (
     "slope_relu",
     "update",
 )
-_PURE = {name: globals()[name] for name in KERNELS}
+PURE = {name: globals()[name] for name in KERNELS}
 backend = "pure"
 
 
@@ -126,5 +126,5 @@ def use(offered: "Any") -> None:
     """
     names = globals()
     for name in KERNELS:
-        names[name] = getattr(offered, name, _PURE[name])
+        names[name] = getattr(offered, name, PURE[name])
     names["backend"] = "pure" if offered is None else offered.name

@@ -240,8 +240,9 @@ KERNELS = (
 )
 PURE = {name: globals()[name] for name in KERNELS}
 backend = "pure"
-# What a device sets: installs faster `ckernels`, asked when the first network needs them.
+# What a device sets: installs faster `ckernels` or `fkernels`, when the first network needs them.
 offer_conv: "Callable[[], None] | None" = None
+offer_floats: "Callable[[], None] | None" = None
 
 
 def use(offered: "Any") -> None:

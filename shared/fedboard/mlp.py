@@ -19,7 +19,7 @@ comes. Kernels that are compiled leave little, CircuitPython's floats none.
 from array import array
 from math import exp, log
 
-from fedboard import DataError, StateError, fkernels
+from fedboard import DataError, StateError, fkernels, kernels
 from fedboard.image import Image
 from fedboard.model import zeros
 
@@ -79,6 +79,8 @@ class Network:
                 f"no loss '{loss}' with '{hidden}': use one of {', '.join(LOSSES)}; "
                 f"{', '.join(HIDDEN)}"
             )
+        if fkernels.backend == "pure" and kernels.offer_floats:
+            kernels.offer_floats()
         self.spec = spec
         self.params = params
         self.x_scale = x_scale
