@@ -8,7 +8,7 @@ from array import array
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedboard import WireError, sparse, update
@@ -66,6 +66,7 @@ def outcome(parse, layers, meta, data):
         return WireError
 
 
+@settings(max_examples=40)
 @given(updates)
 def test_the_same_as_the_boards_decoder(made):
     meta, data = made
@@ -73,6 +74,7 @@ def test_the_same_as_the_boards_decoder(made):
     assert plain(host_parse(SPEC, meta[0], meta, data)) == expected
 
 
+@settings(max_examples=40)
 @given(updates, st.integers(0, 2**32))
 def test_damage_is_refused_where_the_boards_decoder_refuses_it(made, seed):
     meta, data = made
@@ -137,6 +139,12 @@ def test_squares_of_the_largest_are_exact(n):
     acc = np.zeros(n, np.int64)
     assert decode.add(acc, np.arange(n, dtype=np.int32), values, 1) == expected
     assert decode.add(acc, np.arange(n - 1, dtype=np.int32), values[1:], 1) < expected
+
+
+@pytest.mark.parametrize("at", [9, -10, 1 << 30])
+def test_an_index_that_is_none_is_our_own_fault(at):
+    with pytest.raises(IndexError):
+        decode.add(np.zeros(9, np.int64), array("i", [0, at]), array("i", [1, 1]), 1)
 
 
 def test_compiled_loops_come_when_they_pay(monkeypatch):

@@ -4,9 +4,9 @@ A row is one round: so many boards' updates, from the bytes that came to the nex
 sparse integers as boards encode them (the largest 1 or 10 % in 4 bits), or dense int16 (100 %).
 Flower gets the same updates as its clients send them, float32 arrays in replies; its time is that
 of FedAvg's aggregation, from the replies' bytes to the mean (without its checks of messages), and
-beside it that of its bare aggregate() on arrays that lie decoded in memory. Boards send one of
-N_DIFFERENT updates in turn. Times are CPU seconds of one core, the best of some runs: other
-programs then matter less.
+beside it that of its bare aggregate() on arrays that lie decoded in memory, as far as memory goes:
+it holds as much again for every board. Boards send one of N_DIFFERENT updates in turn. Times are
+CPU seconds of one core, the best of some runs: other programs then matter less.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ N_DIFFERENT = 12
 N_SAMPLES = 40
 REPEAT_S = 1.0  # a measurement is repeated until it has taken so long, at most MAX_REPEATS times
 MAX_REPEATS = 9
+MAX_BARE_BYTES = 1 << 29  # Flower's bare aggregate() holds a product of every board's arrays
 SPARSE_GOAL, DENSE_GOAL = 20, 2  # times Flower's updates/s
 
 Wire = tuple[bytes, bytes]  # an update's meta and stream
@@ -128,7 +129,8 @@ def measured(spec: Spec, percent: int, pool: list[Wire], n: int, flower: Any) ->
         arrays = [dense(spec, each) for each in pool]
         whole, bare = flower(arrays)
         row["flower_updates_per_s"] = round(n / measure(whole, n))
-        row["flower_bare_updates_per_s"] = round(n / measure(bare, n))
+        if 4 * n * spec.n_params <= MAX_BARE_BYTES:
+            row["flower_bare_updates_per_s"] = round(n / measure(bare, n))
         row["ratio"] = round(row["updates_per_s"] / row["flower_updates_per_s"], 1)
     return row
 
@@ -199,8 +201,12 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['bytes_per_s'] / 1e6:.1f}", f"{row['peak_bytes'] / 1e6:.1f} MB",
         ]  # fmt: skip
         if with_flower:
-            cells += [f"{row['flower_updates_per_s']:,}", f"{row['ratio']}",
-                      f"{row['flower_bare_updates_per_s']:,}"]  # fmt: skip
+            bare = row.get("flower_bare_updates_per_s")
+            cells += [
+                f"{row['flower_updates_per_s']:,}",
+                f"{row['ratio']}",
+                f"{bare:,}" if bare else "-",
+            ]
         print("| " + " | ".join(cells) + " |")
     if not with_flower:
         return

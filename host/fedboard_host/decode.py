@@ -132,7 +132,10 @@ def add(acc: NDArray[np.int64], indices: Integers, values: Integers, weight: int
     if _fast is not None:
         if whole:
             return int(_fast.add_all(acc, np.asarray(values), weight))
-        return int(_fast.add_some(acc, np.asarray(indices), np.asarray(values), weight))
+        squares = int(_fast.add_some(acc, np.asarray(indices), np.asarray(values), weight))
+        if squares < 0:
+            raise IndexError(f"an index beyond {len(acc)} parameters")
+        return squares
     products = np.asarray(values, dtype=np.int64) * weight
     if whole:
         acc += products
@@ -161,7 +164,9 @@ def use_compiled(wanted: bool = True) -> bool:
     _fast = None
     if wanted:
         with contextlib.suppress(ImportError):
-            _fast = importlib.import_module("fedboard_host.decode_numba")
+            compiled: Any = importlib.import_module("fedboard_host.decode_numba")
+            compiled.warm_up()
+            _fast = compiled
     return _fast is not None
 
 

@@ -109,10 +109,15 @@ def _add_all(acc: Any, values: Any, weight: int) -> float:
 
 
 def _add_some(acc: Any, indices: Any, values: Any, weight: int) -> float:
+    """Below 0 if an index is none of acc's: nothing else here looks after them."""
+    n = np.uint32(len(acc))
     squares = 0.0
     for i in range(len(indices)):
+        at = np.uint32(indices[i])
+        if at >= n:
+            return -1.0
         value = np.int32(values[i])
-        acc[np.uint32(indices[i])] += np.int64(value) * weight  # unsigned: no look at the sign
+        acc[at] += np.int64(value) * weight
         squares += np.float64(value) * np.float64(value)
     return squares
 
@@ -122,3 +127,14 @@ read = _compiled(_read)
 _adder = numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
 add_all = _adder(_add_all)
 add_some = _adder(_add_some)
+
+
+def warm_up() -> None:
+    """Compile all of it now, for the types that Decoder gives: or load what has been before."""
+    words: Any = np.ndarray((1,), "<u8", bytes(8), strides=(1,))
+    indices, values = np.empty((2, 0), np.int32)
+    read(words, 0, np.empty((0, 6), np.int64), np.empty(0, np.int64), indices, values)
+    acc = np.zeros(1, np.int64)
+    add_some(acc, indices, values, 1)
+    for kind in (np.int8, np.int16, np.int32):
+        add_all(acc, np.empty(0, kind), 1)
