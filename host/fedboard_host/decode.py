@@ -132,10 +132,10 @@ def add(acc: NDArray[np.int64], indices: Integers, values: Integers, weight: int
     if _fast is not None:
         if whole:
             return int(_fast.add_all(acc, np.asarray(values), weight))
-        squares = int(_fast.add_some(acc, np.asarray(indices), np.asarray(values), weight))
-        if squares < 0:
+        total = int(_fast.add_some(acc, np.asarray(indices), np.asarray(values), weight))
+        if total < 0:
             raise IndexError(f"an index beyond {len(acc)} parameters")
-        return squares
+        return total
     products = np.asarray(values, dtype=np.int64) * weight
     if whole:
         acc += products
