@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import select
 import shlex
 import sys
 import tempfile
@@ -67,18 +66,6 @@ class Host(lab.Host):
     def now_ms(self) -> int:
         return SPEED * lab.now_ms()
 
-    def turn(self) -> list[object]:
-        out = self.hub.outgoing(self.now_ms())
-        if out:
-            self.stream.write(self.mangle_out(out))
-        if not select.select([self.stream], [], [], 0.002)[0]:
-            return []
-        data = self.stream.read()
-        if not data:
-            raise EOFError("the board is gone; it said " + repr(self.output[-2000:]))
-        self.output = (self.output + data)[-4000:]
-        return self.hub.receive(self.mangle_in(data), self.now_ms())
-
 
 def rounds(
     command: list[str],
@@ -99,7 +86,6 @@ def rounds(
     main = (str(SCRIPT), str(ROOT / "device"), str(SPEED))
     with lab.Process(command, folder, {"key": lab.KEY.hex()}, main=main) as board:
         host = Host(board.stream, lab.KEY)
-        host.hub.open(host.now_ms())
         host.mangle_in = up = Line(rng, share)
         host.mangle_out = down = Line(rng, share, (CTRL_C,))
         host.until(Joined, ROUND_TIMEOUT_S)

@@ -202,7 +202,8 @@ class Runner:
             raise LinkDown(str(error))
         if data:
             self._board.receive(data, now_ms)
-            self._link.steady = self._board.receiving
+            # What it waits for may never come; a watchdog must not bite meanwhile.
+            self._link.steady = self._board.receiving and self._watchdog is None
             return True
         if self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
             raise LinkDown("the host has fallen silent")
