@@ -35,8 +35,8 @@ from fedboard_host.fleet import Fleet
 NAME = "gestures"
 HIDDEN = 32
 ROUNDS = 40
-RATE = 9
-RATES = {1: 8, 5: 8}
+RATE = 8
+RATES = {1: 7, 5: 7}
 SETS: tuple[Callable[[Path | None], People], ...] = (people.punchflex,)
 NOTES = """
 A newcomer with one sample of each gesture gains most: the others' model, adapted, is well above
@@ -47,9 +47,11 @@ their intervals; with five all three ways tie. The set is small, and 95 % seems 
 features reach. Meta-learning pays nowhere here: people mean the same by a gesture, and FedAvg, the
 simplest, is as good or better. Intervals are over splits and seeds of the same people: they say
 nothing about other people. That the features' mean matters was found by looking at these people.
-The rates to adapt with, of those left out, are unsearched. The other set of gestures,
-`gestures_wand`, is not used: its strokes are in whole g and its other motions in thousandths, so
-that the unit alone tells them apart. Each person's own figures are in results/gestures.jsonl.
+The rates of those left out, 8 to learn and 7 to adapt with, were best of 8 to 10 and 7 to 9 where
+two are left out and judge each other, in the mean over all pairs, for nearly every way and number
+of shots. The other set of gestures, `gestures_wand`, is not used: its strokes are in whole g and
+its other motions in thousandths, so that the unit alone tells them apart. Each person's own
+figures are in results/gestures.jsonl.
 """
 HEADLINES = tuple(
     f"{each.__name__}, {what}" for each in SETS for what in ("on boards", "left out, accuracy")
