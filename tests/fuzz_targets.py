@@ -14,6 +14,7 @@ boards.
 
 import struct
 from array import array
+from binascii import unhexlify
 
 from fedboard import DataError, WireError, auth, checkpoint, messages, model, sparse, update, wire
 from fedboard.channel import FIRST_RELIABLE, Channel
@@ -35,21 +36,25 @@ class Forged(Exception):
     """A session with a key took a frame that its peer did not send."""
 
 
+# What the board of the fuzzed session really sends: kinds and payloads. They are literal, so that
+# the corpora stay what they are when messages get more fields.
+_SAID = (
+    (0x10, unhexlify("0474657374047075726500000000070000000c000000000008313233343536373800000000")),
+    (0x15, unhexlify("01000000030000000900000002000000d2040000")),
+    (0x12, unhexlify("0201000000010000000000000000000000002800000000037e")),
+    (0x13, bytes(4) + bytes(range(100))),
+    (0x13, b"\x64\0\0\0" + b"\x7e\x7d\x03\x04\x0a\x0d" * 9),
+    (0x14, unhexlify("9a00000004037d7e")),
+    (0x1C, unhexlify("0774686520656e64")),
+)
+
+
 def genuine_frames() -> "list[bytes]":
-    """The frames, flags and all, that the board of the fuzzed session really sends."""
-    said = (
-        messages.Status(firmware="test", kernels="pure", n_samples=7, n_in=12, digest=b"12345678"),
-        messages.Progress(round=1, done=3, total=9, n_correct=2, loss=1234),
-        messages.Begin(what=messages.UPDATE, round=1, version=1, n_samples=40, meta=b"\x03\x7e"),
-        messages.Chunk(offset=0, data=bytes(range(100))),
-        messages.Chunk(offset=100, data=b"\x7e\x7d\x03\x04\x0a\x0d" * 9),
-        messages.End(n_bytes=154, crc=0x7E7D0304),
-        messages.Bye(reason="the end"),
-    )
+    """Its frames, flags and all."""
     frames = []
-    for i in range(len(said)):
-        payload = said[i].pack()
-        frames.append(wire.pack(said[i].KIND, i, 0, 0, i + 1, payload, NODE.tag))
+    for i in range(len(_SAID)):
+        kind, payload = _SAID[i]
+        frames.append(wire.pack(kind, i, 0, 0, i + 1, payload, NODE.tag))
     return frames
 
 

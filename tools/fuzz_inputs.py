@@ -357,13 +357,16 @@ def seeds(name: str) -> "list[bytes]":
     if name == "frame":
         return list(targets.GENUINE)
     if name == "message":
-        frames = [wire.unpack(body) for body in targets.GENUINE]
-        task = messages.Task(
-            run=1, round=2, version=3, digest=b"12345678", spec=targets.SPEC.pack()
+        said = (
+            messages.Hello(protocol=1, keyed=1, window=1, nonce=bytes(16), uid=b"u", name="x"),
+            messages.Status(firmware="test", kernels="pure", n_in=12, digest=b"12345678"),
+            messages.Task(run=1, round=2, version=3, digest=b"12345678", spec=targets.SPEC.pack()),
+            messages.Begin(what=messages.UPDATE, n_samples=40, meta=b"\x03\x7e"),
+            messages.Chunk(offset=100, data=b"\x7e\x7d\x03\x04\x0a\x0d" * 9),
+            messages.End(n_bytes=154, crc=0x7E7D0304),
+            messages.Bye(reason="the end"),
         )
-        hello = messages.Hello(protocol=1, keyed=1, window=1, nonce=bytes(16), uid=b"u", name="x")
-        more = [bytes((m.KIND,)) + m.pack() for m in (task, hello)]
-        return [bytes((f.kind,)) + f.payload for f in frames] + more
+        return [bytes((m.KIND,)) + m.pack() for m in said]
     made: dict[str, Callable[[], list[bytes]]] = {
         "update": _updates, "delta": _deltas, "checkpoint": _checkpoints,
         "npz": lambda: [_NPZ_BYTES], "home": lambda: [_HOME.encode()],
