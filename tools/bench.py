@@ -2,7 +2,7 @@
 
     python3 tools/bench.py memory [--json] [--micropython COMMAND]
     python3 tools/bench.py board [--json] [--write]
-    python3 tools/bench.py host [--json] [--boards N...]
+    python3 tools/bench.py host [--json] [--boards N...] [--numpy]
 
 memory: the least free heap, beyond imported code, in which a board's process still does three
 rounds with a key: receives its model dense, then as a delta; trains; uploads Top-5 % at 4 bits, at
@@ -56,11 +56,14 @@ def main(arguments: list[str]) -> int:
     host = commands.add_parser("host", help="updates/s of the host's merging, beside Flower's")
     host.add_argument("--json", action="store_true", help="one object a line")
     host.add_argument("--boards", type=int, nargs="+", help="numbers of boards")
+    host.add_argument("--numpy", action="store_true", help="without numba, even if it is there")
     options = parser.parse_args(arguments)
     if options.command == "host":
         import bench_host
 
-        return bench_host.run(options.json, tuple(options.boards or bench_host.BOARDS))
+        return bench_host.run(
+            options.json, tuple(options.boards or bench_host.BOARDS), options.numpy
+        )
     if options.command == "board":
         import board_bench
 

@@ -41,8 +41,9 @@ SPARSE_GOAL, DENSE_GOAL = 20, 2  # times Flower's updates/s
 Wire = tuple[bytes, bytes]  # an update's meta and stream
 
 
-def run(as_json: bool, boards: tuple[int, ...] = BOARDS) -> int:
-    compiled = decode.use_compiled()
+def run(as_json: bool, boards: tuple[int, ...] = BOARDS, numpy_only: bool = False) -> int:
+    compiled = decode.use_compiled(not numpy_only)
+    decode.WORTH_COMPILING = -1
     flower = find_flower()
     rows = []
     for sizes in NETWORKS:
