@@ -27,7 +27,8 @@ Made by `.venv/bin/python tools/results.py` from the rows in [results](results),
 above each table wrote; nothing here is typed in. Figures are means over seeds, with 95 % intervals
 (Student's t). "Published" are the papers' figures, where there are any. kB: all boards and rounds.
 `fedboard reproduce --all --out docs/results` repeats everything, in hours; `--quick` shows in
-seconds that it works. Settings were chosen on validation data, never on what the tables show.
+seconds that it works, and `--resume` goes on with a long one that was stopped. Settings were chosen
+on validation data, never on what the tables show.
 
 ## The data
 {data}
