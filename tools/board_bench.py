@@ -26,6 +26,7 @@ SCRIPT = ROOT / "tools" / "board_script.py"
 START, END = "<!-- bench board -->", "<!-- /bench board -->"
 BACKENDS = {"pico": ("pure", "viper", "thumb"), "unix": ("pure", "viper")}
 LARGE = ((200, 50, 10), (784, 64, 10))  # that the whole program trains
+UNIX_RUNS = 7
 SUPPLY_V, SUPPLY_MA = 3.3, 25  # assumed: one busy core of an RP2040 at 125 MHz
 
 Row = dict[str, Any]
@@ -68,22 +69,34 @@ def measure() -> list[Row]:
             return rows
         for backend in BACKENDS["unix"]:
             command = [*found.command, str(SCRIPT), backend, str(folder / f"data-{backend}")]
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, check=True, text=True, timeout=600,
-                env={"MICROPYPATH": str(ROOT / "device")},
-            )  # fmt: skip
-            rows += parsed("unix", backend, done.stdout)
+            rows += best([unix_rows(command, backend) for _ in range(UNIX_RUNS)])
     return rows
+
+
+def unix_rows(command: list[str], backend: str) -> list[Row]:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, check=True, text=True, timeout=600,
+        env={"MICROPYPATH": str(ROOT / "device")},
+    )  # fmt: skip
+    return parsed("unix", backend, done.stdout)
+
+
+def best(runs: list[list[Row]]) -> list[Row]:
+    """Row by row the fastest of several runs: a busy machine only makes one slower."""
+    found = []
+    for same in zip(*runs, strict=True):
+        choose = max if same[0]["unit"].endswith("/s") else min
+        found.append(choose(same, key=lambda row: float(row["value"])))
+    return found
 
 
 def whole_program(image: Path, folder: Path, backend: str) -> list[Row]:
     """The program as it serves a host, its USB and flash included."""
     rows = parsed("pico", backend, link_bench.lines(image, folder, backend, link_bench.SHOTS))
-    if backend == "pure":  # floats have no other kernels on a Pico
+    if backend == "thumb":
         said = link_bench.lines(image, folder, backend, link_bench.SHOTS, rule="float-relu")
         found = [row for row in parsed("pico", backend, said) if row["what"].startswith("ADAPT")]
         rows += [row | {"what": row["what"].replace("ADAPT", "ADAPT in floats")} for row in found]
-    if backend == "thumb":
         said = link_bench.lines(image, folder, backend, link_bench.SHOTS, key=device_lab.KEY)
         found = [row for row in parsed("pico", backend, said) if "link in" in row["what"]]
         rows += [row | {"what": row["what"] + ", with a key"} for row in found]
@@ -117,7 +130,8 @@ def tables(rows: list[Row]) -> str:
         " are known, few do.\nkernels: 64 inputs, 32 outputs, no zeros, the call included."
         " few-shot: a 64-32-5 network, 5 passes over 25 samples.\n"
         "ADAPT: the same by a task from the host, with what else that takes: choosing the samples"
-        " from flash, and judging by 25 others, before and after.\n"
+        " from flash, and judging by 25 others, before and after; in floats: by the RP2040's ROM,"
+        " as stock firmware has no ulab.\n"
         "Whole program: serving USB, samples read from flash, garbage collected. link in: a model"
         " that comes down, all but the writes to flash, then with them (45 ms an erased sector);"
         " waiting for the host is not counted. MicroPython takes 8 us a byte to read USB.\n"

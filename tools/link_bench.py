@@ -23,6 +23,7 @@ SCRIPT = Path(__file__).with_name("link_script.py")
 SHOTS = (64, 32, 5)
 N_SAMPLES = 50
 N_PASSES = 5
+FLOAT_RATE = 655  # 0.01
 TIMEOUT_S = 600
 
 
@@ -64,14 +65,15 @@ def lines(
             host = Host(stream, key)
             host.until(Joined)
             host.is_patient = True
-            task = lab.make_task(params, 1, spec, batch=1, epochs=1, top_permille=10)
+            rate = {"rate": FLOAT_RATE if spec.is_float else 8}
+            task = lab.make_task(params, 1, spec, batch=1, epochs=1, top_permille=10, **rate)
             host.send_task(task, params)
             host.until(Update, TIMEOUT_S)
             host.hub.send(messages.Accepted(round=1))
             host.idle()
             if sizes == SHOTS:
                 few = {"op": messages.ADAPT, "shots": 5, "n_max": 25 * N_PASSES, "flags": 0}
-                host.hub.send(lab.make_task(params, 1, spec, batch=1, **few))
+                host.hub.send(lab.make_task(params, 1, spec, batch=1, **few, **rate))
                 host.until(messages.Metrics, TIMEOUT_S)
             host.stream.write(b"\x03")
             host.said("\r\nend\r\n")

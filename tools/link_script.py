@@ -46,9 +46,10 @@ class Times:
 
     def __init__(self, board):
         self.board = board
-        self.model_began = self.began = 0
+        self.began = self.model_at = 0
+        self.model_us = 0  # of a model so far: the counter wraps after 34 s
         self.flash = board.learner.base.write = Timer(board.learner.base.write)
-        for name in ("_begin_model", "_finish_model", "_start", "_upload", "_tell"):
+        for name in ("_begin_model", "_on_model", "_finish_model", "_start", "_upload", "_tell"):
             setattr(board, name, self.hook(getattr(board, name), getattr(self, "on" + name)))
 
     def hook(self, function, tell):
@@ -59,17 +60,22 @@ class Times:
 
     def on_begin_model(self, function, arguments):
         function(*arguments)
-        self.model_began = clock()
-        self.flash.us = 0
+        self.model_at = clock()
+        self.model_us = self.flash.us = 0
+
+    def on_on_model(self, function, arguments):
+        self.model_us += since_us(self.model_at)
+        self.model_at = clock()
+        function(*arguments)
 
     def on_finish_model(self, function, arguments):
-        us = since_us(self.model_began)
+        us = self.model_us + since_us(self.model_at)
         function(*arguments)
         spec = self.board.learner.net.spec
         name = "-".join([str(size) for size in spec.sizes])
         n_bytes = 2 * spec.n_params
         ROWS.append((name + " link in", n_bytes / (us - self.flash.us) * 1e3, "kB/s"))
-        us = since_us(self.model_began)
+        us = self.model_us + since_us(self.model_at)
         ROWS.append((name + " link in, to flash", n_bytes / us * 1e3, "kB/s"))
 
     def on_start(self, function, arguments):
