@@ -14,7 +14,7 @@ from fedboard import DataError
 
 NAMES = (
     "tifed-mnist", "tifed-fashion", "tifed-transfer", "fedboard-mnist", "fedboard-fashion",
-    "sine", "tinymetafed", "omniglot", "speech", "gestures", "permuted", "robust",
+    "sine", "tinymetafed", "omniglot", "speech", "gestures", "permuted", "robust", "crowd",
 )  # fmt: skip
 
 
