@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
 import stat
 from array import array
 from dataclasses import replace
@@ -206,3 +208,80 @@ def test_the_door_lets_in_who_has_its_key(tmp_path):
     mode, reply = asyncio.run(main())
     assert mode == 0o600
     assert door.unpack(reply) == ({"n": 3}, b"cba")
+
+
+def test_the_door_closes_at_any_time(tmp_path):
+    """With an order under way, and with a stranger who says nothing."""
+
+    async def main():
+        begun = asyncio.Event()
+
+        async def answer(message: bytes) -> bytes:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        mine = door.Door(tmp_path, answer)
+        mine.open()
+        port = json.loads((tmp_path / "door.json").read_text())["port"]
+        with socket.create_connection(("127.0.0.1", port)):
+            asked = asyncio.create_task(
+                asyncio.to_thread(door.knock, tmp_path, door.pack({"op": "x"}))
+            )
+            await begun.wait()
+            await mine.close()
+            with pytest.raises(DataError, match="could not do it"):
+                await asked
+
+    asyncio.run(main())
+
+
+def test_the_door_lets_an_order_finish(tmp_path):
+    async def main():
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(message: bytes) -> bytes:
+            begun.set()
+            await go_on.wait()
+            return door.pack({"done": 1})
+
+        mine = door.Door(tmp_path, answer)
+        mine.open()
+        order = door.pack({"op": "x"})
+        asked = asyncio.create_task(asyncio.to_thread(door.knock, tmp_path, order))
+        await begun.wait()
+        finished = asyncio.create_task(mine.finish())
+        await asyncio.sleep(0)
+        go_on.set()
+        await finished
+        with pytest.raises(DataError, match="was stopped"):
+            await asyncio.to_thread(door.knock, tmp_path, order)
+        await mine.close()
+        return door.unpack(await asked)[0]
+
+    assert asyncio.run(main()) == {"done": 1}
+
+
+def test_an_order_that_breaks_off_loses_no_closed_round(tmp_path):
+    """The home is killed after the first of two rounds: the next order goes on from there."""
+
+    async def main():
+        async with home(tmp_path) as federation:
+            mine = Branch(federation, tmp_path)
+            run = federation.run
+
+            async def killed(n_rounds):
+                await run(n_rounds - 1)
+                raise ZeroDivisionError
+
+            federation.run = killed
+            with pytest.raises(ZeroDivisionError):
+                await mine.answer(branch.write_order(order(model())))
+            learned_so_far = array("h", federation.checkpoint.result)
+        async with home(tmp_path, resume=True) as federation:
+            mine = Branch(federation, tmp_path)
+            mine._take(order(model(), round=2))
+            return learned_so_far, mine._params
+
+    learned_so_far, kept = asyncio.run(main())
+    assert kept == learned_so_far != model()

@@ -14,7 +14,11 @@ from fedboard_host import branch, door, strategies
 from fedboard_host.cli import cli
 from fedboard_host.flower import app
 from fedboard_host.flower.homes import Homes
+from fedboard_host.robust import Merging
 from test_branch import SPEC, home
+from test_branch import model as start_model
+
+MODEL = start_model()
 
 
 def with_flower(test):
@@ -76,6 +80,12 @@ def test_the_only_home_is_followed_exactly(tmp_path):
             "round": 7, "version": 7, "digest": "", "meta": "", "layers": 3, "n_samples": 1,
         }),
         door.pack({
+            "round": 1, "version": 1, "digest": SPEC.digest(MODEL).hex(), "meta": "", "layers": 3,
+            "n_samples": 0,
+        }),
+        b'{"round":1,"version":1,"digest":"","meta":"","layers":3,"n_samples":Infinity}\n',
+        b"[" * 100_000 + b"\n",
+        door.pack({
             "round": 1, "version": 1, "digest": "xy", "meta": "", "layers": 3, "n_samples": 1,
         }),
     ],
@@ -86,6 +96,20 @@ def test_a_wrong_reply_is_left_out(reply):
     with pytest.raises(DataError):
         homes.take(5, 1, reply)
     assert homes.n_updates == 0
+
+
+def test_too_few_homes_for_a_rule_keep_what_they_sent(tmp_path):
+    async def main():
+        homes = Homes(SPEC, strategies.make("fedavg", {"batch": 8}), 1, 9, Merging("median"))
+        before = homes.params()
+        async with home(tmp_path) as federation:
+            answer = branch.Branch(federation, tmp_path).answer
+            homes.take(5, 1, await answer(homes.order(5, 1)))
+        assert not homes.merge()
+        assert homes.params() == before
+        assert branch.read_order(homes.order(5, 2)).settled == 0
+
+    asyncio.run(main())
 
 
 @with_flower

@@ -66,6 +66,7 @@ class Branch:
         self._base = MemoryBase()
         self._params = array("h", federation.checkpoint.params)
         self._run = 0
+        self._adopted = 0  # the home's own version of what an order began with
         self._sent: tuple[int, int, int] | None = None  # round, top_permille, bits of an update
         self._load()
 
@@ -78,6 +79,8 @@ class Branch:
                 "give home.toml its layers, rule and seed"
             )
         self._take(order)
+        self._adopted = self._federation.checkpoint.version + 1
+        self._save()
         await self._federation.adopt(self._params)
         n_done = self._federation.checkpoint.round
         result = await self._federation.run(n_done + order.rounds)
@@ -91,7 +94,9 @@ class Branch:
             "round": order.round,
             "version": self._base.version,
             "digest": self._base.digest.hex(),
-            "n_samples": sum(board.n_samples for board in self._federation.boards()),
+            "n_samples": sum(
+                board.n_samples for board in self._federation.boards() if board.state != "gone"
+            ),
             "layers": (1 << self._spec.n_layers) - 1,
             "meta": change.meta().hex(),
         }
@@ -99,6 +104,10 @@ class Branch:
 
     def _take(self, order: Order) -> None:
         """Settle what arrived above, then move to its model, and carry what is left."""
+        now = self._federation.checkpoint
+        if self._sent is None and self._adopted and now.version > self._adopted:
+            self._params[:] = now.result  # an order broke off: what its closed rounds learned
+        self._adopted = 0
         if self._run != order.run:
             self._run, self._sent = order.run, None
             self._base.clear()
@@ -118,7 +127,6 @@ class Branch:
                 rebase.finish()
             except WireError as error:
                 raise DataError(str(error)) from None
-        self._save()
 
     def _change(self) -> Update:
         """What the home learned beyond the base, as an update."""
@@ -138,7 +146,9 @@ class Branch:
             data, spec=np.frombuffer(self._spec.pack(), np.uint8),
             params=np.asarray(self._params), base=np.asarray(base),
             digest=np.frombuffer(self._base.digest, np.uint8),
-            numbers=np.array([self._run, base_version, *(self._sent or (0, 0, 0))], np.int64),
+            numbers=np.array(
+                [self._run, self._adopted, base_version, *(self._sent or (0, 0, 0))], np.int64
+            ),
         )  # fmt: skip
         write_whole(self._path, data.getvalue())
 
@@ -149,7 +159,7 @@ class Branch:
                 spec = found["spec"].astype(np.uint8).tobytes()
                 params, base = (array("h", found[k].astype("<i2").tobytes()) for k in _ARRAYS)
                 digest = found["digest"].astype(np.uint8).tobytes()
-                run, version, *sent = (int(n) for n in found["numbers"])
+                run, adopted, version, *sent = (int(n) for n in found["numbers"])
             if spec != self._spec.pack() or self._spec.digest(base) != digest:
                 return
             self._spec.check(params)
@@ -160,6 +170,7 @@ class Branch:
         self._base.commit(version, digest)
         self._params = params
         self._run = run
+        self._adopted = adopted
         self._sent = (sent[0], sent[1], sent[2]) if sent[0] else None
 
 

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
-from fedboard import WireError, cohort, hub, messages
+from fedboard import DataError, WireError, cohort, hub, messages
 from fedboard_host import unmasking
 from fedboard_host.asides import Asides
 from fedboard_host.attendance import Attendance
@@ -168,7 +168,11 @@ class Conductor:
         works = self._strategy.plan(self.now.spec, infos, round_.number)
         now_ms = self._clock.now_ms()
         if self._merging.secure:
-            round_.secret = unmasking.secret_of(self.now, round_.number, works)
+            try:
+                round_.secret = unmasking.secret_of(self.now, round_.number, works)
+            except DataError as error:  # too few that train the same: the round starves
+                self.emit(Note("warning", f"round {round_.number} has to wait: {error}"))
+                return
             for member in members:
                 if member.info.name not in round_.secret.cohort.names:
                     self._warn_once(member, "it cannot train the layers that the others do")
@@ -229,7 +233,7 @@ class Conductor:
         round_.is_over = True
         self._intake.close()
         n_updates = self._merger.n_updates
-        params = self._merger.merge()
+        params = await asyncio.to_thread(self._merger.merge)  # rules and noise take their time
         result = self._merger.result()
         accuracy = loss = None
         if self._evaluate is not None:

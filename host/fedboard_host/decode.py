@@ -163,7 +163,7 @@ def use_compiled(wanted: bool = True) -> bool:
     global _fast
     _fast = None
     if wanted:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError, RuntimeError):  # it may find no folder to cache in
             compiled: Any = importlib.import_module("fedboard_host.decode_numba")
             compiled.warm_up()
             _fast = compiled

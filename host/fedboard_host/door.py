@@ -15,10 +15,17 @@ import contextlib
 import json
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import (
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+)
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +47,14 @@ class Door:
         self._path = folder / _FILE
         self._answer = answer
         self._is_open = False
+        self._one = threading.Lock()  # order at a time
         self._waiting: asyncio.Future[bytes] | None = None
 
     def open(self) -> None:
         """Listen on a free port."""
         key = secrets.token_bytes(32)
         self._loop = asyncio.get_running_loop()
-        self._listener = Listener(("127.0.0.1", 0), authkey=key)
+        self._listener = Listener(("127.0.0.1", 0))
         self._port = int(self._listener.address[1])
         self._key = key
         self._is_open = True
@@ -54,28 +62,42 @@ class Door:
         self._thread.start()
         _write_private(self._path, json.dumps({"port": self._port, "key": key.hex()}))
 
+    async def finish(self) -> None:
+        """Take no order any more, and let one that is under way end."""
+        self._is_open = False
+        if self._waiting is not None:
+            await asyncio.wait([self._waiting])
+
     async def close(self) -> None:
         """Let nobody in any more; an order that is under way is dropped."""
         self._is_open = False
         self._path.unlink(missing_ok=True)
         if self._waiting is not None:
             self._waiting.cancel()
-        with contextlib.suppress(OSError, EOFError, AuthenticationError):
-            Client(("127.0.0.1", self._port), authkey=self._key).close()  # accept() returns
+            await asyncio.wait([self._waiting])
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self._port), 1).close()  # accept() returns
         await asyncio.to_thread(self._thread.join)
         self._listener.close()
 
     def _serve(self) -> None:
+        """Each caller has a thread: one that says nothing keeps nobody else out."""
         while self._is_open:
             try:
-                with self._listener.accept() as connection:
-                    if self._is_open:
-                        self._reply(connection)
-            except (OSError, EOFError, AuthenticationError):
-                continue  # a stranger, or one that did not wait
+                connection = self._listener.accept()
+            except OSError:
+                continue
+            threading.Thread(target=self._meet, args=(connection,), daemon=True).start()
 
-    def _reply(self, connection: Connection) -> None:
-        order = connection.recv_bytes(MAX_BYTES)
+    def _meet(self, connection: Connection) -> None:
+        with connection, contextlib.suppress(OSError, EOFError, AuthenticationError):
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+            order = connection.recv_bytes(MAX_BYTES)
+            with self._one:
+                self._reply(connection, order)
+
+    def _reply(self, connection: Connection, order: bytes) -> None:
         try:
             reply = asyncio.run_coroutine_threadsafe(self._ask(order), self._loop).result()
         except FedboardError as error:
@@ -85,6 +107,8 @@ class Door:
         connection.send_bytes(reply)
 
     async def _ask(self, order: bytes) -> bytes:
+        if not self._is_open:
+            raise DataError("the home was stopped")
         self._waiting = asyncio.ensure_future(self._answer(order))
         try:
             return await self._waiting
@@ -122,7 +146,7 @@ def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
     line, _, data = message.partition(b"\n")
     try:
         head = json.loads(line.decode("ascii"))
-    except ValueError:
+    except (ValueError, RecursionError):
         head = None
     if not isinstance(head, dict):
         raise DataError("this is no order of fedboard's")

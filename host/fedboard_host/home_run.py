@@ -162,6 +162,7 @@ async def _follow(federation: Federation, folder: Path, view: View) -> Result:
     view.note(f"""waiting for orders; flower-supernode --node-config 'home="{folder.resolve()}"'""")
     try:
         await federation.wait_for_stop()
+        await door.finish()  # its open round, too
         return await federation.run(federation.checkpoint.round)
     finally:
         await door.close()

@@ -28,6 +28,7 @@ Bits = Callable[[int], int]  # k -> k random bits
 
 DELTA = 1e-5
 MAX_CLIP = 1 << 24
+LEAST_NOISE = 0.01  # less hides nothing
 MAX_NOISE = 1000.0
 _SPENT_UNITS = 10**9  # of 1 / noise**2, rounded up
 
@@ -40,8 +41,8 @@ class Privacy:
     clip: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.noise <= MAX_NOISE:
-            raise DataError(f"noise = {self.noise}: use 0 to {MAX_NOISE:g}")
+        if self.noise and not LEAST_NOISE <= self.noise <= MAX_NOISE:
+            raise DataError(f"noise = {self.noise}: use 0, or {LEAST_NOISE:g} to {MAX_NOISE:g}")
         if self.noise and not 1 <= self.clip <= MAX_CLIP:
             raise DataError(
                 f"noise needs clip_norm, the longest change that counts in full: 1 to {MAX_CLIP}, "

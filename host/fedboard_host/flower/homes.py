@@ -47,6 +47,8 @@ class Homes:
         self._models: dict[int, array[int]] = {}  # by round
         self._held: dict[int, tuple[int, bytes]] = {}  # by home: version, digest that it has
         self._settled: dict[int, int] = {}  # by home: the last round that its update is in
+        self._taken: dict[int, int] = {}  # the same of this round, which is not merged yet
+        self._least = merging.least
 
     @property
     def n_updates(self) -> int:
@@ -68,7 +70,8 @@ class Homes:
             self._models[round_no] = self._merger.params()
             self._models = dict(list(self._models.items())[-_N_KEPT:])
         now = self._models[round_no]
-        version, digest = self._held.get(home, (0, b""))
+        # Until it says so it has nothing: its reply may come too late, when it has moved on.
+        version, digest = self._held.pop(home, (0, b""))
         old = self._models.get(version)
         if old is not None and spec.digest(old) != digest:
             old = None
@@ -91,15 +94,22 @@ class Homes:
         self._merger.add(parsed, self._merger.counted(n_samples), str(home))
         self.bytes_up += len(reply)
         self._held[home] = round_no, digest
-        self._settled[home] = round_no
+        self._taken[home] = round_no
         return n_samples
 
     def miss(self, home: int) -> None:
         """A home failed: what it holds is not known, so it gets the model dense."""
         self._held.pop(home, None)
 
-    def merge(self) -> array[int]:
-        return self._merger.merge()
+    def merge(self) -> bool:
+        """Into the model. False: too few homes for the rule: they keep what they sent."""
+        taken, self._taken = self._taken, {}
+        if self._merger.n_updates < self._least:
+            self._merger.drop()
+            return False
+        self._merger.merge()
+        self._settled.update(taken)
+        return True
 
     def epsilon(self) -> float | None:
         """Of all rounds so far, for a home: see privacy; None: there is no noise."""
@@ -110,8 +120,10 @@ class Homes:
         try:
             digest, meta = bytes.fromhex(head["digest"]), bytes.fromhex(head["meta"])
             numbers = [int(head[k]) for k in ("round", "version", "layers", "n_samples")]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise DataError("this is no reply of a home's") from None
+        if numbers[3] < 1:
+            raise DataError("a home without samples")
         now = self._spec.digest(self._models[round_no])
         if numbers[:2] != [round_no, round_no] or digest != now:
             raise DataError("the home's update is of another round")

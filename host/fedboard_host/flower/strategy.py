@@ -49,24 +49,23 @@ class HomesStrategy(Strategy):
                 homes.miss(node)
                 log(WARNING, "home %s is left out: %s", node, reply.error.reason)
                 continue
-            message = reply.content["reply"]["message"]
-            assert isinstance(message, bytes)
             try:
+                message = reply.content["reply"]["message"]
+                assert isinstance(message, bytes)
                 n_samples += homes.take(node, server_round, message)
-            except FedboardError as error:
+            except (FedboardError, KeyError, TypeError, AssertionError) as error:
                 homes.miss(node)
-                log(WARNING, "home %s is left out: %s", node, error)
+                log(WARNING, "home %s is left out: %r", node, error)
         n_homes = homes.n_updates
-        if not n_homes:
-            log(WARNING, "no home could do round %s: the model stays", server_round)
+        if not homes.merge():
+            log(WARNING, "%s homes are too few in round %s: the model stays", n_homes, server_round)
             return None, None
-        params = homes.merge()
         self._on_model(server_round, homes.result())
         metrics = MetricRecord({
             "homes": n_homes, "num-examples": n_samples, "bytes-up": homes.bytes_up,
             "bytes-down": homes.bytes_down,
         })  # fmt: skip
-        return _record(params), metrics
+        return _record(homes.params()), metrics
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
