@@ -200,8 +200,8 @@ def key(file: Path, as_json: bool) -> None:
         click.echo(json.dumps({"written": str(file)}))
     else:
         click.echo(
-            f'{file}: a new key. Name it in home.toml (key_file = "{file.name}"), and put its text '
-            'into each board\'s fedboard.json ("key"). Keep it out of version control'
+            f'{file}: a new key. Name it in home.toml (key_file = "{file.name}"); `fedboard deploy '
+            "--home home.toml --anew` puts it onto the boards. Keep it out of version control"
         )
 
 

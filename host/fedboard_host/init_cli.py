@@ -141,7 +141,8 @@ def _with_boards(answers: Answers, text: str, ports: list[BoardEntry]) -> Answer
         elif word == "usb":
             if not ports:
                 raise DataError(
-                    "no board is plugged in: plug one in (its cable must carry data), or use wifi"
+                    "no board is plugged in: plug one in (its cable must carry data), "
+                    "or say wifi alone"
                 )
             boards += ports
         elif word == "both":

@@ -57,14 +57,17 @@ clientapp = "fedboard_host.flower.client:app"
 
 
 def write(folder: Path, settings: Mapping[str, Value]) -> None:
-    """Make the folder. Raises DataError for a setting that is none of CONFIG."""
+    """Make the folder. Raises DataError for an unknown setting, or if there is one already."""
+    path = folder / "pyproject.toml"
+    if path.exists():
+        raise DataError(f"{path} is there already: edit its last table, or name another folder")
     for name in settings:
         if name not in CONFIG:
             raise DataError(f"no setting {name}: there are {', '.join(CONFIG)}")
     config = "\n".join(f"{k} = {_toml(v)}" for k, v in {**CONFIG, **settings}.items())
     target = FLWR.split(">=")[1].split(",")[0] + ".0"
     text = _TEMPLATE.format(version=VERSION, flwr=FLWR, target=target, config=config)
-    write_whole(folder / "pyproject.toml", text.encode())
+    write_whole(path, text.encode())
     write_whole(folder / "LICENSE", b"The MIT License, as fedboard's own.\n")
 
 
