@@ -56,6 +56,7 @@ def task() -> messages.Task:
         op=messages.TRAIN,
         flags=messages.MASKED,
         layers=3,
+        epochs=1,
         top_permille=PERMILLE,
         bits=16,
     )

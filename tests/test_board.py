@@ -7,6 +7,7 @@ import pytest
 
 from fedboard import messages, update
 from fedboard.board import Board
+from fedboard.cohort import Peer
 from fedboard.dfa import Network
 from fedboard.hub import Hub, Joined, Update
 from fedboard.model import MemoryBase, Spec, init_params, new_params
@@ -352,3 +353,61 @@ def test_a_rest_lasts_until_the_next_task():
     send_model(world, params, 1)
     world.wait_for(messages.Progress)
     assert world.board.rest_s == 0
+
+
+def masked(params, number=1, **changes):
+    """The peers of a masked round, and its task."""
+    flags = messages.CARRY | messages.MASKED
+    nonce = bytes((number,)) * 16
+    peers = [Peer(round=number, nonce=nonce, place=i, of=3, name="abc"[i]) for i in range(3)]
+    return [*peers, make_task(params, round=number, bits=16, flags=flags, **changes)]
+
+
+def test_no_model_comes_under_a_masked_update():
+    world = World(mask_key=bytes(32))
+    start = initial()
+    for message in masked(start):
+        world.hub.send(message)
+    send_model(world, start, 1)
+    first = world.wait_for(Update)
+    learned = array("h", world.board.learner.params)
+    other = array("h", start)
+    other[0] += 9
+    for params in (start, other):
+        send_model(world, params, 1)
+        world.hub.send(masked(start)[-1])  # the same task: the same update once more
+        assert world.wait_for(Update).data == first.data
+    assert world.board.learner.params == learned
+    assert not world.board.receiving
+
+
+def test_a_new_cohort_breaks_a_model_off():
+    world = World(mask_key=bytes(32))
+    start = initial()
+    encoding, meta, data = encode_delta(SPEC, None, start)
+    begin = messages.Begin(
+        what=messages.MODEL, version=1, encoding=encoding, n_bytes=len(data),
+        digest=SPEC.digest(start), meta=meta,
+    )  # fmt: skip
+    board = world.board
+    for message in masked(start):
+        world.hub.send(message)
+    world.run_until(lambda: board.task is not None)
+    board._on_begin(begin)
+    assert board.receiving
+    board._on_model(board._rebase.feed, data[:40])
+    board._mask(masked(start, 2)[0])
+    assert not board.receiving
+    assert board.task is None
+    board._on_model(board._finish_model)  # no crash: the host is told
+    assert "no task needs it" in world.wait_for(messages.Error).text
+    for message in masked(start, 2):
+        world.hub.send(message)
+    send_model(world, start, 1)
+    assert world.wait_for(Update)
+
+
+def test_a_board_with_a_mask_key_sends_nothing_in_the_clear():
+    world = World(mask_key=bytes(32))
+    world.hub.send(make_task(initial()))
+    assert "masked updates only" in world.wait_for(messages.Error).text

@@ -31,6 +31,7 @@ from mask_board import SPEC as SMALL
 
 SCRIPT = Path(__file__).parent / "mask_board.py"
 MASK_KEY = bytes(range(32))
+LATER = b"\1" + NONCE[1:]
 SECURE = Merging(secure=True)
 STRATEGY = strategies.make("fedavg", {"batch": 4, "rate": 6, "top_percent": 30})
 
@@ -82,7 +83,7 @@ def test_what_one_board_sends_tells_nothing_by_itself():
     assert len({*sent}) == 4
     same = sent[0]
     one = party(0, 4)
-    one._nonce = bytes(16)
+    one._nonce = bytes(16)  # as if told so
     other = b"".join(one.update(SMALL, learned(0), base(), 3, task()).chunks())
     equal = sum(a == b for a, b in zip(same, other, strict=True))
     assert equal < len(same) / 16
@@ -124,7 +125,7 @@ def test_gf256_is_a_field():
 
 @pytest.mark.parametrize("n", [3, 6, 9])
 def test_enough_shares_give_the_key_and_fewer_do_not(n):
-    those = Cohort(1, 2, NONCE, [name(i) for i in range(n)])
+    those = Cohort([name(i) for i in range(n)], b"about")
     assert those.threshold == max(3, n // 2 + 1)
     survivors = (1 << n) - 1
     shares = {i: those.share(KEY, survivors, i) for i in range(n)}
@@ -136,7 +137,7 @@ def test_enough_shares_give_the_key_and_fewer_do_not(n):
 
 def test_a_host_that_tells_boards_different_things_opens_nothing():
     """To unmask b4 it needs b_4, for which all must be in, and every s_i4, for which b4 is not."""
-    those = Cohort(1, 2, NONCE, [name(i) for i in range(5)])
+    those = Cohort([name(i) for i in range(5)], b"about")
     everyone, others = 0b11111, 0b01111
     mixed = {i: those.share(KEY, everyone if i < 2 else others, i) for i in range(3)}
     sealed = seal(those.opener(KEY, everyone), 4, 4, those.seed(KEY, 4, 4))
@@ -174,7 +175,76 @@ def test_a_board_masks_one_update_a_round():
     assert not one.take(cohort.Peer(round=ROUND, nonce=NONCE, place=0, of=3, name=name(0)))
     with pytest.raises(DataError, match="already"):
         one.update(SMALL, learned(1), base(), 3, task())
-    assert one.take(cohort.Peer(round=ROUND, nonce=bytes(16), place=0, of=3, name=name(0)))
+    assert one.take(cohort.Peer(round=ROUND, nonce=LATER, place=0, of=3, name=name(0)))
+
+
+def test_what_is_sent_stays_the_same_whatever_becomes_of_the_parameters():
+    """Else whoever has it twice has the difference, of which the masks are gone."""
+    params = learned(0)
+    one = party(0, 3).update(SMALL, params, base(), 3, task())
+    one.prepare()
+    sent = list(one.chunks(20))
+    chunks = one.chunks(20)
+    again = [next(chunks)]
+    one.settle()
+    assert params != learned(0)
+    assert again + list(chunks) == sent
+
+
+def test_a_cohort_that_a_board_has_left_does_not_come_back():
+    """A, B, A: it would open another sum of A, and so tell b_i and s_ij."""
+    one = party(0, 5)
+    one.join(task())
+    one.answer(Unmask(round=ROUND, nonce=NONCE, survivors=0b11111, of=0))
+    peer = {"place": 0, "of": 5, "name": name(0)}
+    assert one.take(cohort.Peer(round=ROUND, nonce=LATER, **peer))
+    for round_no, nonce in (
+        (ROUND, NONCE), (ROUND + 1, NONCE), (ROUND + 1, LATER), (ROUND, LATER + b"x"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="masks of a round that is over"):
+            one.take(cohort.Peer(round=round_no, nonce=nonce, **peer))
+    with pytest.raises(DataError, match="no masked update"):
+        one.answer(Unmask(round=ROUND, nonce=NONCE, survivors=0b01111, of=0))
+    nonces = [secret.new_nonce() for _ in range(100)]
+    assert nonces == sorted(set(nonces))
+    assert one.take(cohort.Peer(round=ROUND, nonce=nonces[0], **peer))
+
+
+def test_boards_that_were_told_other_names_have_no_mask_in_common():
+    def found(names, nonce=NONCE):
+        those = Cohort(names, cohort.about(task(), nonce, names))
+        return {those.seed(KEY, 0, 1), those.seed(KEY, 0, 0), those.opener(KEY, 7)}
+
+    tales = (
+        ["a", "b", "c"],
+        ["a", "b", "d"],
+        ["a", "b", "c", "d"],
+        ["a", "bc", ""],
+        ["b", "a", "c"],
+    )
+    assert len(set().union(*map(found, tales))) == 3 * len(tales)
+    assert found(["a", "b", "c"]).isdisjoint(found(["a", "b", "c"], LATER))
+
+
+def test_boards_with_other_tasks_have_no_mask_in_common():
+    """Each field counts, but for the order of the samples."""
+    names = [name(i) for i in range(3)]
+    same = cohort.about(task(), NONCE, names)
+    for field, _ in messages.Task.FIELDS:
+        other = task()
+        value = getattr(other, field)
+        setattr(other, field, value + b"x" if isinstance(value, bytes) else value + 1)
+        assert (cohort.about(other, NONCE, names) == same) == (field == "seed"), field
+        assert other.seed == (field == "seed")
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0}, {"epochs": 0, "n_max": 9}, {"version": 0}])
+def test_a_board_masks_only_what_it_learned(changes):
+    asked = task()
+    for field, value in changes.items():
+        setattr(asked, field, value)
+    with pytest.raises(DataError, match="is learned, from a model"):
+        party(0, 3).join(asked)
 
 
 def test_a_board_joins_only_what_it_was_told_of():
@@ -189,9 +259,9 @@ def test_a_board_joins_only_what_it_was_told_of():
     with pytest.raises(DataError, match="not among those"):
         stranger.join(task())
     with pytest.raises(DataError, match="cannot hide each other"):
-        Cohort(1, 1, NONCE, ["a", "b"])
+        Cohort(["a", "b"])
     with pytest.raises(DataError, match="cannot hide each other"):
-        Cohort(1, 1, NONCE, ["a", "b", "b"])
+        Cohort(["a", "b", "b"])
 
 
 def test_the_host_refuses_nonsense():

@@ -226,7 +226,9 @@ def mask_costs(spec, params, base):
     party = mask.Party(bytes(32), "board0")
     for i in range(8):
         party.take(cohort.Peer(round=1, nonce=bytes(16), place=i, of=8, name=f"board{i}"))
-    task = messages.Task(run=1, round=1, op=messages.TRAIN, layers=1, top_permille=50, bits=16)
+    task = messages.Task(
+        run=1, round=1, version=1, op=messages.TRAIN, layers=1, epochs=1, top_permille=50, bits=16
+    )
     began = clock()
     n_bytes = 0
     for chunk in party.update(spec, params, base, 1, task).chunks():

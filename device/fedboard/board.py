@@ -216,20 +216,20 @@ class Board:
         learner = self.learner
         if learner.party is None:
             learner.party = mask.Party(self._mask_key, self.node.identity.name)
-        if isinstance(message, cohort.Peer):
-            if learner.party.take(message):
-                self.task = None  # whatever it holds is masked for others
-                self._work = None
-                learner.drop()
-        elif isinstance(message, cohort.Unmask):
-            try:
+        try:
+            if isinstance(message, cohort.Peer):
+                if learner.party.take(message):
+                    self._abort_model()
+                    self.task = None  # whatever it holds is masked for others
+                    self._work = None
+                    learner.drop()
+            elif isinstance(message, cohort.Unmask):
                 for opening in learner.party.answer(message):
                     self._tell(opening)
-            except DataError as error:
-                self._say(str(error))
-                self._tell(messages.Error(
-                    code=messages.BAD_TASK, round=message.round, text=str(error)[:96]
-                ))  # fmt: skip
+        except DataError as error:
+            self._say(str(error))
+            round_ = getattr(message, "round", 0)
+            self._tell(messages.Error(code=messages.BAD_TASK, round=round_, text=str(error)[:96]))
 
     # The task and its model
 
@@ -246,6 +246,10 @@ class Board:
         learner.drop()
         self.task = task
         try:
+            if self._mask_key and task.op == messages.TRAIN and not task.flags & messages.MASKED:
+                raise DataError(
+                    'this board has a "mask_key": it sends masked updates only, with secure = true'
+                )
             learner.prepare(task)
         except (DataError, MemoryError) as error:
             self._fail(error)
@@ -257,17 +261,20 @@ class Board:
         self._abort_model()
         if begin.what != messages.MODEL:
             raise WireError(f"transfer of kind {begin.what} is not for a board")
+        if self._work is not None or self.learner.update is not None:
+            return  # the model is here, and what was learned from it: nothing may change either
         if self.task is not None and begin.version == self.task.version:
             self._on_model(self._begin_model, begin)
         # else it is of a task that we dropped: its chunks are ignored
 
     def _begin_model(self, begin: messages.Begin) -> None:
-        assert self.task is not None
+        if self.task is None:
+            raise WireError("model not received: no task needs it")
         self._rebase = self.learner.rebase(begin, bool(self.task.flags & messages.CARRY))
 
     def _finish_model(self) -> None:
-        assert self._rebase is not None
-        assert self.task is not None
+        if self._rebase is None or self.task is None:
+            raise WireError("model not received: no task needs it")
         self._rebase.finish()
         self._rebase = None
         if not self.learner.has(self.task):

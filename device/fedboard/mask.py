@@ -5,15 +5,16 @@
     M(k)  16-bit words, SHA-256(k | counter) one block after the other
 
 The seeds b_i and s_ij follow from the mask key, which boards have and the host does not, from the
-cohort (run, round, a nonce) and the names. So the sum of all y lacks but the masks M(b_i). Once the
-updates are in, the host names the set S of those that it has, and boards open it:
+task, a nonce and all names. So the sum of all y lacks but the masks M(b_i). Once the updates are
+in, the host names the set S of those that it has, and boards open it:
 
     K_S       a key that follows from the mask key and S; each board answers with a Shamir share
               of it, n // 2 + 1 of which give it back
     sealed    b_i of each i in S, and s_id of each d that is not: encrypted with K_S
 
 A board answers for one S a cohort, and no two of them get enough shares: so nobody learns both
-b_i and the s_ij of one board, not even a host that tells boards different things.
+b_i and the s_ij of one board, not even a host that tells boards different things. A cohort that
+a board has left does not come back: nonces rise. It knows the last one as long as it has its RAM.
 
 All boards send the same places: of each layer's parameters about top_permille, one out of each
 stretch, by lot from run, round and layer. The largest changes would be others on each board.
@@ -21,18 +22,16 @@ stretch, by lot from run, round and layer. The largest changes would be others o
 
 import struct
 from array import array
-from binascii import crc32
 
-from fedboard import DataError, StateError, auth, prng, update
-from fedboard.cohort import MOST, NONCE_BYTES, Cohort, Opening, Peer, Unmask, seal
-from fedboard.model import BLOCK, new_block
+from fedboard import DataError, StateError, auth, messages, prng, update
+from fedboard.cohort import MOST, NONCE_BYTES, Cohort, Opening, Peer, Unmask, about, seal
+from fedboard.model import BLOCK, new_block, zeros
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from fedboard.messages import Task
     from fedboard.model import Spec
 
 ENCODING = 2  # of Begin: rebase has 0 and 1
@@ -78,7 +77,11 @@ def places(
 
 
 class MaskedUpdate:
-    """What a board sends; as update.Update. params: array('h') or mlp.Image."""
+    """What a board sends; as update.Update. params: array('h') or mlp.Image.
+
+    Its values are kept, two bytes each: whatever becomes of the parameters, all that is sent under
+    these masks is the same.
+    """
 
     ENCODING = ENCODING
 
@@ -99,30 +102,41 @@ class MaskedUpdate:
         self._key = key
         self._own = own
         self._where = run, round_no
-        self._limit = 32767 // cohort.n
-        self._crc = -1
+        self._values: array[int] = array("h")
 
     def prepare(self) -> None:
-        return None
+        spec = self._spec
+        n = 0
+        for l in range(spec.n_layers):
+            if self._layers >> l & 1:
+                n += n_places(spec.n_layer_params(l), self._top_permille)
+        values = zeros("h", n)
+        params = self._params
+        limit = 32767 // self._cohort.n
+        block = new_block(BLOCK)
+        start = end = 0
+        for k, i in enumerate(self._places()):
+            if i >= end:
+                start = i
+                end = min(i + BLOCK, spec.n_params)
+                if end - start != len(block):
+                    block = new_block(end - start)
+                self._base.read(start, block)
+            change = params[i] - block[i - start]
+            values[k] = -limit if change < -limit else limit if change > limit else change
+        self._values = values
 
     def meta(self) -> bytes:
         return bytes((self._layers,))
 
     def changes(self) -> "Iterator[tuple[int, int]]":
         """(number of a parameter, q) in order."""
-        params = self._params
-        limit = self._limit
-        block = new_block(BLOCK)
-        start = end = 0
-        for i in places(self._spec, self._layers, self._top_permille, *self._where):
-            if i >= end:
-                start = i
-                end = min(i + BLOCK, self._spec.n_params)
-                if end - start != len(block):
-                    block = new_block(end - start)
-                self._base.read(start, block)
-            change = params[i] - block[i - start]
-            yield i, -limit if change < -limit else limit if change > limit else change
+        if not self._values:
+            self.prepare()
+        return zip(self._places(), self._values)
+
+    def _places(self) -> "Iterator[int]":
+        return places(self._spec, self._layers, self._top_permille, *self._where)
 
     def chunks(self, size: int = update.CHUNK_BYTES) -> "Iterator[bytes]":
         """The masked words, two bytes each."""
@@ -131,7 +145,6 @@ class MaskedUpdate:
             (Stream(cohort.seed(self._key, self._own, j)), j < self._own) for j in range(cohort.n)
         ]
         out = bytearray()
-        crc = 0
         words = array("i", range(WORDS))
         n = 0
         changes = self.changes()
@@ -158,13 +171,9 @@ class MaskedUpdate:
             while len(out) >= size or (last and out):
                 chunk = bytes(out[:size])
                 out = out[size:]
-                crc = crc32(chunk, crc)
                 yield chunk
             if last:
                 n = -1
-        if self._crc not in (-1, crc):
-            raise StateError("the parameters changed during an upload: settle() first")
-        self._crc = crc
 
     def settle(self) -> None:
         """The host has the sum: what was sent is no longer residual."""
@@ -194,9 +203,16 @@ class Party:
         self._made = False  # an update: two under the same masks would tell their difference
 
     def take(self, message: Peer) -> bool:
-        """A peer of the next masked round. True: a new cohort begins."""
+        """A peer of the next masked round. True: a new cohort begins. Raises DataError.
+
+        A nonce must be above the last one: masks of a cohort that is over would serve twice.
+        """
         begins = (message.nonce, message.round) != (self._nonce, self._round)
         if begins:
+            if len(message.nonce) != NONCE_BYTES or message.nonce <= self._nonce:
+                raise DataError(
+                    "masks of a round that is over: restart the board if the host's clock was set"
+                )
             self._nonce = message.nonce
             self._round = message.round
             self._names = []
@@ -208,20 +224,23 @@ class Party:
             self._names.append(message.name)
         return begins
 
-    def join(self, task: "Task") -> "tuple[Cohort, bytes, int]":
+    def join(self, task: messages.Task) -> "tuple[Cohort, bytes, int]":
         """(the cohort of this task, the key, the own place in it). Raises DataError."""
         if self._key is None:
             raise DataError('no "mask_key" in fedboard.json: this run hides updates from its host')
+        learns = task.epochs or (task.n_max and task.flags & messages.STREAM)
+        if not task.version or not learns:
+            raise DataError("a masked update is learned, from a model that is the same for all")
         names = self._names
-        if self._round != task.round or len(names) != self._of or len(self._nonce) != NONCE_BYTES:
+        if self._round != task.round or len(names) != self._of or not names:
             raise DataError("the host did not tell with whom updates are masked")
         if self._name not in names:
             raise DataError("this board is not among those whose updates are masked")
-        self._cohort = Cohort(task.run, task.round, self._nonce, names)
+        self._cohort = Cohort(names, about(task, self._nonce, names))
         return self._cohort, self._key, names.index(self._name)
 
     def update(
-        self, spec: "Spec", params: "Any", base: "Any", layers: int, task: "Task"
+        self, spec: "Spec", params: "Any", base: "Any", layers: int, task: messages.Task
     ) -> MaskedUpdate:
         """What to send of what was learned."""
         cohort, key, own = self.join(task)

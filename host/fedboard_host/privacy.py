@@ -1,13 +1,15 @@
-"""Differential privacy for whoever takes part: clipped changes, and integer noise on their sum.
+"""Differential privacy for what a board sends: clipped changes, and integer noise on their sum.
 
     each update   cut to the norm `clip` over all layers (see clip.cut), each counts once
     their sum     + Z, of each parameter alike: discrete Gaussian of variance ceil((noise clip)**2)
     epsilon       of all rounds so far, at `delta`: dp-accounting's, an upper bound
 
-What one board (or home) may have sent in a round moves the sum by `clip` at most, whether it is in
-or not. The discrete Gaussian is exact, drawn with integers only, and as private as the continuous
-one (Canonne, Kamath and Steinke, "The Discrete Gaussian for Differential Privacy", 2020): nothing
-leaks through the last bits of floats. That boards are selected by lot is not credited.
+What one board (or home) sent in a round, or zeros in its place, moves the sum by `clip` at most.
+The model moves by (sum + noise) / n, with the true n, which is taken as known: protected is what a
+board sent, not whether it took part. The discrete Gaussian is exact, drawn with integers only, and
+as private as the continuous one (Canonne, Kamath and Steinke, "The Discrete Gaussian for
+Differential Privacy", 2020): nothing leaks through the last bits of floats. That boards are
+selected by lot is not credited.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ See fedboard.mask for what the masks are, and docs/privacy.md for what they prot
 from __future__ import annotations
 
 import secrets
+import struct
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +26,15 @@ from fedboard.model import Spec
 from fedboard_host.aggregate import Ints
 
 Masked = NDArray[np.uint16]
+
+_latest_ns = 0
+
+
+def new_nonce() -> bytes:
+    """Above all that were made before, as boards demand: the time, then random bytes."""
+    global _latest_ns
+    _latest_ns = max(_latest_ns + 1, time.time_ns())
+    return struct.pack(">Q", _latest_ns) + secrets.token_bytes(NONCE_BYTES - 8)
 
 
 class Secret:
@@ -42,8 +53,8 @@ class Secret:
         self.layers = layers
         self._spec = spec
         self._round = round_no
-        self._nonce = nonce or secrets.token_bytes(NONCE_BYTES)
-        self.cohort = Cohort(run, round_no, self._nonce, sorted(names))
+        self._nonce = nonce or new_nonce()
+        self.cohort = Cohort(sorted(names))
         self._places = np.fromiter(
             mask.places(spec, layers, top_permille, run, round_no), dtype=np.intp
         )

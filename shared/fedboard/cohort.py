@@ -1,10 +1,12 @@
 """Who masks their updates together, and the keys that open their sum: see mask.
 
-    s_ij = HMAC(mask key, "fedboard pair" | cohort | name i | name j)
-    b_i  = HMAC(mask key, "fedboard self" | cohort | name i)
-    K_S  = HMAC(mask key, "fedboard open" | cohort | S | 0), likewise its shares' other coefficients
+    s_ij = HMAC(mask key, "fedboard pair" | about | i | j)       i < j, one byte each
+    b_i  = HMAC(mask key, "fedboard self" | about | i)
+    K_S  = HMAC(mask key, "fedboard open" | about | S | 0), likewise its shares' other coefficients
+    about = SHA-256(TASK, seed 0 | nonce | for each name: its length u8, name)
 
-A cohort is run, round and a nonce that is fresh whenever a round is begun: no mask is used twice.
+So the masks of boards that were told other names, or another task, do not cancel. The nonce is
+fresh whenever a round is begun, and rises: no mask is used twice, and none is asked for again.
 Boards load this only for a run that masks; its messages add themselves.
 """
 
@@ -16,9 +18,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedboard.messages import Task
+
 LEAST = 3  # boards: of two, each could tell the other's update from the sum
 MOST = 32
-NONCE_BYTES = 16
+NONCE_BYTES = 16  # compared as bytes: the first eight are a clock's, big endian
 SEED_BYTES = 32
 TAG_BYTES = 4
 
@@ -61,23 +65,41 @@ class Opening(messages.Message):
 messages.add(Peer, Unmask, Opening)
 
 
-class Cohort:
-    """The boards of one round, by name in their order, and what follows from the mask key."""
+def about(task: "Task", nonce: bytes, names: "Sequence[str]") -> bytes:
+    """What all boards of a round must have been told alike. The order of samples is each one's."""
+    seed = task.seed
+    task.seed = 0
+    h = auth.sha256()
+    h.update(task.pack())
+    task.seed = seed
+    h.update(nonce)
+    for name in names:
+        data = name.encode()
+        h.update(bytes((len(data),)) + data)
+    digest: bytes = h.digest()
+    return digest
 
-    def __init__(self, run: int, round_no: int, nonce: bytes, names: "Sequence[str]") -> None:
+
+class Cohort:
+    """The boards of one round, by name in their order, and what follows from the mask key.
+
+    about: see there; the host, which has no mask key, needs none.
+    """
+
+    def __init__(self, names: "Sequence[str]", about: bytes = b"") -> None:
         if not LEAST <= len(names) <= MOST or len(set(names)) < len(names):
             raise DataError(f"{len(names)} boards cannot hide each other: use {LEAST} to {MOST}")
         self.names = list(names)
         self.n = len(names)
-        self.about = struct.pack("<II", run, round_no) + nonce
+        self.about = about
         self.threshold = max(LEAST, self.n // 2 + 1)
 
     def self_seed(self, key: bytes, i: int) -> bytes:
-        return auth.hmac_sha256(key, b"fedboard self" + self.about + self.names[i].encode())
+        return auth.hmac_sha256(key, b"fedboard self" + self.about + bytes((i,)))
 
     def pair_seed(self, key: bytes, i: int, j: int) -> bytes:
-        both = self.names[min(i, j)] + "\n" + self.names[max(i, j)]
-        return auth.hmac_sha256(key, b"fedboard pair" + self.about + both.encode())
+        both = bytes((min(i, j), max(i, j)))
+        return auth.hmac_sha256(key, b"fedboard pair" + self.about + both)
 
     def seed(self, key: bytes, i: int, j: int) -> bytes:
         """s_ij, or b_i where j is i."""
