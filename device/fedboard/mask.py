@@ -147,10 +147,12 @@ class MaskedUpdate:
         out = bytearray()
         words = array("i", range(WORDS))
         n = 0
-        changes = self.changes()
+        if not self._values:
+            self.prepare()
+        values = iter(self._values)
         while n >= 0:
             n = 0
-            for _, value in changes:
+            for value in values:
                 words[n] = value
                 n += 1
                 if n == WORDS:
