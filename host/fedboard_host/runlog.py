@@ -21,7 +21,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS rounds (
     round INTEGER PRIMARY KEY, version INTEGER, n_updates INTEGER, n_boards INTEGER,
     accuracy REAL, loss REAL, bytes_up INTEGER, bytes_down INTEGER, update_bytes INTEGER,
-    seconds REAL, at REAL, digest TEXT);
+    seconds REAL, at REAL, digest TEXT, epsilon REAL);
 CREATE TABLE IF NOT EXISTS updates (
     round INTEGER, board TEXT, n_samples INTEGER, n_bytes INTEGER, accepted INTEGER, reason TEXT,
     at REAL, accuracy REAL, loss REAL);
@@ -32,11 +32,11 @@ CREATE TABLE IF NOT EXISTS events (
 # Columns that earlier releases lack.
 _ADDED = (
     "rounds ADD COLUMN digest TEXT", "updates ADD COLUMN accuracy REAL",
-    "updates ADD COLUMN loss REAL",
+    "updates ADD COLUMN loss REAL", "rounds ADD COLUMN epsilon REAL",
 )  # fmt: skip
 _ROUND_FIELDS = (
     "round", "version", "n_updates", "n_boards", "accuracy", "loss", "bytes_up", "bytes_down",
-    "update_bytes", "seconds", "digest",
+    "update_bytes", "seconds", "digest", "epsilon",
 )  # fmt: skip
 KEEP_EVENTS = 50_000  # and four times as many updates: about 30 MB
 _ROTATE_EACH = 500
