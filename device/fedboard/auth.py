@@ -9,7 +9,6 @@ direction has its own key, so that a frame cannot be sent back to its author. Th
 (wire, channel) bars replay within a session. Frames are authenticated, not encrypted.
 """
 
-import sys
 from binascii import unhexlify
 
 from fedboard import DataError
@@ -27,9 +26,10 @@ try:
 except ImportError:  # CircuitPython on the smaller chips
     hashlib = None
 
-compare_digest: "Any" = None
-if sys.implementation.name == "cpython":
-    compare_digest = __import__("hmac").compare_digest
+try:
+    compare_digest: "Any" = __import__("hmac").compare_digest
+except (ImportError, AttributeError):  # boards
+    compare_digest = None
 
 
 def sha256() -> "Any":

@@ -82,8 +82,7 @@ class Console(Link):
     """USB serial, or whatever else stdin and stdout are: a UART, a pty, pipes."""
 
     def __init__(self) -> None:
-        # A Pico's buffers hold three frames, an ESP32's one; a desktop's pty many.
-        self.window = 4 if system.DESKTOP else 3 if sys.platform == "rp2" else 1
+        self.window = system.CONSOLE_WINDOW
         # CircuitPython's have no `buffer`; but nothing that its text does touches a frame's bytes.
         self._in: Any = getattr(sys.stdin, "buffer", sys.stdin)
         self._out = getattr(sys.stdout, "buffer", sys.stdout)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import socket
 import threading
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from fedboard import DataError, FedboardError
+from fedboard_host.keyfile import write_private
 
 MAX_BYTES = 1 << 24  # of an order or a reply
 _FILE = "door.json"
@@ -60,7 +60,8 @@ class Door:
         self._is_open = True
         self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
         self._thread.start()
-        _write_private(self._path, json.dumps({"port": self._port, "key": key.hex()}))
+        self._path.unlink(missing_ok=True)  # of a home that was killed
+        write_private(self._path, json.dumps({"port": self._port, "key": key.hex()}))
 
     async def finish(self) -> None:
         """Take no order any more, and let one that is under way end."""
@@ -151,11 +152,3 @@ def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(head, dict):
         raise DataError("this is no order of fedboard's")
     return head, data
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Readable by nobody else at any time."""
-    path.unlink(missing_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        file.write(text)

@@ -42,12 +42,17 @@ def write(path: Path) -> None:
     text = secrets.token_hex(auth.KEY_BYTES) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_private(path, text)
     except FileExistsError:
         raise DataError(
             f"{path} exists: a new key would lock its boards out; choose another name"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
-    with os.fdopen(fd, "w", encoding="ascii") as file:
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that nobody else can read at any time: it holds a key. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)

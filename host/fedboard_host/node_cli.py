@@ -57,13 +57,13 @@ def _write(path: Path, wanted: dict[str, Any]) -> None:
     if path.exists():
         raise DataError(f"{path} is there already: edit it, or start without these options")
     wanted.setdefault("data_dir", str(path.resolve().parent / "fedboard_data"))
+    from fedboard_host import keyfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # it may hold a key
+        keyfile.write_private(path, json.dumps(wanted, indent=1) + "\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(json.dumps(wanted, indent=1) + "\n")
 
 
 def _become(words: list[str]) -> None:
