@@ -115,7 +115,8 @@ def run(
 ) -> list[Row]:
     """The experiment; see the module and experiments/__init__.
 
-    resume: see common.kept(). Curves are not kept, so a plot that is there already stays.
+    resume: see common.kept(). Curves are not kept: without all of them nothing is drawn, and a plot
+    that is there already stays.
     """
     pictures = images.find(study.data, data, SCALE)
     name = study.name + ("-shared-arrays" if shared_arrays else "")
@@ -143,7 +144,7 @@ def run(
         rows += speed.measure(name, pictures, _timed)
     common.finish(name, rows, out_dir, as_json)
     plot = out_dir / f"{name}.png"
-    if not (done and plot.exists()):
+    if len(curves) == len(variants) and not (done and plot.exists()):
         common.draw(plot, lambda f: _paint(f, study, variants, curves), 11, 5)
     return rows
 
