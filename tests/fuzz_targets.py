@@ -23,9 +23,9 @@ from fedboard.rebase import Rebase
 ACCEPTED = "accepted"
 SPEC = model.Spec((12, 9, 4), "fedboard", 5)
 KEY = bytes(range(32))
-NODE_NONCE = b"n" * 16
+HELLO = b"\x01\x01\x01\x10" + b"n" * 16 + b"\x00\x07kitchen"
 HUB_NONCE = b"h" * 16
-NODE, HUB = auth.signers(KEY, NODE_NONCE, HUB_NONCE, "kitchen")
+NODE, HUB = auth.signers(KEY, HELLO, HUB_NONCE)
 
 
 class Malformed(Exception):

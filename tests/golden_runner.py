@@ -320,8 +320,8 @@ def hmac(key, data):
     return hexed(auth.hmac_sha256(raw(key), raw(data)))
 
 
-def session(key, node_nonce, hub_nonce, name, data):
-    node, hub = auth.signers(raw(key), raw(node_nonce), raw(hub_nonce), name)
+def session(key, hello, hub_nonce, data):
+    node, hub = auth.signers(raw(key), raw(hello), raw(hub_nonce))
     return hexed(node.tag(raw(data))) + " " + hexed(hub.tag(raw(data)))
 
 

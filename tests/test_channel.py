@@ -12,7 +12,7 @@ from fedboard.channel import Channel
 
 def pair(window=1, keyed=True):
     node, hub = Channel(False), Channel(True)
-    a, b = auth.signers(b"k" * 32, b"n" * 16, b"h" * 16, "x") if keyed else (None, None)
+    a, b = auth.signers(b"k" * 32, b"hello", b"h" * 16) if keyed else (None, None)
     node.start(a, b, window)
     hub.start(b, a, window)
     return node, hub
@@ -90,7 +90,7 @@ def test_replay_reflection_other_key_and_missing_tag_are_refused():
     assert len(hub.receive(data)) == 1
     assert hub.receive(data) == []  # replayed
     assert node.receive(data) == []  # reflected
-    stranger, _ = auth.signers(b"K" * 32, b"n" * 16, b"h" * 16, "x")
+    stranger, _ = auth.signers(b"K" * 32, b"hello", b"h" * 16)
     forged = wire.pack(20, 1, 0, 0, 99, b"pay", stranger.tag)
     bare = wire.pack(20, 1, 0, 0, 99, b"pay")
     assert hub.receive(forged + bare) == []

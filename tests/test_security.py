@@ -92,6 +92,44 @@ def test_nobody_on_the_way_can_take_the_key_out():
     assert "has no key" in line.hub_events[0].reason
 
 
+@pytest.mark.parametrize("field", ["window", "uid", "nonce", "name"])
+def test_nobody_on_the_way_can_change_hello(field):
+    """All of HELLO is in the session's keys: the host's WELCOME is then no proof to the board."""
+
+    def up(data):
+        out = b""
+        for frame in frames(data):
+            if frame.kind == messages.Hello.KIND:
+                hello = messages.unpack(frame.kind, frame.payload)
+                value = getattr(hello, field)
+                other = value + 1 if isinstance(value, int) else value[:-1] + value[:1]
+                setattr(hello, field, other)
+                frame = frames(repack(frame, hello.pack()))[0]
+            out += repack(frame)
+        return out
+
+    line = never_joins(Wire(make_hub(), make_node(), up=up))
+    assert {type(e) for e in line.node_events} == {Denied}
+
+
+def test_a_forged_hello_costs_a_repeat():
+    """Before the real one, with its nonce but another window: the real one still counts."""
+    forged = []
+
+    def up(data):
+        for frame in frames(data)[:1]:
+            if frame.kind == messages.Hello.KIND and not forged:
+                hello = messages.unpack(frame.kind, frame.payload)
+                hello.window += 3
+                forged.append(repack(frame, hello.pack()))
+                return forged[0] + data
+        return data
+
+    line = Wire(make_hub(), make_node(), up=up).run(is_joined)
+    assert forged
+    assert line.hub.hello.window == line.node.identity.window
+
+
 def test_a_welcome_without_its_tag_is_refused():
     def down(data):
         return b"".join(repack(f) for f in frames(data))
@@ -123,7 +161,7 @@ def test_another_version_is_refused_by_either_side(version, monkeypatch):
         assert hub.hello is None
         # The node's side: even a WELCOME that is properly signed.
         nonce = entropy(5)(16)
-        _, tx = auth.signers(KEY, hello.nonce, nonce, hello.name)
+        _, tx = auth.signers(KEY, frame.payload, nonce)
         welcome = messages.Welcome(protocol=version, window=1, nonce=nonce)
         data = wire.pack(messages.Welcome.KIND, 0, 0, wire.FROM_HUB, 0, welcome.pack(), tx.tag)
         (denied,) = board.receive(data, 0)
@@ -308,7 +346,7 @@ def test_no_repr_and_no_error_shows_a_key(tmp_path):
     hub = Hub(key, entropy(2))
     line = Wire(hub, board).run(is_joined)
     things = [
-        board, hub, hub.channel, board.channel, *auth.signers(key, b"n", b"h", "x"),
+        board, hub, hub.channel, board.channel, *auth.signers(key, b"hello", b"h"),
         *line.hub_events, *line.node_events, asking.Asked(None, key), Gate(),
         demo.Options(key=key), metademo.Options(key=key),
     ]  # fmt: skip

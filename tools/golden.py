@@ -218,11 +218,12 @@ def auth_cases() -> Iterator[str]:
         ("-", "-"), ("byte:0:64", "byte:0:64"), ("byte:1:65", "byte:2:200"),
     ):  # fmt: skip
         yield f"hmac {key} {data} = {hexed(frames.hmac_sha256(raw(key), raw(data)))}"
-    for name, data in (("kitchen", "byte:3:12"), ("b", "-")):
-        key, nonces = "byte:9:32", ("byte:1:16", "byte:2:16")
-        node, hub = frames.session_keys(raw(key), raw(nonces[0]), raw(nonces[1]), name)
+    for window, name, data in ((1, b"kitchen", "byte:3:12"), (2, b"kitchen", "-"), (1, b"b", "-")):
+        key, nonce = "byte:9:32", "byte:2:16"
+        hello = bytes((1, 1, window, 16)) + bytes(16) + bytes((2, 7, 8, len(name))) + name
+        node, hub = frames.session_keys(raw(key), hello, raw(nonce))
         tags = " ".join(hexed(frames.hmac_sha256(each, raw(data))[:8]) for each in (node, hub))
-        yield f"session {key} {nonces[0]} {nonces[1]} {name} {data} = {tags}"
+        yield f"session {key} {hello.hex()} {nonce} {data} = {tags}"
 
 
 # Features of a window of readings: readings axes blocks bands group floor window

@@ -1,11 +1,12 @@
 """Keys and tags: HMAC-SHA256 (RFC 2104) with a pre-shared key; board firmware has no hmac.
 
-    node_key = HMAC(key, "fedboard 1 node" | node nonce | hub nonce | board name)
-    hub_key  = HMAC(key, "fedboard 1 hub"  | node nonce | hub nonce | board name)
+    node_key = HMAC(key, "fedboard 1 node" | HELLO's payload | hub nonce)
+    hub_key  = HMAC(key, "fedboard 1 hub"  | HELLO's payload | hub nonce)
     tag      = HMAC(key of the sender's direction, header | payload)[:8]
 
-Both sides add a fresh nonce, so that a recorded session is worthless in the next one, and each
-direction has its own key, so that a frame cannot be sent back to its author. The frame's counter
+Both sides add a fresh nonce (the node's is in its HELLO), so that a recorded session is worthless
+in the next one; each direction has its own key, so that a frame cannot be sent back to its author;
+and whoever changes a byte of HELLO on its way gets two sides whose keys differ. The frame's counter
 (wire, channel) bars replay within a session. Frames are authenticated, not encrypted.
 """
 
@@ -97,9 +98,9 @@ def _equal(a: bytes, b: bytes) -> bool:
     return difference == 0
 
 
-def signers(key: bytes, node_nonce: bytes, hub_nonce: bytes, name: str) -> "tuple[Signer, Signer]":
-    """(the node's, the hub's) signer of one session."""
-    about = node_nonce + hub_nonce + name.encode()
+def signers(key: bytes, hello: bytes, hub_nonce: bytes) -> "tuple[Signer, Signer]":
+    """(the node's, the hub's) signer of one session; hello: the payload of the node's HELLO."""
+    about = hello + hub_nonce
     return (
         Signer(hmac_sha256(key, b"fedboard 1 node" + about)),
         Signer(hmac_sha256(key, b"fedboard 1 hub" + about)),

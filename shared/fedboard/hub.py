@@ -56,6 +56,7 @@ class Hub(Peer):
         super().__init__(True, key, entropy)
         self.name = name
         self.hello: messages.Hello | None = None
+        self._greeting = b""  # its payload
         self.joined = False
         self._window = window
         self._max_update_bytes = max_update_bytes
@@ -94,7 +95,7 @@ class Hub(Peer):
         hello = handshake(frame)
         if not isinstance(hello, messages.Hello) or not is_name(hello.name):
             return
-        if self.hello is not None and hello.nonce == self.hello.nonce:
+        if self.hello is not None and frame.payload == self._greeting:
             if not self.joined:
                 self._say_welcome()  # ours was lost
             return
@@ -118,6 +119,7 @@ class Hub(Peer):
         self.joined = False
         self._begin = None
         self.hello = hello
+        self._greeting = frame.payload
         self._welcome = self._entropy(auth.NONCE_BYTES)
         self._say_welcome()
 
@@ -126,7 +128,7 @@ class Hub(Peer):
         assert hello is not None
         tx = rx = None
         if self._key is not None:
-            rx, tx = auth.signers(self._key, hello.nonce, self._welcome, hello.name)
+            rx, tx = auth.signers(self._key, self._greeting, self._welcome)
         self.channel.stop()
         self.channel.start(tx, rx, hello.window)
         self.channel.send_raw(messages.Welcome.KIND, messages.Welcome(

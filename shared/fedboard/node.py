@@ -38,20 +38,24 @@ class Node(Peer):
         super().__init__(False, key, entropy)
         self.identity = identity
         self._status = status
-        self._nonce = b""  # of the HELLO that awaits its WELCOME
+        self._hello = b""  # the payload that awaits its WELCOME
 
     def open(self, now_ms: int) -> None:
         """A fresh link is up: say HELLO until a hub answers."""
         self._void()
         self.heard_ms = now_ms
-        self._nonce = self._entropy(auth.NONCE_BYTES)
+        self._hello = messages.Hello(
+            protocol=PROTOCOL, keyed=0 if self._key is None else 1,
+            nonce=self._entropy(auth.NONCE_BYTES), window=self.identity.window,
+            uid=self.identity.uid, name=self.identity.name,
+        ).pack()  # fmt: skip
         self._again_ms = now_ms
 
     def receive(self, data: bytes, now_ms: int) -> "list[object]":
         events: list[object] = []
         for frame in self.channel.receive(data):
             if frame.kind == messages.Knock.KIND:
-                if self.channel.open or not self._nonce:
+                if self.channel.open or not self._hello:
                     self.open(now_ms)  # the hub is new: so is the session
                 self._again_ms = now_ms
             elif frame.kind == messages.Welcome.KIND:
@@ -71,32 +75,31 @@ class Node(Peer):
 
     def _welcome(self, frame: wire.Frame, now_ms: int, events: "list[object]") -> None:
         welcome = handshake(frame)
-        if not self._nonce or not isinstance(welcome, messages.Welcome):
+        if not self._hello or not isinstance(welcome, messages.Welcome):
             return  # not asked for
+        if len(welcome.nonce) != auth.NONCE_BYTES:
+            return
         if welcome.protocol != PROTOCOL:
             reason = f"the host speaks protocol {welcome.protocol}, this board {PROTOCOL}"
             events.append(Denied(reason))
             return
         tx = rx = None
         if self._key is not None:
-            tx, rx = auth.signers(self._key, self._nonce, welcome.nonce, self.identity.name)
+            tx, rx = auth.signers(self._key, self._hello, welcome.nonce)
             if not auth.equal(frame.tag, rx.tag(frame.signed)):
                 self.channel.n_refused += 1
                 events.append(Denied("the host does not have this board's key"))
                 return
         elif frame.tag:
             return
-        self._nonce = b""
+        self._hello = b""
         self.heard_ms = now_ms
         self.channel.start(tx, rx, min(welcome.window, MAX_WINDOW), self.identity.window)
         self.send(self._status())
         events.append(Opened())
 
     def outgoing(self, now_ms: int) -> bytes:
-        if self._nonce and now_ms >= self._again_ms:
+        if self._hello and now_ms >= self._again_ms:
             self._again_ms = now_ms + REPEAT_MS
-            self.channel.send_raw(messages.Hello.KIND, messages.Hello(
-                protocol=PROTOCOL, keyed=0 if self._key is None else 1, nonce=self._nonce,
-                window=self.identity.window, uid=self.identity.uid, name=self.identity.name,
-            ).pack())
+            self.channel.send_raw(messages.Hello.KIND, self._hello)
         return self._pump(now_ms)

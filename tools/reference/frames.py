@@ -38,8 +38,8 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
     return hmac.new(key, data, hashlib.sha256).digest()
 
 
-def session_keys(key: bytes, node_nonce: bytes, hub_nonce: bytes, name: str) -> tuple[bytes, bytes]:
-    """(the node's, the hub's) key of one session."""
-    about = node_nonce + hub_nonce + name.encode()
+def session_keys(key: bytes, hello: bytes, hub_nonce: bytes) -> tuple[bytes, bytes]:
+    """(the node's, the hub's) key of one session; hello: the payload of the node's HELLO."""
+    about = hello + hub_nonce
     node, hub = (hmac_sha256(key, b"fedboard 1 " + who + about) for who in (b"node", b"hub"))
     return node, hub
