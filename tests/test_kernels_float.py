@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import types
+from array import array
 from pathlib import Path
 
+import numpy
 import pytest
 
-from fedboard import fkernels, fselftest
+import ulab_fake
+from fedboard import fkernels, fselftest, mlp, model
+from fedboard_device import backends
 from fedboard_host import fkernels_numpy
 
 SCRIPT = Path(__file__).with_name("float_board.py")
@@ -31,6 +35,63 @@ def test_a_wrong_kernel_is_refused(name):
     assert fselftest.failing(wrong) == name
     assert fselftest.failing(types.SimpleNamespace(**{name: lambda: None})) == name
     assert fselftest.failing(types.SimpleNamespace(**{name: fkernels.PURE[name]})) == ""
+
+
+@pytest.fixture
+def pure():
+    yield
+    fkernels.use(None)
+
+
+def test_ulab_passes_the_self_test():
+    with ulab_fake.installed("kernels_float_ulab") as ulab:
+        assert fselftest.failing(ulab) == ""
+
+
+def test_ulab_is_chosen_and_trains_as_pure_does(pure):
+    spec = model.Spec((9, 5, 3), "float")
+
+    def trained(batch):
+        params = mlp.new_params(spec)
+        for i in range(len(params)):
+            params[i] = (i * 37 % 101 - 50) / 100
+        net = mlp.make(spec, params)
+        net.configure(batch, 0, 6553)
+        for k in range(8):
+            net.learn(array("b", [100 - 25 * k, *range(8)]), k % 3)
+        net.flush()
+        return numpy.array(params)
+
+    expected = [trained(1), trained(3)]
+    said = []
+    with ulab_fake.installed("kernels_float_ulab"):
+        backends.offer_floats(said.append)
+        assert (fkernels.backend, said) == ("ulab", [])
+        for batch, mean in zip((1, 3), expected, strict=True):
+            assert numpy.abs(trained(batch) - mean).max() < 1e-5
+
+
+def test_ulab_with_64_bits_is_not_for_these_floats():
+    with (
+        ulab_fake.installed("kernels_ulab"),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        import ulab  # type: ignore[import-not-found]
+
+        patch.setattr(ulab.numpy, "float", numpy.float64)
+        with pytest.raises(ImportError, match="64 bits"):
+            __import__("fedboard_device.kernels_float_ulab")
+
+
+def test_a_wrong_float_backend_is_told_of(pure):
+    said = []
+    with ulab_fake.installed("kernels_float_ulab") as ulab:
+        right = ulab.forward
+        ulab.forward = lambda x, w, out, layer: right(x, w, out, array("i", [*layer[:2], 0, 1]))
+        backends.offer_floats(said.append)
+    assert fkernels.backend == "pure"
+    assert len(said) == 1
+    assert "'ulab' fail in forward" in said[0]
 
 
 @pytest.mark.pico

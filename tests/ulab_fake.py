@@ -1,6 +1,6 @@
 """A strict make-believe `ulab` on NumPy, for CI, where no real one can be had.
 
-It has what device/fedboard_device/kernels_ulab.py may use, and does it as ulab 6.12 does on a
+It has what kernels_ulab and kernels_float_ulab may use, and does it as ulab 6.12 does on a
 CircuitPython board: integers wrap, floats have 32 bits, Python gets floats with 30. What ulab lacks
 is lacking here; what goes wrong there in silence (a view that dangles, a cast out of range, an
 int16 less a float) raises, or comes out as wrong as there.
@@ -9,6 +9,7 @@ int16 less a float) raises, or comes out as wrong as there.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import types
 from array import array
@@ -146,8 +147,8 @@ def clip(a: ndarray, low: float, high: float) -> ndarray:
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[Any]:
-    """kernels_ulab, imported on this ulab."""
+def installed(name: str = "kernels_ulab") -> Iterator[Any]:
+    """That module of fedboard_device, imported on this ulab."""
     module = types.ModuleType("ulab")
     made = types.SimpleNamespace(
         ndarray=ndarray, frombuffer=frombuffer, dot=dot, floor=floor, clip=clip,
@@ -155,19 +156,16 @@ def installed() -> Iterator[Any]:
         float=numpy.float32,
     )  # fmt: skip
     module.numpy = made  # type: ignore[attr-defined]
-    before = {
-        name: sys.modules.pop(name, None) for name in ("ulab", "fedboard_device.kernels_ulab")
-    }
+    backend = "fedboard_device." + name
+    before = {each: sys.modules.pop(each, None) for each in ("ulab", backend)}
     sys.modules["ulab"] = module
     try:
-        from fedboard_device import kernels_ulab
-
-        yield kernels_ulab
+        yield importlib.import_module(backend)
     finally:
-        for name, was in before.items():
-            sys.modules.pop(name, None)
+        for each, was in before.items():
+            sys.modules.pop(each, None)
             if was is not None:
-                sys.modules[name] = was
+                sys.modules[each] = was
         package = sys.modules.get("fedboard_device")
-        if hasattr(package, "kernels_ulab"):
-            del package.kernels_ulab  # type: ignore[union-attr]
+        if hasattr(package, name):
+            delattr(package, name)

@@ -1,7 +1,7 @@
 """Measures what fedboard costs on a board.
 
     python3 tools/bench.py memory [--json] [--micropython COMMAND]
-    python3 tools/bench.py board [--json] [--write]
+    python3 tools/bench.py board [--json] [--write] [--backends NAME...]
     python3 tools/bench.py host [--json] [--boards N...] [--numpy]
 
 memory: the least free heap, beyond imported code, in which a board's process still does three
@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
     board = commands.add_parser("board", help="cycles, times and energy on an emulated Pico; unix")
     board.add_argument("--json", action="store_true", help="one object a line")
     board.add_argument("--write", action="store_true", help="put the tables into docs/board.md")
+    board.add_argument("--backends", nargs="+", help="only these, of the Pico: thumb, ulab ...")
     host = commands.add_parser("host", help="updates/s of the host's merging, beside Flower's")
     host.add_argument("--json", action="store_true", help="one object a line")
     host.add_argument("--boards", type=int, nargs="+", help="numbers of boards")
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
     if options.command == "board":
         import board_bench
 
-        return board_bench.run(options.json, options.write)
+        return board_bench.run(options.json, options.write, tuple(options.backends or ()))
     if options.micropython:
         found = [get_micropython.Found(shlex.split(options.micropython), "")]
     else:

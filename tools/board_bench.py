@@ -25,6 +25,7 @@ PAGE = ROOT / "docs" / "board.md"
 SCRIPT = ROOT / "tools" / "board_script.py"
 START, END = "<!-- bench board -->", "<!-- /bench board -->"
 BACKENDS = {"pico": ("pure", "viper", "thumb"), "unix": ("pure", "viper")}
+WITH_FLOATS = ("thumb", "ulab")  # that have float kernels
 LARGE = ((200, 50, 10), (784, 64, 10))  # that the whole program trains
 UNIX_RUNS = 7
 SUPPLY_V, SUPPLY_MA = 3.3, 25  # assumed: one busy core of an RP2040 at 125 MHz
@@ -32,9 +33,12 @@ SUPPLY_V, SUPPLY_MA = 3.3, 25  # assumed: one busy core of an RP2040 at 125 MHz
 Row = dict[str, Any]
 
 
-def run(as_json: bool, write: bool) -> int:
-    """Measures, prints, and with `write` puts the tables into docs/board.md."""
-    rows = measure()
+def run(as_json: bool, write: bool, backends: tuple[str, ...] = ()) -> int:
+    """Measures, prints, and with `write` puts the tables into docs/board.md.
+
+    backends: only these, of the Pico; "ulab" takes a firmware that has it, see kit.py.
+    """
+    rows = measure(backends or BACKENDS["pico"], () if backends else BACKENDS["unix"])
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -48,14 +52,14 @@ def run(as_json: bool, write: bool) -> int:
     return 0
 
 
-def measure() -> list[Row]:
+def measure(on_pico: tuple[str, ...], on_unix: tuple[str, ...]) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="fedboard-bench-") as name:
         folder = Path(name)
         pico_lab.compile_device(folder / "device")
         image = folder / "pico.img"
         pico_lab.deploy(image, folder)
-        for backend in BACKENDS["pico"]:
+        for backend in on_pico:
             copy = Path(shutil.copy(image, folder / "run.img"))
             with Pico(flash=copy, pace=0) as board:
                 pico_lab.mpremote(board, "cp", str(SCRIPT), ":")
@@ -67,7 +71,7 @@ def measure() -> list[Row]:
         if found.command is None:
             print(f"bench: no unix rows: {found.note}", file=sys.stderr)
             return rows
-        for backend in BACKENDS["unix"]:
+        for backend in on_unix:
             command = [*found.command, str(SCRIPT), backend, str(folder / f"data-{backend}")]
             rows += best([unix_rows(command, backend) for _ in range(UNIX_RUNS)])
     return rows
@@ -93,10 +97,11 @@ def best(runs: list[list[Row]]) -> list[Row]:
 def whole_program(image: Path, folder: Path, backend: str) -> list[Row]:
     """The program as it serves a host, its USB and flash included."""
     rows = parsed("pico", backend, link_bench.lines(image, folder, backend, link_bench.SHOTS))
-    if backend == "thumb":
+    if backend in WITH_FLOATS:
         said = link_bench.lines(image, folder, backend, link_bench.SHOTS, rule="float-relu")
         found = [row for row in parsed("pico", backend, said) if row["what"].startswith("ADAPT")]
         rows += [row | {"what": row["what"].replace("ADAPT", "ADAPT in floats")} for row in found]
+    if backend == "thumb":
         said = link_bench.lines(image, folder, backend, link_bench.SHOTS, key=device_lab.KEY)
         found = [row for row in parsed("pico", backend, said) if "link in" in row["what"]]
         rows += [row | {"what": row["what"] + ", with a key"} for row in found]
@@ -139,6 +144,8 @@ def tables(rows: list[Row]) -> str:
         " data sheet gives none for that), not measured.\n"
         "No flash-cache misses are charged: a board may be some percent slower.\n"
     )
+    if all(row["board"] == "pico" for row in rows):
+        return text.rstrip()
     text += "\nMicroPython's unix port, time as a share of its pure Python's:\n\n"
     text += table(
         [row for row in rows if row["unit"] in ("us", "cycles/MAC", "cycles/weight")],
@@ -154,7 +161,7 @@ def number(value: float) -> str:
 
 def table(rows: list[Row], board: str, shown: Any) -> str:
     mine = [row for row in rows if row["board"] == board]
-    backends = [name for name in BACKENDS[board] if any(row["backend"] == name for row in mine)]
+    backends = list(dict.fromkeys(row["backend"] for row in mine))
     names = list(dict.fromkeys((row["what"], row["unit"]) for row in mine))
     text = "| | unit | " + " | ".join(backends) + " |\n|---|---|" + "---:|" * len(backends) + "\n"
     for what, unit in names:

@@ -14,6 +14,7 @@ from array import array
 
 CYCLES_PER_US = 125
 LONG = 2_000_000  # cycles: beside them a clock's own do not count
+FLOATS = {"thumb": "rp2", "ulab": "ulab"}  # each backend's float kernels
 EMULATED = sys.platform == "rp2"  # the counter exists on the emulated Pico only
 if EMULATED:
     from machine import mem32
@@ -309,11 +310,11 @@ def main(backend, folder):
     if backend != "pure":
         module = __import__("fedboard_device.kernels_" + backend)
         kernels.use(getattr(module, "kernels_" + backend))
-    if backend == "thumb":
+    if backend in FLOATS:
         from fedboard import fkernels
-        from fedboard_device import kernels_float_rp2
 
-        fkernels.use(kernels_float_rp2)
+        module = __import__("fedboard_device.kernels_float_" + FLOATS[backend])
+        fkernels.use(getattr(module, "kernels_float_" + FLOATS[backend]))
     n = 4 if backend == "pure" else 20
     kernel_costs(kernels)
     for sizes in ((64, 32, 10), (200, 50, 10)):

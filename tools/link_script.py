@@ -105,6 +105,8 @@ def main(backend, key):
 
     backends.NAMES = (backend,) if backend != "pure" else ()
     backends.FRAME_NAMES = backends.NAMES
+    if backend == "ulab":
+        backends.FLOAT_NAMES = backends.NAMES
     backends.choose(print)
     settings = config.Settings()
     settings.name = "bench"

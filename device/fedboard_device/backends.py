@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NAMES = ("thumb", "viper", "ulab")  # the fastest first
 FRAME_NAMES = ("thumb", "viper")
+FLOAT_NAMES = ("rp2", "ulab")
 
 
 def choose(say: "Callable[[str], None]") -> str:
@@ -52,18 +53,20 @@ def offer_frames(say: "Callable[[str], None]") -> None:
 
 
 def offer_floats(say: "Callable[[str], None]") -> None:
-    """The same for `fkernels`, which have one backend, for the RP2040."""
+    """The same for `fkernels`: close to the pure ones, not equal."""
     from fedboard import fkernels, fselftest
 
-    try:
-        from fedboard_device import kernels_float_rp2
-    except Exception:
-        return
-    wrong = fselftest.failing(kernels_float_rp2)
-    if wrong:
-        say(f"float kernels fail in {wrong} on this board and are not used: please report it")
-    else:
-        fkernels.use(kernels_float_rp2)
+    for name in FLOAT_NAMES:
+        try:
+            module = __import__("fedboard_device.kernels_float_" + name)
+            offered = getattr(module, "kernels_float_" + name)
+        except Exception:
+            continue
+        wrong = fselftest.failing(offered)
+        if not wrong:
+            fkernels.use(offered)
+            return
+        say(f"float kernels '{name}' fail in {wrong} on this board and are not used: report it")
 
 
 def offer_conv(say: "Callable[[str], None]") -> None:
