@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from fedboard import session
 from fedboard_host import advertise, cli, discover, links, portowner, presence
+from fedboard_host.clock import SLOW
 from fedboard_host.links import LinkError
 from fedboard_host.server import BoardView
 
@@ -107,6 +109,56 @@ def test_it_starts_quickly(tmp_path: Path) -> None:
     )
     assert "window: here" in done.stdout
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_how_long_ports_may_take() -> None:
+    """Two seconds in all: what a command has used up on a busy machine, and the wait."""
+    for age_s in (0.0, 0.2, 0.5, 0.7):
+        assert age_s + discover.patience_s(age_s) < 1.8 * SLOW
+    for age_s in (0.0, 0.7, 5.0):  # however late it is, the second knock can be answered
+        assert discover.patience_s(age_s) >= (session.REPEAT_MS / 1000 + 0.5) * SLOW
+        assert discover.patience_s(age_s) <= discover.TIMEOUT_S
+
+
+def test_the_command_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float | None] = []
+
+    async def knock(ports, key, start, labels, timeout_s):
+        told.append(timeout_s)
+        return ports
+
+    monkeypatch.setattr(discover, "knock_on_ports", knock)
+    for began_s in (time.monotonic(), time.monotonic() - 60, None):
+        CliRunner().invoke(cli.cli, ["boards", "/dev/x"], obj=began_s)
+    assert told[1:] == [discover.LEAST_S, None]
+    assert discover.LEAST_S <= (told[0] or 0) <= discover.TIMEOUT_S
+
+
+def test_all_ports_are_knocked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them ends before all have been heard to begin."""
+    n, knocked, all_here = 6, [], asyncio.Event()
+
+    class Silent(links.Link):
+        async def read(self) -> bytes:
+            await all_here.wait()
+            return b""
+
+        async def write(self, data: bytes) -> None:
+            knocked.append(self)
+            if len(knocked) == n:
+                all_here.set()
+
+        async def close(self) -> None:
+            pass
+
+    class Opener(links.Opener):
+        async def open(self) -> links.Link:
+            return Silent()
+
+    monkeypatch.setattr(links, "parse", lambda port: Opener())
+    ports = [discover.Finding(f"port{k}") for k in range(n)]
+    found = asyncio.run(discover.knock_on_ports(ports, timeout_s=60))
+    assert [(f.port, f.state) for f in found] == [(f"port{k}", "silent") for k in range(n)]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"at": "x"}', '{"at": 1, "boards": 5}'])

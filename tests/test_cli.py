@@ -179,7 +179,6 @@ def board_command(folder: Path, name: str, key: str = "") -> str:
 def test_boards_tells_who_is_there_and_why_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert discover.TIMEOUT_S < 1.5  # of all ports at once: it answers within two seconds
     monkeypatch.setattr(discover, "TIMEOUT_S", 0.1)
     silent = json.loads(fedboard("boards", "--json", "process:/bin/cat").stdout)
     assert silent["state"] == "silent"

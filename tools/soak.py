@@ -102,7 +102,7 @@ class Soak:
 
     async def _trouble(self, boards: list[tcp_boards.TcpBoard]) -> None:
         while True:
-            await asyncio.sleep(self.random.uniform(0.5, 2.0))
+            await asyncio.sleep(self.random.uniform(0.1, 0.5))
             board = self.random.choice(boards)
             if self.random.random() < 0.5:
                 self.n_resets += 1

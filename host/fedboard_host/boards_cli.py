@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,9 @@ def boards(
     key = keyfile.read(key_file) if key_file else None
     where = address(listen) if listen else None
     found = [discover.Finding(port) for port in ports] or discover.serial_ports(everything)
-    found = asyncio.run(discover.knock_on_ports(found, key, start, labels))
+    began_s = click.get_current_context().obj
+    patience_s = None if began_s is None else discover.patience_s(time.monotonic() - began_s)
+    found = asyncio.run(discover.knock_on_ports(found, key, start, labels, patience_s))
     if told is not None:
         found = discover.merge(found, discover.of_run(told))
     show = _show_json if as_json else _show_finding

@@ -17,6 +17,7 @@ import click
 
 from fedboard import VERSION, FedboardError
 from fedboard_host import (
+    BEGAN_S,
     boards_cli,
     dashboard_cli,
     demo_cli,
@@ -223,4 +224,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a console that lacks a character shows another
-    cli(prog_name="fedboard")
+    cli(prog_name="fedboard", obj=BEGAN_S)

@@ -4,7 +4,7 @@ A Finding is one port or one board that dialled in, with what it said, or why it
 what to do; or a board of a run that goes on, or has ended, as that run last told: see presence.
 last_seen_s is as of now, and only a board that was just heard is "here". Nothing is changed on a
 board, unless it is to be started (start=True), which stops whatever program it runs. Knocking on
-all ports at once takes about as long as on one.
+all ports at once takes about as long as on one: as long as a silent one is waited for.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from fedboard import WireError, collect, messages
 from fedboard.hub import Hub, Joined
 from fedboard.session import Denied
 from fedboard_host import links, portowner
+from fedboard_host.clock import SLOW
 from fedboard_host.links import Link, LinkError
 from fedboard_host.presence import Presence
 
-TIMEOUT_S = 1.2  # a board that runs fedboard answers the second knock at the latest
+TIMEOUT_S = 1.2 * SLOW  # a board that runs fedboard answers the second knock at the latest
+LEAST_S = 1.0 * SLOW  # two knocks, and half a second for the answer to the second
+ENOUGH_S = 1.75 * SLOW  # of a command that answers within two seconds
 _START_TIMEOUT_S = 12.0  # a program's start on a slow board
 _TICK_S = 0.05
 
@@ -125,18 +128,37 @@ def merge(knocked: Sequence[Finding], told: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in knocked if finding.port not in held] + of_run
 
 
+def patience_s(age_s: float) -> float:
+    """How long to wait for ports, in a command that began age_s ago and is to be quick.
+
+    On a busy machine it has begun long ago: that is made up for, as far as no board is missed.
+    """
+    return min(TIMEOUT_S, max(LEAST_S, ENOUGH_S - age_s))
+
+
 async def knock_on_ports(
     ports: Sequence[Finding],
     key: bytes | None = None,
     start: bool = False,
     with_labels: bool = False,
+    timeout_s: float | None = None,
 ) -> list[Finding]:
     """Each port with what answered there. Ports may be anything that links.parse() takes.
 
     with_labels: boards are asked for their samples' labels, too; that code then stays in their RAM.
+    timeout_s: for an answer, None: TIMEOUT_S.
     """
-    asked = (_knock_on_port(port, key, start, with_labels) for port in ports)
-    return list(await asyncio.gather(*asked))
+    timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
+    asked = (_knock_on_port(port, key, start, with_labels, timeout_s) for port in ports)
+    found = list(await asyncio.gather(*asked))
+    silent = {finding.port: finding.port.removeprefix("serial:") for finding in found
+              if finding.state == "silent"}  # fmt: skip
+    owners = await asyncio.to_thread(portowner.find_all, silent.values()) if silent else {}
+    return [
+        replace(finding, state="busy", why=f"open, too, in {owners[silent[finding.port]]}")
+        if silent.get(finding.port) in owners else finding
+        for finding in found
+    ]  # fmt: skip
 
 
 async def listen(
@@ -173,7 +195,7 @@ async def listen(
 
 
 async def _knock_on_port(
-    port: Finding, key: bytes | None, start: bool, with_labels: bool
+    port: Finding, key: bytes | None, start: bool, with_labels: bool, timeout_s: float
 ) -> Finding:
     try:
         link = await links.parse(port.port).open()
@@ -181,16 +203,12 @@ async def _knock_on_port(
         state = "busy" if "in use" in str(error) else "unusable"
         return replace(port, state=state, why=str(error).removeprefix(port.port + " is "))
     try:
-        found = await _ask(link, port, key, TIMEOUT_S, True, with_labels)
+        found = await _ask(link, port, key, timeout_s, True, with_labels)
         if found.state == "silent" and start:
             why = await link.start_board()
             if why:
                 return replace(found, why=why)
             found = await _ask(link, port, key, _START_TIMEOUT_S, True, with_labels)
-        if found.state == "silent":
-            owner = await asyncio.to_thread(portowner.find, link.name)
-            if owner is not None:
-                return replace(found, state="busy", why=f"open, too, in {owner}")
         return found
     finally:
         await link.close()
@@ -250,8 +268,12 @@ async def _ask(
 
     writer = asyncio.get_running_loop().create_task(write())
     try:
-        async with asyncio.timeout(timeout_s):
-            found = await read()
+        try:
+            async with asyncio.timeout(timeout_s):
+                found = await read()
+        except TimeoutError:  # on a busy machine an answer may lie here, unread
+            async with asyncio.timeout(_TICK_S):
+                found = await read()
     except TimeoutError:
         if joined is not None:
             found = joined  # its labels are missing

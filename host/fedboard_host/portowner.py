@@ -6,6 +6,7 @@ On Linux /proc tells, of one's own programs (root: of all); elsewhere nobody is 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,24 +44,32 @@ class Owner:
 
 def find(port: str) -> Owner | None:
     """Another process that has `port` open, the longest-lived one; None: nobody is seen to."""
-    wanted = os.path.realpath(port)
-    if not wanted.startswith("/") or not _PROC.is_dir():
-        return None
+    return find_all([port]).get(port)
+
+
+def find_all(ports: Iterable[str]) -> dict[str, Owner]:
+    """Of each of these ports that another process has open, the longest-lived one."""
+    wanted = {os.path.realpath(port): port for port in ports if port.startswith("/")}
+    found: dict[str, Owner] = {}
+    if not wanted or not _PROC.is_dir():
+        return found
     for pid in sorted(int(each.name) for each in _PROC.iterdir() if each.name.isdigit()):
-        if pid != os.getpid() and _has_open(pid, wanted):
-            return _owner(pid)
-    return None
+        if pid != os.getpid():
+            for path in _opened(pid) & set(wanted):
+                found.setdefault(wanted[path], _owner(pid))
+    return found
 
 
-def _has_open(pid: int, wanted: str) -> bool:
+def _opened(pid: int) -> set[str]:
+    """What files it has open, as far as one may know."""
     folder = f"/proc/{pid}/fd"
+    found: set[str] = set()
     try:
         for fd in os.listdir(folder):
-            if os.readlink(f"{folder}/{fd}") == wanted:
-                return True
+            found.add(os.readlink(f"{folder}/{fd}"))
     except OSError:
         pass  # another user's, or it has just ended
-    return False
+    return found
 
 
 def _owner(pid: int) -> Owner:
