@@ -1,6 +1,6 @@
 """What steps of learning leave on MicroPython's heap: network, rule, batch, garbage, the rest.
 
-    MICROPYPATH=shared micropython tests/mlp_board.py
+    MICROPYPATH=shared micropython -X heapsize=8m tests/mlp_board.py
 
 Garbage: bytes of one sample; the collector frees it. The rest: bytes that stay after 4 samples.
 """

@@ -15,6 +15,12 @@ from fedboard import fkernels, fselftest, mlp, model
 from fedboard_device import backends
 from fedboard_host import fkernels_numpy
 
+STEPS = (
+    ((64, 32, 10), "float"), ((64, 32, 10), "float-relu"), ((1, 64, 64, 1), "float-squared"),
+)  # fmt: skip
+EXTREMES = (
+    "activate_tanh", "activate_relu", *["cross_entropy"] * 3, *["squared"] * 2, "largest",
+)  # fmt: skip
 SCRIPT = Path(__file__).with_name("float_board.py")
 
 
@@ -26,15 +32,24 @@ def test_numpy_passes_the_self_test():
 def test_a_wrong_kernel_is_refused(name):
     def nearly(*arguments):
         """Right, but for one number."""
-        fkernels.PURE[name](*arguments)
+        found = fkernels.PURE[name](*arguments)
         for each in arguments:
-            if each.typecode == "f":
+            if getattr(each, "typecode", "") == "f":
                 each[0] += 0.001
+        return found
 
     wrong = types.SimpleNamespace(**{name: nearly})
     assert fselftest.failing(wrong) == name
     assert fselftest.failing(types.SimpleNamespace(**{name: lambda: None})) == name
     assert fselftest.failing(types.SimpleNamespace(**{name: fkernels.PURE[name]})) == ""
+
+
+@pytest.mark.parametrize("name", ["largest", "cross_entropy", "squared"])
+def test_a_wrong_number_is_refused(name):
+    def more(*arguments):
+        return fkernels.PURE[name](*arguments) + 2
+
+    assert fselftest.failing(types.SimpleNamespace(**{name: more})) == name
 
 
 @pytest.fixture
@@ -104,4 +119,8 @@ def test_emulated_pico_computes_by_its_rom(compiled, tmp_path):
     with Pico(flash=image, pace=0) as board:
         pico_lab.mpremote(board, "cp", str(SCRIPT), ":")
         said = pico_lab.run_code(board, "import float_board")
-    assert said.split() == ["rp2040", "''", "close", "pure"]
+    assert said.splitlines() == [
+        "rp2040 ''", *(f"{rule} {batch} close" for _, rule in STEPS for batch in (1, 3)),
+        *(f"{name} close" for name in EXTREMES), "the integers' pure",
+        *(f"{sizes} {rule} {batch}: no allocation" for sizes, rule in STEPS for batch in (1, 4)),
+    ]  # fmt: skip

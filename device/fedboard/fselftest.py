@@ -27,15 +27,25 @@ def failing(offered: "Any") -> str:
         mine = _arguments(name)
         its = _arguments(name)
         try:
-            fkernels.PURE[name](*mine)
-            kernel(*its)
+            wanted = fkernels.PURE[name](*mine)
+            found = kernel(*its)
         except Exception:
             return name
+        if wanted is not None and not _are_near(name, wanted, found):
+            return name
         for i in range(len(mine)):
-            for k in range(len(mine[i])):
-                if not -_CLOSE < mine[i][k] - its[i][k] < _CLOSE:
-                    return name
+            if not isinstance(mine[i], int) and not _are_close(mine[i], its[i]):
+                return name
     return ""
+
+
+def _are_near(name: str, wanted: int, found: int) -> bool:
+    """Which is largest has no rounding, losses have."""
+    return wanted == found if name == "largest" else wanted - 2 < found < wanted + 2
+
+
+def _are_close(mine: "array[float]", its: "array[float]") -> bool:
+    return all(-_CLOSE < mine[k] - its[k] < _CLOSE for k in range(len(mine)))
 
 
 def _arguments(name: str) -> "list[Any]":
@@ -55,6 +65,12 @@ def _arguments(name: str) -> "list[Any]":
         d = fill(_BATCH * _N_OUT)
         d[1] = 0.0
         return [w, fill(_BATCH * _N_IN), d, layer]
-    if name.startswith("slope"):
+    if name == "scaled":
+        return [array("b", (-128, 0, 1, 127)), fill(1), fill(4)]
+    if name == "put":
+        return [fill(_N_IN), fill(_BATCH * _N_IN), _BATCH - 1]
+    if name == "cross_entropy":
+        return [fill(_N_OUT), fill(_N_OUT), 1, layer]
+    if name.startswith("slope") or name == "squared":
         return [fill(_N_OUT), fill(_N_OUT), layer]
     return [fill(_N_OUT), layer]

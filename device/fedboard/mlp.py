@@ -11,13 +11,14 @@ To the wire a float network is int16 with WIRE_BITS fractional bits, so weights 
 and store() convert (see image). What is finer is lost. Rates and losses come as integers, as
 messages have them.
 
-No step makes a buffer. But MicroPython's floats are objects, so what plain Python computes is
-garbage: 334 kB a step of 64-32-10 on 32 bits (tests/mlp_board.py), which the collector frees as it
-comes. Kernels that are compiled leave little, CircuitPython's floats none.
+No step makes a buffer, and all numbers between its kernels are in buffers. So with compiled kernels
+(an RP2040's) a step allocates nothing at all, on CPython nothing that stays, and on CircuitPython
+floats are no objects. But MicroPython makes an object of each float that plain Python computes or
+reads: in the kernels' pure form these are garbage, on 32 bits 334 kB a step of 64-32-10, which the
+collector frees as it comes. tests/mlp_board.py prints it.
 """
 
 from array import array
-from math import exp, log
 
 from fedboard import DataError, StateError, fkernels, kernels
 from fedboard.image import Image
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 WIRE_BITS = 12
 RATE_BITS = 16  # fractional bits of a rate
-LOSS_SCALE = 1000
 LARGEST_BATCH = 255
 LOSSES = ("softmax", "squared")
 HIDDEN = ("tanh", "relu")
@@ -45,7 +45,7 @@ TARGET_BITS = 12  # fractional bits of int16 targets, as samples have them: with
 
 _DEFAULT_RATE = 655  # 0.01
 _LARGEST_RATE = 65535
-_WORST = 1000000  # a loss counts as no more than this
+LOSS_SCALE = fkernels.LOSS_SCALE
 
 
 class Network:
@@ -83,8 +83,9 @@ class Network:
             kernels.offer_floats()
         self.spec = spec
         self.params = params
-        self.x_scale = x_scale
-        self.y_scale = y_scale
+        self._x_scale = array("f", (x_scale,))
+        self._y_scale = array("f", (y_scale,))
+        self._factor = array("f", (0.0,))  # minus the rate, over the samples of a step
         self._softmax = loss == "softmax"
         self._tanh = hidden == "tanh"
         # per layer: its record, inputs (the sample's, then activations), deltas
@@ -119,6 +120,7 @@ class Network:
         self.batch = batch
         self.layers = layers or (1 << n) - 1
         self.rate = rate or _DEFAULT_RATE
+        self._set_factor(batch)
         self._lowest = 0  # no deltas are needed below it
         while not self.layers >> self._lowest & 1:
             self._lowest += 1
@@ -156,9 +158,7 @@ class Network:
     def predict(self, x: "Sequence[float]") -> int:
         """Fill `out` for the features x; the number of its largest (the first of equal ones)."""
         a = self._a[0]
-        scale = self.x_scale
-        for i in range(len(a)):
-            a[i] = x[i] * scale
+        fkernels.scaled(x, self._x_scale, a)
         records = self._records
         last = len(records) - 1
         for l in range(last):
@@ -171,11 +171,7 @@ class Network:
             a = following
         out = self.out
         fkernels.forward(a, self.params, out, records[last])
-        best = 0
-        for k in range(1, len(out)):
-            if out[k] > out[best]:
-                best = k
-        return best
+        return fkernels.largest(out, records[last])
 
     def learn(self, x: "Sequence[float]", target: "int | Sequence[float]") -> bool:
         """Learn from one sample; True if it filled the batch, and so the parameters changed."""
@@ -197,8 +193,8 @@ class Network:
                 self._make_batch()
             for l in range(self._lowest, len(self._records)):
                 if self.layers >> l & 1:
-                    _put(self._a[l], self._batch_x[l], self._pending)
-                    _put(self._d[l], self._batch_d[l], self._pending)
+                    fkernels.put(self._a[l], self._batch_x[l], self._pending)
+                    fkernels.put(self._d[l], self._batch_d[l], self._pending)
         self._pending += 1
         if self._pending < self.batch:
             return False
@@ -206,8 +202,17 @@ class Network:
 
     def loss(self, target: "int | Sequence[float]") -> int:
         """The loss, in 1 / loss_scale, of the sample that predict() saw last; sets its deltas."""
-        loss = self._classify(target) if isinstance(target, int) else self._regress(target)
-        return int(loss * LOSS_SCALE) if loss < _WORST else _WORST * LOSS_SCALE
+        out = self.out
+        d = self._d[-1]
+        record = self._records[-1]
+        if isinstance(target, int):
+            if not self._softmax or not 0 <= target < len(out):
+                raise DataError(f"no target {target} for {len(out)} outputs of this network")
+            return fkernels.cross_entropy(out, d, target, record)
+        if self._softmax or len(target) != len(out):
+            raise DataError(f"a target of {len(target)} numbers for {len(out)} outputs")
+        fkernels.scaled(target, self._y_scale, d)
+        return fkernels.squared(out, d, record)
 
     def flush(self) -> bool:
         """Apply the step of a batch that is not full; False if there is nothing to apply."""
@@ -215,16 +220,21 @@ class Network:
         if n == 0:
             return False
         self._pending = 0
-        factor = -self.rate / ((1 << RATE_BITS) * n)
+        if n < self.batch:
+            self._set_factor(n)
         for l in range(self._lowest, len(self._records)):
             if self.layers >> l & 1:
                 record = self._records[l]
                 record[3] = n
                 d = self._batch_d[l]
-                for k in range(n * record[1]):
-                    d[k] *= factor
+                fkernels.scaled(d, self._factor, d)
                 fkernels.update(self.params, self._batch_x[l], d, record)
+        if n < self.batch:
+            self._set_factor(self.batch)
         return True
+
+    def _set_factor(self, n: int) -> None:
+        self._factor[0] = -self.rate / ((1 << RATE_BITS) * n)
 
     def load(self, block: "array[int]", at: int = 0) -> None:
         """Take a block of a wire image, an array('h'), as the parameters from number `at` on."""
@@ -239,36 +249,6 @@ class Network:
         """
         Image(self.params).store(block, at)
 
-    def _classify(self, label: int) -> float:
-        """The last layer's deltas for a class. Returns the cross-entropy."""
-        out = self.out
-        d = self._d[-1]
-        if not self._softmax or not 0 <= label < len(out):
-            raise DataError(f"no target {label} for {len(out)} outputs of this network")
-        top = max(out)
-        total = 0.0
-        for k in range(len(out)):
-            d[k] = power = exp(out[k] - top)
-            total += power
-        for k in range(len(out)):
-            d[k] /= total
-        d[label] -= 1.0
-        return log(total) - (out[label] - top)
-
-    def _regress(self, target: "Sequence[float]") -> float:
-        """The last layer's deltas for a vector. Returns the sum of squared errors."""
-        out = self.out
-        d = self._d[-1]
-        if self._softmax or len(target) != len(out):
-            raise DataError(f"a target of {len(target)} numbers for {len(out)} outputs")
-        loss = 0.0
-        scale = self.y_scale
-        for k in range(len(out)):
-            error = out[k] - target[k] * scale
-            loss += error * error
-            d[k] = 2.0 * error
-        return loss
-
 
 def make(spec: "Spec", params: "array[float]") -> Network:
     """The network that a float rule means, for int8 features and samples' int16 targets."""
@@ -282,10 +262,3 @@ def make(spec: "Spec", params: "array[float]") -> Network:
 def new_params(spec: "Spec") -> "array[float]":
     """A zeroed buffer for the spec's parameters."""
     return zeros("f", spec.n_params)
-
-
-def _put(source: "array[float]", batch: "array[float]", slot: int) -> None:
-    at = slot * len(source)
-    for value in source:
-        batch[at] = value
-        at += 1

@@ -3,7 +3,7 @@
 
 MicroPython adds and multiplies by the same ones, so the results are equal; what is saved is all
 around them: an object for each number, and the bytecode. Some 170 cycles a product, not 3,500.
-Other chips have no such routines: an ImportError.
+A whole step makes no object. Other chips have no such routines: an ImportError.
 
 How instructions are written that the assembler lacks: see kernels_thumb; BLX rm is 0x4780 + 8 rm.
 The table of data in the ROM (its address is at 0x16, that of its search at 0x18) names by "SF" a
@@ -11,17 +11,23 @@ table of functions: the first adds r1 to r0, the third multiplies; r0 to r3 and 
 kernel has them in r8 and r9.
 """
 
-import sys
-
 import micropython
 
-if sys.platform != "rp2":
-    raise ImportError("no RP2040")
+# First: this one knows an RP2040.
+from fedboard_device.kernels_float_rp2_units import (  # noqa: F401
+    activate_relu,
+    activate_tanh,
+    put,
+    scaled,
+    slope_relu,
+    slope_tanh,
+)
 
-from machine import mem8
-
-if bytes((mem8[0x10], mem8[0x11], mem8[0x12])) != b"Mu\x01":
-    raise ImportError("an RP2350, which computes with floats itself")
+from fedboard_device.kernels_float_rp2_loss import (  # noqa: F401 # isort: skip
+    cross_entropy,
+    largest,
+    squared,
+)
 
 name = "rp2040"
 
