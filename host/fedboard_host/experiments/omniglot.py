@@ -47,6 +47,8 @@ SHOTS = (1, 5)
 PASSES = (1, 3, 10)  # over the support; the last one is the headline
 RATE, ADAPT_RATE = 0.03, 0.015  # floats
 SHIFT, ADAPT_SHIFT = 7, 8  # integers: 1/8 and 1/16 in conv's units
+_RATES = (0.01, 0.02, 0.03, 0.05), (0.0075, 0.015, 0.03, 0.06)  # choose() tries
+_SHIFTS = (6, 7, 8), (7, 8, 9)
 _LAST = 0.1  # of the rate, in the last round; shifts go to SHIFT + 3
 _ONE = 1 << ckernels.WEIGHT_BITS
 _BESIDE = Path(__file__).resolve().parents[4] / "shared" / "data" / "omniglot28.npz"
@@ -188,19 +190,21 @@ def find(data: Path | None) -> tuple[Characters, tuple[str, ...]]:
     return load_digits(), ("high",)
 
 
-def choose(seeds: Sequence[int] = (101,), rounds: int = ROUNDS) -> None:
-    """Print validation accuracies over a grid, from which the settings above were taken."""
+def choose(seeds: Sequence[int] = (101,), rounds: int = ROUNDS, only: Sequence[int] = ()) -> None:
+    """Print validation accuracies over a grid, from which the settings above were taken.
+
+    only: these of LEARNERS.
+    """
     characters, held_out = find(None)
     used = set(characters.alphabet.tolist()) - set(held_out) - set(VALIDATION)
     training = characters.only(sorted(used)).turned()
     tasks = new_tasks(characters.only(VALIDATION), TASKS, 0)
-    for base, rates, adapt_rates in (
-        (INTEGERS, (6, 7, 8), (7, 8, 9)), (FLOATS, (0.02, 0.03, 0.05), (0.0075, 0.015, 0.03)),
-    ):  # fmt: skip
-        for rate in rates:
+    for base in [LEARNERS[i] for i in only] or LEARNERS:
+        rates, adapt_rates = _SHIFTS if base.integers else _RATES
+        for rate in rates if base.rounds else rates[:1]:
             for seed in seeds:
                 learner = replace(base, rate=rate)
-                spec, start = train(learner, training, seed, rounds)
+                spec, start = train(learner, training, seed, round(base.rounds * rounds))
                 for adapt_rate in adapt_rates:
                     own = replace(learner, adapt_rate=adapt_rate)
                     found = [adapt(own, spec, start, some)[-1] for some in tasks.values()]

@@ -139,18 +139,19 @@ def choose(seed: int = 101, folder: Path | None = None) -> None:
         for variant in VARIANTS:
             for trial in _trials(variant):
                 value = own_rule.train(judged[trial.scale], trial, seed).last[0]
-                print(f"{source} to {task}: {trial.name} {trial.parameters}: {value:.4f}")
+                told = trial.float_rate or trial.parameters
+                print(f"{source} to {task}: {trial.name} {told}: {value:.4f}", flush=True)
 
 
 def _trials(variant: Variant) -> Sequence[Variant]:
     if variant.rule == "float":
-        return [replace(variant, float_rate=rate) for rate in (0.05, 0.1, 0.2)]
+        return [replace(variant, float_rate=rate) for rate in (0.2, 0.4, 0.8, 1.6)]
     if variant.rule == "tifed":
         rates = (1024, 2048, 4096, 8192)
         return [replace(variant, parameters={**variant.parameters, "rate": r}) for r in rates]
     return [
         replace(variant, parameters={**variant.parameters, "rate": rate, "gain": gain})
-        for rate in (8, 9, 10)
+        for rate in (7, 8, 9, 10)
         for gain in (2, 4)
     ]
 
