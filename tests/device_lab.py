@@ -39,6 +39,22 @@ def now_ms() -> int:
     return int(time.monotonic() * 1000)
 
 
+def noise(seed: int) -> Callable[[bytes], bytes]:
+    """For Host.mangle: one byte in a thousand is lost, another one is changed, to no Ctrl-C."""
+    rng = random.Random(seed)
+
+    def mangle(data: bytes) -> bytes:
+        damaged = bytearray()
+        for byte in data:
+            chance = rng.random()
+            if chance < 0.001:
+                continue
+            damaged.append(byte ^ 0x10 if chance < 0.002 and byte ^ 0x10 != 3 else byte)
+        return bytes(damaged)
+
+    return mangle
+
+
 def make_samples(n: int = 60, n_in: int = 16, n_labels: int = 4, seed: int = 1) -> list[Any]:
     """[(features, label), ...]: noise, with a bright comb for each label."""
     rng = random.Random(seed)

@@ -112,22 +112,11 @@ def test_ctrl_c_while_training(command, made, tmp_path):
 
 def test_noisy_line(command, made, tmp_path):
     """Lost, changed and foreign bytes in both directions: the update is still the right one."""
-    rng = random.Random(5)
-
-    def mangle(data):
-        damaged = bytearray()
-        for byte in data:
-            chance = rng.random()
-            if chance < 0.001:
-                continue
-            damaged.append(byte ^ 0x10 if chance < 0.002 and byte ^ 0x10 != 3 else byte)
-        return bytes(damaged)
-
     params = lab.start_params()
     with Process(command, tmp_path, {}) as board:
         board.stream.write(bytes(byte for byte in os.urandom(3000) if byte != 3))
         host = Host(board.stream)
-        host.mangle_in = host.mangle_out = mangle
+        host.mangle_in = host.mangle_out = lab.noise(5)
         host.until(Joined)
         for round_ in (1, 2, 3):
             task = lab.make_task(params, round_, flags=0)

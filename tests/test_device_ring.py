@@ -14,6 +14,7 @@ import interpreters
 from fedboard import DataError
 from fedboard_device import samplefile
 from fedboard_device.samplefile import SampleFile
+from power_cut import Power, PowerCut
 
 N_IN = 6
 
@@ -157,55 +158,9 @@ def test_flash_full(path, monkeypatch):
     file.close()
 
 
-class PowerCut(BaseException):
-    pass
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("fat", [False, True])
 def test_power_cut_at_each_operation(path, monkeypatch, fat):
-    """Stop before each write, flush, remove and rename in turn. FAT removes before it renames."""
-    left = 0
-
-    def tick() -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise PowerCut
-
-    class CutFile:
-        def __init__(self, path, mode):
-            if mode == "wb":
-                tick()
-            self.file = open(path, mode)  # noqa: SIM115
-
-        def write(self, data):
-            for at in (0, len(data) // 2):  # torn, too
-                tick()
-                self.file.write(data[at : len(data) // 2 if at == 0 else len(data)])
-                self.file.flush()
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-    def replace(old, new):
-        if fat and os.path.exists(new):
-            tick()
-            os.remove(new)
-        tick()
-        os.replace(old, new)
-
-    def remove(path):
-        if os.path.exists(path):
-            tick()
-            os.remove(path)
-
     def record(n):
         file = SampleFile(path, 6)
         try:
@@ -220,11 +175,7 @@ def test_power_cut_at_each_operation(path, monkeypatch, fat):
     said = [-1]
     while True:
         with monkeypatch.context() as patch:
-            left = cut_at
-            patch.setattr(samplefile, "replace", replace)
-            patch.setattr(samplefile, "remove", remove)
-            patch.setattr(samplefile, "sync", lambda file: tick())
-            patch.setattr(samplefile, "open", CutFile, raising=False)
+            Power(cut_at, fat).rule(patch, samplefile)
             try:
                 record(9)
                 done = True

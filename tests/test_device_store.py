@@ -14,6 +14,7 @@ import device_lab as lab
 import interpreters
 from fedboard import DataError, StateError, model
 from fedboard_device import store
+from power_cut import Power, PowerCut
 
 SPEC = model.Spec((20, 15, 5), seed=3)
 
@@ -165,55 +166,14 @@ def test_any_damage_is_noticed(folder):
         base.close()
 
 
-class PowerCut(BaseException):
-    pass
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("fat", [False, True])
 def test_power_cut_at_each_operation(folder, monkeypatch, fat):
-    """Stop before each write, flush, remove and rename in turn. FAT removes before it renames."""
-    left = 0
-
-    def tick() -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise PowerCut
-
-    class CutFile:
-        def __init__(self, path, mode):
-            self.file = open(path, mode)  # noqa: SIM115
-
-        def write(self, data):
-            tick()
-            self.file.write(data)
-            self.file.flush()
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-    def replace(old, new):
-        if fat and os.path.exists(new):
-            tick()
-            os.remove(new)
-        tick()
-        real_replace(old, new)
-
-    def remove(path):
-        tick()
-        real_remove(path)
-
-    real_replace, real_remove = os.replace, os.remove
     cut_at = 0
     version = 0
     while True:
         with monkeypatch.context() as patch:
-            left = cut_at
-            patch.setattr(store, "replace", replace)
-            patch.setattr(store.os, "remove", remove)
-            patch.setattr(store, "sync", lambda file: tick())
-            patch.setattr(store, "open", CutFile, raising=False)
+            Power(cut_at, fat).rule(patch, store)
             try:
                 base = store.FileBase(folder, print)
                 write(base, version + 1)

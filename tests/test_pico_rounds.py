@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import shutil
 
 import pytest
@@ -66,17 +65,6 @@ def test_rounds_and_a_power_cut(image, tmp_path):
 
 def test_noisy_line(image, tmp_path):
     """Lost, changed and foreign bytes, in both directions."""
-    rng = random.Random(5)
-
-    def mangle(data):
-        damaged = bytearray()
-        for byte in data:
-            chance = rng.random()
-            if chance < 0.001:
-                continue
-            damaged.append(byte ^ 0x10 if chance < 0.002 and byte ^ 0x10 != 3 else byte)
-        return bytes(damaged)
-
     made = lab.make_samples()
     params = lab.start_params()
     with Pico(flash=image) as board:
@@ -84,7 +72,7 @@ def test_noisy_line(image, tmp_path):
         start(board)
         with plugged(board) as host:
             host.stream.write(bytes(byte for byte in os.urandom(500) if byte != 3))
-            host.mangle_in = host.mangle_out = mangle
+            host.mangle_in = host.mangle_out = lab.noise(5)
             host.until(Joined)
             for round_ in (1, 2):
                 task = lab.make_task(params, round_, flags=0)
