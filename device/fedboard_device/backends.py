@@ -8,11 +8,13 @@ from fedboard import kernels, selftest, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 NAMES = ("thumb", "viper", "ulab")  # the fastest first
 FRAME_NAMES = ("thumb", "viper")
 FLOAT_NAMES = ("rp2", "ulab")
+CONV_NAMES = ("viper",)
 
 
 def choose(say: "Callable[[str], None]") -> str:
@@ -23,12 +25,7 @@ def choose(say: "Callable[[str], None]") -> str:
     kernels.offer_conv = lambda: offer_conv(say)
     kernels.offer_floats = lambda: offer_floats(say)
     offer_frames(say)
-    for name in NAMES:
-        try:
-            module = __import__("fedboard_device.kernels_" + name)
-            offered = getattr(module, "kernels_" + name)
-        except Exception:  # no emitter, no such decorator, no such module: not for this board
-            continue
+    for name, offered in _importable("", NAMES):
         wrong = selftest.failing(offered)
         if not wrong:
             kernels.use(offered)
@@ -40,12 +37,7 @@ def choose(say: "Callable[[str], None]") -> str:
 
 def offer_frames(say: "Callable[[str], None]") -> None:
     """The same for wire.unstuff()."""
-    for name in FRAME_NAMES:
-        try:
-            module = __import__("fedboard_device.kernels_frame_" + name)
-            offered = getattr(module, "kernels_frame_" + name)
-        except Exception:
-            continue
+    for name, offered in _importable("frame_", FRAME_NAMES):
         if selftest.unstuffs(offered):
             wire.use(offered)
             return
@@ -56,12 +48,7 @@ def offer_floats(say: "Callable[[str], None]") -> None:
     """The same for `fkernels`: close to the pure ones, not equal."""
     from fedboard import fkernels, fselftest
 
-    for name in FLOAT_NAMES:
-        try:
-            module = __import__("fedboard_device.kernels_float_" + name)
-            offered = getattr(module, "kernels_float_" + name)
-        except Exception:
-            continue
+    for name, offered in _importable("float_", FLOAT_NAMES):
         wrong = fselftest.failing(offered)
         if not wrong:
             fkernels.use(offered)
@@ -70,15 +57,22 @@ def offer_floats(say: "Callable[[str], None]") -> None:
 
 
 def offer_conv(say: "Callable[[str], None]") -> None:
-    """The same for `ckernels`, which have one backend."""
+    """The same for `ckernels`."""
     from fedboard import ckernels, cselftest
 
-    try:
-        from fedboard_device import kernels_conv_viper
-    except Exception:
-        return
-    wrong = cselftest.failing(kernels_conv_viper)
-    if wrong:
-        say(f"convolutions' kernels fail in {wrong} on this board and are not used: report it")
-    else:
-        ckernels.use(kernels_conv_viper)
+    for name, offered in _importable("conv_", CONV_NAMES):
+        wrong = cselftest.failing(offered)
+        if not wrong:
+            ckernels.use(offered)
+            return
+        say(f"convolutions' kernels '{name}' fail in {wrong} on this board and are not used")
+
+
+def _importable(kind: str, names: "tuple[str, ...]") -> "Iterator[tuple[str, Any]]":
+    for name in names:
+        module_name = "kernels_" + kind + name
+        try:
+            found = getattr(__import__("fedboard_device." + module_name), module_name)
+        except Exception:  # no emitter, no such decorator, no such module: not for this board
+            continue
+        yield name, found
