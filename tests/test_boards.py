@@ -134,6 +134,29 @@ def test_the_command_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert discover.LEAST_S <= (told[0] or 0) <= discover.TIMEOUT_S
 
 
+def test_a_home_names_cables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are knocked on, each once, but while a run has them."""
+    asked: list[str] = []
+
+    async def knock(ports, *_):
+        asked[:] = [port.port for port in ports]
+        return ports
+
+    usb = discover.Finding("/dev/ttyACM0", "Pico")
+    monkeypatch.setattr(discover, "serial_ports", lambda everything: [usb])
+    monkeypatch.setattr(discover, "knock_on_ports", knock)
+    links = {"a": "serial:/dev/ttyACM0", "b": "process:python3 /x/main.py --config b.json"}
+    tables = "".join(f'[[board]]\nname = "{k}"\nlink = "{link}"\n' for k, link in links.items())
+    home = tmp_path / "home.toml"
+    home.write_text(f'[federation]\nname = "k"\n[model]\nlayers = [4, 2]\n{tables}')
+    text = boards("--home", home).stdout
+    assert asked == ["/dev/ttyACM0", links["b"]]
+    assert f"process python3  b in {home}" in text
+    presence.write(tmp_path / "runs" / "k", "k", 50, 12, [WINDOW], "")
+    assert "window: here" in boards("--home", home).stdout
+    assert asked == ["/dev/ttyACM0"]
+
+
 def test_all_ports_are_knocked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them ends before all have been heard to begin."""
     n, knocked, all_here = 6, [], asyncio.Event()

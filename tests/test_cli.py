@@ -235,10 +235,12 @@ def test_run_resume_and_export(tmp_path: Path) -> None:
     assert [e["event"] for e in first].count("RoundClosed") == 2
     refused = fedboard("run", tmp_path / "home.toml")
     assert refused.exit_code == 1
-    assert "resume it" in refused.stderr
+    assert "go on with --resume" in refused.stderr
     write(3)
     second = run("--resume")
     assert [e["round"] for e in second if e["event"] == "RoundClosed"] == [3]
+    nothing = fedboard("run", tmp_path / "home.toml", "--resume")
+    assert "all rounds were done before: for more raise `rounds`" in nothing.stdout
     out = [tmp_path / name for name in ("m.npz", "m.h", "m.bin")]
     done = fedboard(
         "export", tmp_path / "run", "--npz", out[0], "--c-header", out[1], "--bin", out[2], "--json"

@@ -102,7 +102,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
 
 def test_a_folder_with_a_run_is_not_overwritten_and_one_without_not_resumed(tmp_path):
     filled(tmp_path / "a", 1)
-    with pytest.raises(DataError, match="holds a run already: resume it"):
+    with pytest.raises(DataError, match="holds a run already: go on with --resume"):
         Store(tmp_path / "a")
     (tmp_path / "b").mkdir()
     with pytest.raises(DataError, match="no sound checkpoint to resume"):

@@ -183,7 +183,7 @@ def test_a_new_task_overtakes_an_adaptation():
     [
         ({"shots": 0}, "at least 1"),
         ({"n_max": 0}, "at least 1"),
-        ({"shots": 255}, "none is left"),
+        ({"shots": 255}, "leave no sample to judge by"),
         ({"local": 8}, "no layers"),
         ({"batch": 0}, "a batch has"),
         ({"op": 77}, "unknown here"),

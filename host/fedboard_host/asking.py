@@ -83,6 +83,8 @@ class Asked:
         if not self.labels:
             hint = (
                 'name the labels in home.toml, [model] labels = ["idle", "wave"], or use a number'
+                if self.home is not None
+                else "there is no home.toml here that names labels; a number will do, too"
             )
         raise DataError(f"no label {label}: {hint}")
 

@@ -53,11 +53,15 @@ def boards(
 
     from fedboard_host import discover, keyfile
 
-    told, home_key = _told(home, bool(ports))
+    told, home_key, cables = _told(home, bool(ports))
     key_file = key_file or home_key
     key = keyfile.read(key_file) if key_file else None
     where = address(listen) if listen else None
-    found = [discover.Finding(port) for port in ports] or discover.serial_ports(everything)
+    found = [discover.Finding(port) for port in ports]
+    if not ports:
+        found = discover.serial_ports(everything)
+        seen = {finding.port for finding in found}
+        found += [cable for cable in cables if cable.port.removeprefix("serial:") not in seen]
     began_s = click.get_current_context().obj
     patience_s = None if began_s is None else discover.patience_s(time.monotonic() - began_s)
     found = asyncio.run(discover.knock_on_ports(found, key, start, labels, patience_s))
@@ -80,26 +84,36 @@ def add_to(cli: click.Group, json_option: Callable[[Any], Any]) -> None:
     cli.add_command(boards)
 
 
-def _told(home: Path | None, asks_ports: bool) -> tuple[Presence | None, Path | None]:
-    """What the run of `home` told, and the file of its key."""
-    from fedboard_host import presence
+def _told(
+    home: Path | None, asks_ports: bool
+) -> tuple[Presence | None, Path | None, list[Finding]]:
+    """What the run of `home` told, the file of its key, and the cables that it leaves to us."""
+    from fedboard_host import discover, presence
 
     if home is None:
         if asks_ports or not _HOME.is_file():
-            return None, None
+            return None, None, []
         home = _HOME
     if home.is_dir():
         told = presence.read(home)
         if told is None:
             raise DataError(f"{home} is no folder of a run that has told of its boards")
-        return told, None
+        return told, None, []
     from fedboard_host import config
 
     settings = config.load(home)
     key_file = settings.key_file
     if key_file is not None and not key_file.is_file():
         key_file = None
-    return presence.read(settings.folder), key_file
+    told = presence.read(settings.folder)
+    if told is not None and told.is_live:
+        return told, key_file, []
+    cables = [
+        discover.Finding(board.link, f"{board.name} in {home}")
+        for board in settings.boards
+        if board.link != "network"
+    ]
+    return told, key_file, cables
 
 
 def address(text: str, default: str = "") -> tuple[str, int]:
@@ -117,7 +131,7 @@ def _show_json(finding: Finding) -> None:
 
 
 def _show_finding(f: Finding) -> None:
-    title = f"{f.port}  {f.description}".rstrip()
+    title = f"{_shortened(f.port)}  {f.description}".rstrip()
     name = f"{f.name}: " if f.name else ""
     seen = "" if f.last_seen_s is None else f", last seen {ago(f.last_seen_s)} ago"
     if f.state != "here" and not f.firmware:
@@ -140,6 +154,15 @@ def _show_finding(f: Finding) -> None:
         f"    {f.firmware}, {f.kernels} kernels, {ram}, {flash}\n"
         f"    {samples}, {model}, id {f.uid}"
     )
+
+
+def _shortened(port: str) -> str:
+    """A process without its command line."""
+    if not port.startswith("process:"):
+        return port
+    from fedboard_host import links
+
+    return links.parse(port).name
 
 
 def _explain(found: Sequence[Finding], told: Presence | None, listens: bool) -> None:

@@ -102,7 +102,7 @@ def cli(debug: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("home", type=_FILE)
+@click.argument("home", type=_FILE, default=Path("home.toml"))
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--dashboard", metavar="[ADDRESS:]PORT", help="Serve a page to watch and to ask.")
 @click.option("--flower", is_flag=True, help="Learn as many homes do: docs/homes.md.")

@@ -87,6 +87,8 @@ def load(path: Path) -> Home:
         raise DataError(
             f"{path}: no such file: `fedboard init` writes one (or try `fedboard demo`)"
         ) from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder: name its home.toml") from None
     except (OSError, UnicodeError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     return parse(text, path)

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from fedboard import DataError
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -61,6 +63,8 @@ def _run_of(path: Path) -> tuple[Path, tuple[str, ...]]:
     """A run's folder and the names of its classes."""
     if path.is_dir():
         return path, ()
+    if not path.exists() and path.suffix != ".toml":
+        raise DataError(f"{path}: no such folder of a run (its home.toml will do, too)")
     from fedboard_host import config
 
     home = config.load(path)

@@ -217,5 +217,8 @@ def text(home: Home, result: Result) -> str:
     ]
     if result.stopped:
         lines.append(f"go on with: fedboard run {home.path} --resume")
-    lines.append(f"weights: fedboard export {home.folder} --npz model.npz --c-header model.h")
+    elif result.began >= home.rounds:
+        lines.append(f"all rounds were done before: for more raise `rounds` in {home.path}")
+    if result.round:
+        lines.append(f"weights: fedboard export {home.folder} --npz model.npz --c-header model.h")
     return "\n".join(lines)

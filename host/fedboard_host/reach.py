@@ -97,6 +97,8 @@ class Reach:
         known = sorted({e.name for e in entries} | {f.name for f in found if f.name})
         near = difflib.get_close_matches(name, known, 1)
         there = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        if self._home is None and not near:
+            there += ", and no home.toml here"
         raise DataError(f"no board {name}: {there} (a port will do, too: `fedboard boards`)")
 
     async def _wait_for(self, name: str) -> Talk:

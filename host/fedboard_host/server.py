@@ -46,6 +46,7 @@ class Result:
     bytes_down: int
     seconds: float
     stopped: bool  # on request
+    began: int  # the last round of earlier run()s
 
 
 class Federation:
@@ -169,6 +170,7 @@ class Federation:
         conductor, roster = self._conductor, self._roster
         started_ms = self._clock.now_ms()
         up, down = roster.bytes_up, roster.bytes_down
+        began = conductor.now.round
         await conductor.conduct(n_rounds)
         conductor.n_stops = 0
         now = conductor.now
@@ -177,7 +179,7 @@ class Federation:
         return Result(
             now.round, now.version, now.params, now.result, now.accuracy, now.loss,
             roster.bytes_up - up, roster.bytes_down - down,
-            (self._clock.now_ms() - started_ms) / 1000, stopped,
+            (self._clock.now_ms() - started_ms) / 1000, stopped, began,
         )  # fmt: skip
 
     async def close(self) -> None:

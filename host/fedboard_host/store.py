@@ -64,7 +64,7 @@ class Store:
         begun = (self.folder / "log.sqlite").exists()  # and killed before the first checkpoint
         if present and not resume:
             raise DataError(
-                f"{self.folder} holds a run already: resume it, or choose another folder"
+                f"{self.folder} holds a run already: go on with --resume, or choose another folder"
             )
         self._latest: Checkpoint | None = None
         for path in present.values():

@@ -76,7 +76,9 @@ def adapt(learner: "Learner", task: messages.Task, said: messages.Metrics) -> "I
     for _ in _judge(learner, support):
         yield
     if not net.n_seen:
-        raise DataError(f"{task.shots} shots are all that there is: none is left to judge by")
+        raise DataError(
+            f"{task.shots} shots a label leave no sample to judge by: use fewer, or record more"
+        )
     said.n_correct_before = net.n_correct
     said.loss_before = learner.mean_loss()
     for _ in few.adapt(support, learner.x, task.n_max, task.n_local, task.seed):
