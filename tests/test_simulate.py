@@ -67,6 +67,33 @@ def test_csv(tmp_path, heading):
     assert len(data.writer) == (48 if heading else 0)
 
 
+@pytest.mark.parametrize("heading", ["", "label,0,1\n", "0,1,Label\n"])
+def test_csv_with_words_for_labels(tmp_path, heading):
+    lines = [f"{word},{i},{i % 7}" for i, word in enumerate(["emu", "cat", " dog"] * 5)]
+    if heading.endswith("Label\n"):
+        lines = [",".join([*line.split(",")[1:], line.split(",")[0]]) for line in lines]
+    (tmp_path / "a.csv").write_text(heading + "\n".join(lines))
+    data = datafile.load(tmp_path / "a.csv")
+    assert data.y.tolist() == [2, 0, 1] * 4
+    assert data.y_test.tolist() == [2, 0, 1]
+    assert data.x_test.tolist() == [[12, 5], [13, 6], [14, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0,1,2\n0,1\n", "line 2 has 2 columns"),
+        ("label,a\n0,1\n2\n", "line 3 has 1 columns"),
+        ("1.5,2,0\n2,3,1\n", "column 1 is taken for the labels"),
+        ("0,1,cat\n", "'cat': labels, which may be words"),
+    ],
+)
+def test_what_is_wrong_with_a_csv(tmp_path, text, said):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        datafile.load(tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_idx(tmp_path, packed):
     for name, values in {

@@ -2,8 +2,8 @@
 
     npz     x_train, y_train, x_test, y_test, or x, y; any shape (n, ...); a further array of length
             n ("writer", "speaker", "person", "user", "drawer") tells whose sample it is
-    csv     a sample a line, its label, a whole number, in the column "label" or "y", else in the
-            first; a column named like those arrays likewise; the heading is optional
+    csv     a sample a line, its label, a whole number or a word, in the column "label" or "y", else
+            in the first; a column named like those arrays likewise; the heading is optional
     IDX     ...images-idx3-ubyte beside ...labels-idx1-ubyte; "train" has "t10k" or "test" beside it
 
 What has no test part of its own gets every fifth sample of each class as one. features() makes
@@ -171,23 +171,47 @@ def _load_csv(path: Path, data: bytes) -> Data:
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"{path}: neither npz nor csv nor IDX") from None
     names: list[str] = []
-    if lines and not _is_number(lines[0][-1]):
+    if lines and _is_heading(lines[0]):
         names = [name.strip().lower() for name in lines.pop(0)]
-    try:
-        table = np.array(lines, dtype=np.float64)
-    except ValueError:
-        raise DataError(f"{path}: each line needs the same number of numbers") from None
-    if table.ndim != 2 or table.shape[1] < 2:
-        raise DataError(f"{path}: each line needs a label and at least one value")
+    n_columns = len(lines[0]) if lines else 0
+    for number, line in enumerate(lines, start=1 + bool(names)):
+        if len(line) != n_columns or n_columns < 2:
+            raise DataError(
+                f"{path}: line {number} has {len(line)} columns: each needs a label and as many"
+                " values as the others"
+            )
     label = next((names.index(n) for n in ("label", "y") if n in names), 0)
     writer = next((names.index(n) for n in WRITERS if n in names), -1)
-    rest = [c for c in range(table.shape[1]) if c not in (label, writer)]
-    x = table[:, rest]
-    if x.min() >= 0 and x.max() <= 255 and (x == np.rint(x)).all() and x.max() > 1:
+    rest = [c for c in range(n_columns) if c not in (label, writer)]
+    try:
+        x = np.array([[float(line[c]) for c in rest] for line in lines])
+    except ValueError as error:
+        raise DataError(
+            f"{path}: {error}: labels, which may be words, belong into the first column, or into"
+            " one whose heading is label"
+        ) from None
+    if len(x) and x.min() >= 0 and x.max() <= 255 and (x == np.rint(x)).all() and x.max() > 1:
         x = x.astype(np.uint8)
-    return _made(
-        path, x, table[:, label], None, None, table[:, writer] if writer >= 0 else None
-    )  # fmt: skip
+    whose = np.array([line[writer].strip() for line in lines]) if writer >= 0 else None
+    labels = _classes([line[label].strip() for line in lines])
+    if (labels != np.rint(labels)).any():
+        raise DataError(
+            f"{path}: column {label + 1} is taken for the labels, but has no whole numbers: put the"
+            " heading label above the right one"
+        )
+    return _made(path, x, labels, None, None, whose)
+
+
+def _is_heading(cells: list[str]) -> bool:
+    known = ("label", "y", *WRITERS)
+    return any(c.strip().lower() in known for c in cells) or not any(map(_is_number, cells))
+
+
+def _classes(labels: list[str]) -> NDArray[np.float64]:
+    """Numbers stay; words become 0, 1, ... in the order of the alphabet."""
+    if all(map(_is_number, labels)):
+        return np.array(labels, np.float64)
+    return np.unique(labels, return_inverse=True)[1].astype(np.float64)
 
 
 def _is_number(text: str) -> bool:
