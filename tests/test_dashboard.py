@@ -106,7 +106,14 @@ def test_a_host_that_is_gone_has_no_boards(run_folder: Path) -> None:
     path.write_text(json.dumps({**told, "at": told["at"] - 500}))
     html = fragments.all_of(Feed(run_folder).read())
     assert "not running, last heard 8 min 20 s ago" in html["summary"]
-    assert html["boards"].count('class="state gone"') == 2
+    assert html["boards"].count('class="state unknown"') == 2
+
+
+def test_a_report_says_when_not_how_long_ago(run_folder: Path) -> None:
+    html = fragments.all_of(Feed(run_folder).read(), live=False)["boards"]
+    assert "ago" not in html
+    assert "state" not in html
+    assert re.search(r"<td>20\d\d-\d\d-\d\d \d\d:\d\d</td>", html)
 
 
 def test_an_empty_run_and_no_run(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@
 // says. FOLDER: screenshots go there. SELECTOR: is clicked on the first page, and #said is told.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 
 const [url, browserPath, modules, folder, selector] = process.argv.slice(2);
-const require = createRequire(modules + "/node_modules/");
+const require = createRequire(resolve(modules) + "/node_modules/");
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({

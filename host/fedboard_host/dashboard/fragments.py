@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from fedboard_host.dashboard.feed import State, thin
-from fedboard_host.units import ago, percent, size, span
+from fedboard_host.units import ago, percent, size
 
 _WIDTH, _HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 30
@@ -22,10 +22,10 @@ Series = tuple[str, Sequence[tuple[float, float]]]
 
 
 def all_of(state: State, live: bool = True) -> dict[str, str]:
-    """By the id of the element that each belongs into."""
+    """By the id of the element that each belongs into; the page hides what has nothing to say."""
     return {
         "summary": summary(state, live),
-        "boards": boards(state),
+        "boards": boards(state, live),
         "accuracy": accuracy(state),
         "loss": loss(state),
         "own": own(state),
@@ -49,7 +49,7 @@ def summary(state: State, live: bool) -> str:
     down = sum(row["bytes_down"] for row in state.rounds)
     tiles += [("up", size(up)), ("down", size(down))]
     if last:
-        tiles.append(("a round takes", span(last["seconds"])))
+        tiles.append(("a round takes", ago(last["seconds"])))
     if live and not (told and told.is_live):
         when = f", last heard {ago(told.age_s)} ago" if told else ""
         tiles.append(("host", f"not running{when}"))
@@ -67,19 +67,18 @@ def _n_boards(state: State) -> int:
     return len(state.presence.boards) if state.presence else len(state.updates)
 
 
-def boards(state: State) -> str:
+def boards(state: State, live: bool = True) -> str:
+    """A table. What a board does is only known while its host runs; a report tells when it was."""
     told = state.presence
     if told is None or not told.boards:
         return _suspects(state) or "<p>No board has been here yet.</p>"
     rows = []
     for board in told.boards:
         name = board["name"]
-        state_now = board["state"] if told.is_live else "gone"
         last = state.updates.get(name, [(0, None, None)])[-1]
         cells = [
             f'<th scope="row">{escape(name)}</th>',
-            f'<td><span class="state {escape(state_now)}">{escape(state_now)}</span></td>',
-            f"<td>{ago(board['last_seen_s'])} ago</td>",
+            f"<td>{_heard(board['last_seen_s'], live)}</td>",
             f"<td>{board['n_samples']}</td>",
             f"<td>{'' if last[1] is None else percent(last[1])}</td>",
             f"<td>{'' if last[2] is None else format(last[2], '.3g')}</td>",
@@ -88,10 +87,13 @@ def boards(state: State) -> str:
             f"<td>{size(board['bytes_up'])} / {size(board['bytes_down'])}</td>",
             f"<td>{escape(board['firmware'])}, {escape(board['kernels'])}</td>",
         ]
+        if live:
+            now = board["state"] if told.is_live else "unknown"
+            cells.insert(1, f'<td><span class="state {escape(now)}">{escape(now)}</span></td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     heads = (
-        "board", "state", "last heard", "samples", "own accuracy", "own loss", "last round",
-        "RAM free", "up / down", "firmware, kernels",
+        "board", *(("state",) if live else ()), "last heard", "samples", "own accuracy",
+        "own loss", "last round", "RAM free", "up / down", "firmware, kernels",
     )  # fmt: skip
     head = "".join(f'<th scope="col">{h}</th>' for h in heads)
     return (
@@ -99,6 +101,12 @@ def boards(state: State) -> str:
         "was learned.</p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
+
+
+def _heard(last_seen_s: float, live: bool) -> str:
+    if live:
+        return f"{ago(last_seen_s)} ago"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() - last_seen_s))
 
 
 def _suspects(state: State) -> str:
@@ -112,7 +120,7 @@ def _suspects(state: State) -> str:
 def accuracy(state: State) -> str:
     points = [(r["round"], 100 * r["accuracy"]) for r in state.rounds if r["accuracy"] is not None]
     if not points:
-        return "<p>Not judged: [evaluate] in home.toml names held-out samples.</p>"
+        return ""
     text = f"Held-out accuracy over {len(points)} rounds, now {points[-1][1]:.1f} %"
     return chart([("merged model", points)], text, "%", low=0, high=100)
 
@@ -120,7 +128,7 @@ def accuracy(state: State) -> str:
 def loss(state: State) -> str:
     points = [(r["round"], r["loss"]) for r in state.rounds if r["loss"] is not None]
     if not points:
-        return "<p>Not judged.</p>"
+        return ""
     return chart([("merged model", points)], f"Held-out loss, now {points[-1][1]:.3g}", "")
 
 
@@ -130,12 +138,15 @@ def own(state: State) -> str:
         points = [(r, 100 * a) for r, a, _ in state.updates[name] if a is not None]
         if points:
             series.append((name, points))
+    judged = any(row["accuracy"] is not None or row["loss"] is not None for row in state.rounds)
+    hint = "<p>[evaluate] in home.toml names held-out samples, which judge the merged model.</p>"
+    hint = "" if judged else hint
     if not series:
-        return "<p>No update yet.</p>"
+        return "<p>No update yet.</p>" + hint
     more = len(state.updates) - len(series)
     note = f"<p>and {more} boards more, see the table</p>" if more > 0 else ""
     text = "Each board's accuracy on its own samples while it learns"
-    return chart(series, text, "%", low=0, high=100) + note
+    return chart(series, text, "%", low=0, high=100) + note + hint
 
 
 def traffic(state: State) -> str:
@@ -152,7 +163,7 @@ def traffic(state: State) -> str:
 def confusion(state: State) -> str:
     counts = state.counts
     if not counts:
-        return "<p>Not judged.</p>"
+        return ""
     names = [state.labels[k] if k < len(state.labels) else str(k) for k in range(len(counts))]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     rows = []
