@@ -66,12 +66,34 @@ def outcome(parse, layers, meta, data):
         return WireError
 
 
+def check_sums(layers, meta, data, expected):
+    """add_to() makes the sums of what parse() tells, or refuses as it does; or does nothing."""
+    acc = np.arange(SPEC.n_params, dtype=np.int64)
+    sums = acc.copy()
+    squares = []
+    for l, indices, values in expected if expected is not WireError else ():
+        layer = sums[SPEC.at(l) : SPEC.at(l + 1)]
+        layer[indices] += 5 * np.array(values, np.int64)
+        squares.append((l, sum(v * v for v in values)))
+    try:
+        told = decode.Decoder(SPEC).add_to(acc, 5, layers, meta, data)
+    except WireError:
+        assert expected is WireError
+        told = []
+    if told is None:
+        assert acc.tolist() == list(range(SPEC.n_params))
+    else:
+        assert list(told) == squares
+        assert acc.tolist() == sums.tolist()
+
+
 @settings(max_examples=40)
 @given(updates)
 def test_the_same_as_the_boards_decoder(made):
     meta, data = made
     expected = plain(update.parse_update(SPEC, meta[0], meta, data))
     assert plain(host_parse(SPEC, meta[0], meta, data)) == expected
+    check_sums(meta[0], meta, data, expected)
 
 
 @settings(max_examples=40)
@@ -92,14 +114,18 @@ def test_damage_is_refused_where_the_boards_decoder_refuses_it(made, seed):
             body += rng.randbytes(rng.randrange(3))
         layers = rng.choice([meta[0], head[0], 1])
         args = layers, bytes(head), bytes(body)
-        assert outcome(host_parse, *args) == outcome(update.parse_update, *args)
+        expected = outcome(update.parse_update, *args)
+        assert outcome(host_parse, *args) == expected
+        check_sums(*args, expected)
 
 
 @given(st.binary(max_size=12), st.binary(max_size=60))
 def test_nonsense_is_a_wire_error_or_the_same(meta, data):
     layers = meta[0] if meta else 1
     args = layers, meta, data
-    assert outcome(host_parse, *args) == outcome(update.parse_update, *args)
+    expected = outcome(update.parse_update, *args)
+    assert outcome(host_parse, *args) == expected
+    check_sums(*args, expected)
 
 
 @pytest.mark.parametrize("n_bits", [1, 2, 17])
@@ -112,6 +138,32 @@ def test_values_of_every_width_in_all_places(n_bits):
     data = sparse.encode([(part, list(range(n)), values)])
     found = host_parse(SPEC, 2, sparse.pack_meta([part]), data)
     assert plain(found) == [(1, list(range(n)), values)]
+    check_sums(2, sparse.pack_meta([part]), data, [(1, list(range(n)), values)])
+
+
+@pytest.mark.parametrize("n_bits", range(1, 18))
+@pytest.mark.parametrize(
+    "gaps", [(0,), (0, 1, 2), (3, 0, 0, 90, 1), (500,), (0, 0, 0, 0, 0, 290)]
+)
+def test_gaps_of_every_length(n_bits, gaps):
+    """Long ones do not fit a machine word; short ones come several to a word."""
+    n = SPEC.n_layer_params(0)
+    indices = []
+    at = 0
+    for i in range(n):
+        at += gaps[i % len(gaps)]
+        if at >= n:
+            break
+        indices.append(at)
+        at += 1
+    top = 1 << n_bits - 1
+    values = [(-1) ** i * (1 + i * 37 % top) for i in range(len(indices))]
+    part = sparse.Part(0, 0, n, len(indices), n_bits)
+    data = sparse.encode([(part, indices, values)])
+    meta = sparse.pack_meta([part])
+    assert plain(host_parse(SPEC, 1, meta, data)) == [(0, indices, values)]
+    check_sums(1, meta, data, [(0, indices, values)])
+    check_sums(1, meta, data[:-1], outcome(update.parse_update, 1, meta, data[:-1]))
 
 
 @given(st.lists(st.integers(-(2**16), 2**16), min_size=9, max_size=9), st.integers(1, 1 << 24))

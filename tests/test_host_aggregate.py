@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from array import array
 from fractions import Fraction
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedboard import DataError, StateError
-from fedboard.model import Spec
-from fedboard_host import aggregate, strategies
-from fedboard_host.aggregate import MeanMerger, TruncatedMerger
+from fedboard import DataError, StateError, WireError, update
+from fedboard.model import MemoryBase, Spec
+from fedboard_host import aggregate, decode, strategies
+from fedboard_host.means import MAX_GAIN, MeanMerger, TruncatedMerger
+from fedboard_host.robust import Merging
 from fedboard_host.strategies import BoardInfo
 from fedboard_host.strategies.tifed import assign_layers
 
@@ -51,6 +53,17 @@ def limit(i):
 
 def clamp(value, i):
     return max(-limit(i), min(limit(i), value))
+
+
+@pytest.fixture(scope="module", params=["numpy", "numba"], autouse=True)
+def loops(request):
+    """Both ways in turn."""
+    if request.param == "numba":
+        if importlib.util.find_spec("numba") is None:
+            pytest.skip("numba is not installed: pip install 'fedboard[fast]'")
+        assert decode.use_compiled()
+    yield
+    decode.use_compiled(False)
 
 
 @given(params, updates())
@@ -177,7 +190,7 @@ def test_gain_stretches_the_mean():
 
 
 def test_sums_cannot_overflow():
-    merger = MeanMerger(SPEC, gain=aggregate.MAX_GAIN)
+    merger = MeanMerger(SPEC, gain=MAX_GAIN)
     merger.start(array("h", [32767] * N))
     merger._totals = [aggregate.MAX_TOTAL - aggregate.MAX_WEIGHT] * 2
     merger._acc[:] = 65535 * merger._totals[0]
@@ -275,3 +288,40 @@ def test_strategies_say_what_boards_do():
     assert (work.layers, work.top_permille, work.bits, work.carry) == (3, 1000, 16, False)
     plan = strategies.make("tifed-single-layer", {}).plan(spec, found, 1)
     assert sorted(w.layers for w in plan.values()) == [1, 2]
+
+
+def encoded(spec, change, top_permille, bits):
+    """(meta, stream) of a change of all parameters, by the board's own code."""
+    base = MemoryBase()
+    base.begin(spec.pack())
+    base.write(array("h", bytes(2 * spec.n_params)))
+    base.commit(1, b"")
+    made = update.Update(spec, array("h", change), base, 3, top_permille, bits)
+    made.prepare()
+    return made.meta(), b"".join(made.chunks())
+
+
+@pytest.mark.parametrize("kind", ["mean", "median"])
+def test_take_is_parse_and_add(kind):
+    """Sparse, dense and far too long updates, merged or held: the same model and opinions."""
+    spec = Spec((12, 6, 4), "fedboard", 1)
+    ways = [MeanMerger(spec), MeanMerger(spec)]
+    decoder = decode.Decoder(spec)
+    rng = np.random.default_rng(3)
+    for merger in ways:
+        merger.set_up(Merging(kind))
+        merger.start(array("h", bytes(2 * spec.n_params)))
+    for turn in range(3):
+        for b in range(6):
+            size = 3000 if b == 4 and turn else 30
+            change = rng.integers(-size, size + 1, spec.n_params).tolist()
+            wire = encoded(spec, change, *((1000, 16) if b == 5 else (300, 4)))
+            ways[0].take(decoder, 3, *wire, 5 + b, f"b{b}")
+            ways[1].add(decoder.parse(3, *wire), 5 + b, f"b{b}")
+        with pytest.raises(WireError):
+            ways[0].take(decoder, 3, wire[0], wire[1][:-1], 5, "b9")
+        assert ways[0].merge() == ways[1].merge()
+        assert ways[0].opinions == ways[1].opinions
+        assert [one.clipped for one in ways[0].opinions] == [b == 4 and turn > 0 for b in range(6)]
+        for key, value in ways[0].state().items():
+            assert value.tolist() == ways[1].state()[key].tolist(), key

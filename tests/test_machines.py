@@ -16,7 +16,7 @@ from fedboard.hub import Hub, Joined, Update
 from fedboard.model import MemoryBase, Spec, init_params, new_params
 from fedboard.node import Identity, Node, Opened
 from fedboard.rebase import encode_delta
-from fedboard_host.aggregate import MeanMerger
+from fedboard_host.means import MeanMerger
 from test_board import Samples
 
 KEY = b"k" * 32

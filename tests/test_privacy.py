@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host import clip, config, privacy, simulate, strategies
-from fedboard_host.aggregate import MASTER_BITS, MeanMerger
 from fedboard_host.cli import cli
 from fedboard_host.events import RoundClosed
 from fedboard_host.flower.homes import Homes
+from fedboard_host.means import MASTER_BITS, MeanMerger
 from fedboard_host.privacy import Privacy, discrete_gaussian, discrete_laplace, seeded_bits
 from fedboard_host.robust import Merging
 from federations import Fleet

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host import clip, config, simulate, strategies
-from fedboard_host.aggregate import MASTER_BITS, MeanMerger
 from fedboard_host.cli import cli
 from fedboard_host.dataset import Set
 from fedboard_host.events import Note, Suspected
 from fedboard_host.experiments import robust as experiment
 from fedboard_host.fleet_rounds import FleetFederation
+from fedboard_host.means import MASTER_BITS, MeanMerger
 from fedboard_host.robust import KINDS, Merging, Opinion
 from fedboard_host.rounds import Policy
 from fedboard_host.suspicion import Watchlist

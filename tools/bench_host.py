@@ -90,7 +90,7 @@ class Host:
         merger = self._merger
         for i in range(n):
             meta, data = pool[i % len(pool)]
-            merger.add(self._decoder.parse(self._layers, meta, data), merger.weight(N_SAMPLES))
+            merger.take(self._decoder, self._layers, meta, data, merger.weight(N_SAMPLES))
         merger.merge()
 
 

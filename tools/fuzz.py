@@ -32,6 +32,8 @@ from types import FunctionType, ModuleType
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / folder) for folder in ("shared", "host", "device", "tools", "tests")]
 
+import numpy as np  # noqa: E402
+
 import fuzz_inputs as inputs  # noqa: E402
 import fuzz_targets as targets  # noqa: E402
 from fedboard import DataError, WireError  # noqa: E402
@@ -54,14 +56,26 @@ def update(data: bytes) -> str:
     said = targets.update_(data)
     n = data[0] if data else 0
     meta, stream = data[1 : 1 + n], data[1 + n :]
+    decoder = decode.Decoder(targets.SPEC)
+    layers = meta[0] if meta else 1
+    sums = np.zeros(targets.SPEC.n_params, np.int64)
     try:
-        decode.Decoder(targets.SPEC).parse(meta[0] if meta else 1, meta, stream)
+        decoder.add_to(sums, 1, layers, meta, stream)
+    except WireError:
+        if said == targets.ACCEPTED or sums.any():
+            raise targets.Malformed("the host's sums differ from what boards read") from None
+    try:
+        found = decoder.parse(layers, meta, stream)
     except WireError:
         if said == targets.ACCEPTED:
             raise targets.Malformed("the host refuses what boards read") from None
     else:
         if said != targets.ACCEPTED:
             raise targets.Malformed("the host reads what boards refuse")
+        for l, indices, values in found if sums.any() else ():
+            decode.add(sums[targets.SPEC.at(l) : targets.SPEC.at(l + 1)], indices, values, -1)
+        if sums.any():
+            raise targets.Malformed("the host sums up what it does not read")
     return said
 
 

@@ -6,7 +6,8 @@
 A layer is averaged over the boards that trained it (its own total weight); a board that left an
 entry out counts there as no change. What is far longer than usual is cut (clip); with a rule of
 `robust` updates are held until the round closes, and compared. All state is integers: bit-identical
-on every machine, and restored from a checkpoint it goes on as if nothing had happened.
+on every machine, and restored from a checkpoint it goes on as if nothing had happened. What the
+sums do to the model is in `means` and the strategies.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedboard import DataError, StateError, update
+from fedboard import DataError, StateError
 from fedboard.model import Spec
 from fedboard_host import clip, decode
 from fedboard_host.clip import NormClip, Update
@@ -30,9 +31,6 @@ Ints = NDArray[np.int64]
 
 MAX_WEIGHT = 1 << 24  # of one update
 MAX_TOTAL = 1 << 33  # of a round: times a change (17 bits), the master's 8 and the gain: int64
-MAX_GAIN = 8
-MASTER_BITS = 8  # fractional bits that the host keeps of each parameter
-AVERAGE_BITS = 16  # and of the running average
 _NOWHERE = array("i")
 
 
@@ -93,13 +91,47 @@ class Merger(ABC):
         for l, indices, values in update:
             acc = self._acc[self.spec.at(l) : self.spec.at(l + 1)]
             squares = decode.add(acc, indices, values, weight)
-            if self.clips and not self.privacy.noise:
-                excess = self.clip.excess(l, values, squares)
-                if excess is not None:
-                    decode.add(acc, indices, excess, -weight)
-                    clipped = True
+            if self._is_too_long(l, squares):
+                decode.add(acc, indices, self.clip.excess(l, values), -weight)
+                clipped = True
             self._totals[l] += weight
         self._clipped[board] = clipped
+
+    def take(
+        self, decoder: decode.Decoder, layers: int, meta: bytes, data: bytes, weight: int,
+        board: str = "",
+    ) -> None:  # fmt: skip
+        """add(decoder.parse(layers, meta, data), weight, board), the faster way where there is one.
+
+        Raises WireError, and then nothing has changed.
+        """
+        self._check_weight(weight)
+        sums = None
+        if self.sums_streams:
+            sums = decoder.add_to(self._acc, weight, layers, meta, data)
+        if sums is None:
+            self.add(decoder.parse(layers, meta, data), weight, board)
+            return
+        self.n_updates += 1
+        long = []
+        for l, squares in sums:
+            if self._is_too_long(l, squares):
+                long.append(l)
+            self._totals[l] += weight
+        if long:
+            for l, indices, values in decoder.parse(layers, meta, data):
+                if l in long:
+                    acc = self._acc[self.spec.at(l) : self.spec.at(l + 1)]
+                    decode.add(acc, indices, self.clip.excess(l, values), -weight)
+        self._clipped[board] = bool(long)
+
+    @property
+    def sums_streams(self) -> bool:
+        """take() may be the faster way: loops are compiled, and changes are only summed."""
+        return decode.is_compiled() and self.rule is None and not self.privacy.noise
+
+    def _is_too_long(self, l: int, squares: int) -> bool:
+        return self.clips and not self.privacy.noise and self.clip.measure(l, squares)
 
     def add_sums(
         self,
@@ -168,6 +200,10 @@ class Merger(ABC):
     def drop(self) -> None:
         """Forget this round's updates."""
         self._acc[:] = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """All but the sums."""
         self._totals = [0] * self.spec.n_layers
         self._clipped = {}
         self.n_updates = 0
@@ -179,11 +215,13 @@ class Merger(ABC):
         """The model after this round; a layer that nobody trained stays. The sums start over."""
         self._gather()
         for l, total in enumerate(self._totals):
+            at, end = self.spec.at(l), self.spec.at(l + 1)
             if total:
-                at, end = self.spec.at(l), self.spec.at(l + 1)
                 self._merge_layer(at, end, self._acc[at:end], total)
+            else:
+                self._acc[at:end] = 0
         self._after()
-        self.drop()
+        self._forget()
         return self.params()
 
     def _gather(self) -> None:
@@ -228,7 +266,8 @@ class Merger(ABC):
             self.spent, self.n_clear = int(spent[0]), int(spent[1])
 
     @abstractmethod
-    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None: ...
+    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
+        """Move a layer's parameters by acc / total; acc is 0 afterwards."""
 
     def _after(self) -> None:  # noqa: B027 - a hook
         """Called once a round, when all layers are merged."""
@@ -240,146 +279,9 @@ class Merger(ABC):
         return value.copy()
 
 
-class MeanMerger(Merger):
-    """Weighted mean of the changes, added to a master with MASTER_BITS more bits than int16.
-
-    average_shift > 0: result() is a running average with the factor 2**-average_shift. Its first
-    rounds are a plain mean, so that it does not start cold.
-    gain: the master moves by the mean change times this; more than 1 makes up for the entries that
-    few boards sent, and for the mean of differing boards being a short step.
-    down_permille < 1000: boards get only each layer's largest changes, in values of down_bits; the
-    master holds the rest back for a later round.
-    """
-
-    def __init__(
-        self,
-        spec: Spec,
-        average_shift: int = 0,
-        down_permille: int = 1000,
-        down_bits: int = 16,
-        gain: int = 1,
-    ) -> None:
-        super().__init__(spec)
-        self.gain = gain
-        self.average_shift = average_shift
-        self._down = down_permille, down_bits
-        self._sent: array[int] = array("h")  # what boards have, if that is not the master
-        self._master: Ints = np.zeros(spec.n_params, np.int64)
-        self._average: Ints = np.zeros(spec.n_params, np.int64)
-        self._n_merges = 0
-
-    def start(self, params: array[int]) -> None:
-        self.spec.check(params)
-        self._master = np.asarray(params, dtype=np.int64) << MASTER_BITS
-        self._average = self._master << (AVERAGE_BITS - MASTER_BITS)
-        self._sent = array("h", params)
-        self._n_merges = 0
-
-    def params(self) -> array[int]:
-        return array("h", self._sent)
-
-    def result(self) -> array[int]:
-        if not self.average_shift:
-            return self._rounded(self._master, MASTER_BITS)
-        return self._rounded(self._average, AVERAGE_BITS)
-
-    def state(self) -> dict[str, Ints]:
-        return {
-            **super().state(),
-            "master": self._master.copy(),
-            "average": self._average.copy(),
-            "sent": np.asarray(self._sent, dtype=np.int64),
-            "n_merges": np.array([self._n_merges], np.int64),
-        }
-
-    def restore(self, state: Mapping[str, Ints]) -> None:
-        super().restore(state)
-        self._master = self._checked(state, "master")
-        self._average = self._checked(state, "average")
-        self._sent = _to_array(self._checked(state, "sent"))
-        self._n_merges = int(state["n_merges"][0]) if "n_merges" in state else 0
-
-    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
-        change = acc * (self.gain << MASTER_BITS + 1)  # twice: rounded to nearest, halves up
-        change += total
-        change //= 2 * total
-        change += self._master[at:end]
-        limit = int(self._limits[at]) << MASTER_BITS  # all of a layer's parameters have the same
-        np.clip(change, -limit, limit, out=self._master[at:end])
-
-    def _after(self) -> None:
-        self._n_merges += 1
-        n = min(self._n_merges, 1 << self.average_shift)
-        scaled = self._master << (AVERAGE_BITS - MASTER_BITS)
-        if n == 1:
-            self._average = scaled
-        else:
-            scaled -= self._average
-            scaled //= n
-            self._average += scaled
-        goal = self._rounded(self._master, MASTER_BITS)
-        if self._down == (1000, 16):
-            self._sent = goal
-        else:
-            self._sent = update.toward(self.spec, self._sent, goal, *self._down)
-
-    def _rounded(self, values: Ints, bits: int) -> array[int]:
-        rounded = values + (1 << bits >> 1)
-        rounded >>= bits
-        for l in range(self.spec.n_layers):
-            layer = rounded[self.spec.at(l) : self.spec.at(l + 1)]
-            limit = self.spec.limit(l)
-            np.clip(layer, -limit, limit, out=layer)
-        return _to_array(rounded)
-
-
-class TruncatedMerger(Merger):
-    """TIFeD's: the plain mean of the boards' parameters, truncated toward zero. Equal weights.
-
-    The published arithmetic has no clip. With a rule that compares boards there is one here, too.
-    """
-
-    clips = False
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec)
-        self._params = np.zeros(spec.n_params)  # integers; float64 divides them faster
-
-    def weight(self, n_samples: int) -> int:
-        return 1
-
-    def start(self, params: array[int]) -> None:
-        self.spec.check(params)
-        self._params = np.array(params, np.float64)
-
-    def params(self) -> array[int]:
-        return _to_array(self._params)
-
-    def state(self) -> dict[str, Ints]:
-        return {**super().state(), "params": self._params.astype(np.int64)}
-
-    def restore(self, state: Mapping[str, Ints]) -> None:
-        super().restore(state)
-        self._params = self._checked(state, "params").astype(np.float64)
-
-    def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
-        # Exact: all sums < 2**53, and total is too small for a quotient to round up to an integer.
-        mean = self._params[at:end]
-        mean *= total
-        mean += acc
-        mean /= total
-        np.trunc(mean, out=mean)
-        limit = int(self._limits[at])  # all of a layer's parameters have the same
-        np.clip(mean, -limit, limit, out=mean)
-
-
 def _limits(spec: Spec) -> Ints:
     """The largest magnitude of each parameter."""
     limits: Ints = np.empty(spec.n_params, np.int64)
     for l in range(spec.n_layers):
         limits[spec.at(l) : spec.at(l + 1)] = spec.limit(l)
     return limits
-
-
-def _to_array(values: NDArray[np.generic]) -> array[int]:
-    return array("h", values.astype("<i2").tobytes())

@@ -63,15 +63,16 @@ class NormClip:
         self.bounds = [0] * n_layers  # 0: none yet
         self._norms: list[list[int]] = [[] for _ in range(n_layers)]  # of this round
 
-    def excess(self, l: int, change: Integers, squares: int) -> Ints | None:
-        """What is to be taken off a change of layer l; squares: decode.squares() of it. None: 0."""
+    def measure(self, l: int, squares: int) -> bool:
+        """Note a change of layer l, of which squares are decode.squares(). Is it too long?"""
         length = math.isqrt(squares)
         self._norms[l].append(length)
-        most = self.bounds[l]
-        if not most or length <= most:
-            return None
+        return 0 < self.bounds[l] < length
+
+    def excess(self, l: int, change: Integers) -> Ints:
+        """What is to be taken off a change that is too long."""
         whole = np.asarray(change, np.int64)
-        return whole - cut(whole, length, most)
+        return whole - cut(whole, norm(change), self.bounds[l])
 
     def note(self, l: int, norms: Sequence[int]) -> None:
         """These were the norms of boards that a simulator has cut by itself."""

@@ -1,13 +1,15 @@
 """Updates into NumPy arrays: the same bits as fedboard.sparse.Decoder reads, many at a time.
 
     Decoder(spec).parse(layers, meta, data) -> [(layer, indices, values)]
+    Decoder(spec).add_to(acc, weight, layers, meta, data) -> [(layer, squares(its values))]
     add(acc, indices, values, weight)              acc[i] += weight * v; returns squares(values)
     squares(values)                                the sum of v * v
 
 A gap's zeros end where the next 1 is, and what follows is of fixed width: so only the ends are
 looked for one by one (bytes.find), everything else is one NumPy operation for all entries. Where
 numba is installed (extra `fast`) compiled loops take over once so many updates have come that
-compiling pays. Either accepts what the boards' Decoder accepts, and nothing else.
+compiling pays; then add_to() makes sums of a sparse update's bits without a list of changes in
+between. All of them accept what the boards' Decoder accepts, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import contextlib
 import functools
 import importlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Union
 
 import numpy as np
@@ -28,8 +30,8 @@ from fedboard.model import Spec
 Numbers = NDArray[Any]  # integers, of the least type that is at hand
 Integers = Union["array[int]", NDArray[Any]]
 # (words, bits of the stream, table, starts, indices, values) -> the bit behind the last part, or an
-# error below 0. table: a part's n, k, r (-1: no gaps), bits, shift, dense. starts: the first bit of
-# each part. indices, values: of the sparse parts, one after the other.
+# error below 0. table: a part's n, k, r (-1: no gaps), bits, shift, dense, at. starts: the first
+# bit of each part. indices, values: of the sparse parts, one after the other.
 Reader = Callable[[Numbers, int, Numbers, Numbers, Numbers, Numbers], int]
 
 CUT_SHORT = -1
@@ -37,10 +39,12 @@ BEYOND = -2
 WORTH_COMPILING = 2000  # updates
 _MAX_HEADS = 256
 _PADDING = bytes(8)
+_MORE_PADDING = bytes(16)
 _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
 
 _n_parsed = 0
 _fast: Any = None  # the module decode_numba, once it is used
+_sums: Any = None  # and sums_numba
 
 
 class Head:
@@ -48,6 +52,7 @@ class Head:
 
     def __init__(self, spec: Spec, meta: bytes) -> None:
         self.parts = sparse.unpack_meta(spec, meta)
+        self.layers = [p.layer for p in self.parts]
         self.least = sparse.min_bytes(self.parts)
         self.most = sparse.max_bytes(self.parts)
         self.n_sparse = sum(p.k for p in self.parts if not p.dense)
@@ -60,11 +65,12 @@ class Head:
                     p.bits,
                     p.shift,
                     p.dense,
+                    p.at,
                 )
                 for p in self.parts
             ],
             np.int64,
-        ).reshape(-1, 6)
+        ).reshape(-1, 7)
 
 
 class Decoder:
@@ -80,21 +86,11 @@ class Decoder:
         Indices count from the layer's first parameter and rise; values have the scale applied.
         Raises WireError for anything but a whole update of just these layers.
         """
-        head = self._heads.get(meta) or self._learn(meta)
-        if meta[0] != layers:
-            raise WireError(f"update of layers 0x{meta[0]:02x} where 0x{layers:02x} were trained")
-        if not head.least <= len(data) <= head.most:
-            raise WireError(f"update of {len(data)} bytes: its head says otherwise")
+        head = self._head(layers, meta, data)
         words: Numbers = np.ndarray((len(data) + 1,), "<u8", data + _PADDING, strides=(1,))
         starts = np.empty(len(head.table), np.int64)
         indices, values = np.empty((2, head.n_sparse), np.int32)
-        end = _reader()(words, 8 * len(data), head.table, starts, indices, values)
-        if end == BEYOND:
-            raise WireError("update with an index beyond its layer's parameters")
-        if end == CUT_SHORT:
-            raise WireError("update that is cut short")
-        if (end + 7) // 8 != len(data) or (end & 7 and data[-1] >> (end & 7)):
-            raise WireError("more bits than the update's head announced")
+        _check_end(_reader()(words, 8 * len(data), head.table, starts, indices, values), data)
         found: list[tuple[int, Numbers, Numbers]] = []
         at = 0
         for row, part in enumerate(head.parts):
@@ -107,12 +103,54 @@ class Decoder:
             at = end
         return found
 
+    def add_to(
+        self, acc: NDArray[np.int64], weight: int, layers: int, meta: bytes, data: bytes
+    ) -> Iterable[tuple[int, int]] | None:
+        """acc[i] += weight * change, of the whole model; returns each layer's squares().
+
+        None: nothing was done, parse() is the way (loops are not compiled, or all is dense).
+        Raises WireError as parse() does; acc is then as it was.
+        """
+        if _sums is None:
+            return None
+        head = self._head(layers, meta, data)
+        if not head.n_sparse:
+            return None
+        stream = np.frombuffer(data + _MORE_PADDING, np.uint8)
+        found = np.zeros(len(head.parts), np.int64)
+        end = _sums.add_stream(stream, 8 * len(data), head.table, acc, weight, found)
+        try:
+            _check_end(end, data)
+        except WireError:
+            _sums.add_stream(stream, 8 * len(data), head.table, acc, -weight, found)
+            raise
+        return zip(head.layers, found.tolist(), strict=True)
+
+    def _head(self, layers: int, meta: bytes, data: bytes) -> Head:
+        """What meta says, if these layers and this length go with it. Raises WireError."""
+        head = self._heads.get(meta) or self._learn(meta)
+        if meta[0] != layers:
+            raise WireError(f"update of layers 0x{meta[0]:02x} where 0x{layers:02x} were trained")
+        if not head.least <= len(data) <= head.most:
+            raise WireError(f"update of {len(data)} bytes: its head says otherwise")
+        return head
+
     def _learn(self, meta: bytes) -> Head:
         head = Head(self._spec, meta)
         if len(self._heads) >= _MAX_HEADS:
             self._heads.clear()
         self._heads[meta] = head
         return head
+
+
+def _check_end(end: int, data: bytes) -> None:
+    """What a Reader returned: the bit behind the last part. Raises WireError."""
+    if end == BEYOND:
+        raise WireError("update with an index beyond its layer's parameters")
+    if end == CUT_SHORT:
+        raise WireError("update that is cut short")
+    if (end + 7) // 8 != len(data) or (end & 7 and data[-1] >> (end & 7)):
+        raise WireError("more bits than the update's head announced")
 
 
 @functools.lru_cache(maxsize=32)
@@ -160,14 +198,25 @@ def _reader() -> Reader:
 
 def use_compiled(wanted: bool = True) -> bool:
     """Take the compiled loops, or NumPy again. Returns whether they are in use."""
-    global _fast
-    _fast = None
+    global _fast, _sums
+    _fast = _sums = None
     if wanted:
         with contextlib.suppress(ImportError, RuntimeError):  # it may find no folder to cache in
             compiled: Any = importlib.import_module("fedboard_host.decode_numba")
             compiled.warm_up()
-            _fast = compiled
-    return _fast is not None
+            sums: Any = importlib.import_module("fedboard_host.sums_numba")
+            sums.warm_up()
+            _fast, _sums = compiled, sums
+    return is_compiled()
+
+
+def is_compiled() -> bool:
+    return _sums is not None
+
+
+def compiled_sums() -> Any:
+    """The module sums_numba; None while loops are not compiled."""
+    return _sums
 
 
 def read(
@@ -176,7 +225,7 @@ def read(
     """A Reader in NumPy."""
     at = out = 0
     bits = b""
-    for row, (n, k, r, width, shift, dense) in enumerate(table.tolist()):
+    for row, (n, k, r, width, shift, dense, _) in enumerate(table.tolist()):
         starts[row] = at
         if dense:
             at += n * width

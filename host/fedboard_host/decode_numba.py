@@ -36,7 +36,7 @@ def _read(words: Any, n_bits: int, table: Any, starts: Any, indices: Any, values
     at = np.int64(0)
     out = np.uint64(0)
     for row in range(len(table)):
-        n, k, r, bits, shift, dense = table[row]
+        n, k, r, bits, shift, dense, _ = table[row]
         starts[row] = at
         if dense:
             at += n * bits
@@ -133,7 +133,7 @@ def warm_up() -> None:
     """Compile all of it now, for the types that Decoder gives: or load what has been before."""
     words: Any = np.ndarray((1,), "<u8", bytes(8), strides=(1,))
     indices, values = np.empty((2, 0), np.int32)
-    read(words, 0, np.empty((0, 6), np.int64), np.empty(0, np.int64), indices, values)
+    read(words, 0, np.empty((0, 7), np.int64), np.empty(0, np.int64), indices, values)
     acc = np.zeros(1, np.int64)
     add_some(acc, indices, values, 1)
     for kind in (np.int8, np.int16, np.int32):

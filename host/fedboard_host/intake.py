@@ -59,26 +59,8 @@ class Intake:
     async def take(self, member: Member, received: hub.Update) -> None:
         begin, data = received.begin, received.data
         reason = self._judge(member, begin)
-        parsed = masked = None
         if not reason:
-            assert self._round is not None
-            round_, name = self._round, member.info.name
-            work = round_.parts[name].work
-            try:
-                if round_.secret is not None:
-                    masked = round_.secret.parse(begin, data)
-                else:
-                    parsed = await asyncio.to_thread(
-                        self._decoder.parse, work.sent, begin.meta, data
-                    )
-            except WireError as error:
-                reason = str(error)
-                round_.fail(name, reason)  # it would send the same again
-            else:
-                reason = self._judge(member, begin)  # time has passed
-                if not reason and self._merger.is_full:
-                    reason = "the host holds as many updates as it can"
-                    round_.fail(name, reason)
+            reason = await self._read(member, begin, data)
         if reason in (rounds.DUPLICATE, _EARLY):
             return
         if reason:
@@ -86,13 +68,6 @@ class Intake:
             self._set_state(member, "failed", reason)
         else:
             assert self._round is not None
-            if masked is not None:
-                assert self._round.secret is not None
-                self._round.secret.add(member.info.name, masked)
-            else:
-                assert parsed is not None
-                weight = self._merger.counted(begin.n_samples)
-                self._merger.add(parsed, weight, member.info.name)
             self._round.accept(member.info.name)
             self.n_bytes += len(data)
             self._set_state(member, "done", "")
@@ -104,6 +79,35 @@ class Intake:
             member.info.name, begin.round, begin.n_samples, len(data), not reason, reason,
             accuracy, loss,
         ))  # fmt: skip
+
+    async def _read(self, member: Member, begin: messages.Begin, data: bytes) -> str:
+        """Add it to the sums, or say why not."""
+        round_, name, merger = self._round, member.info.name, self._merger
+        assert round_ is not None
+        layers = round_.parts[name].work.sent
+        weight = merger.counted(begin.n_samples)
+        try:
+            if round_.secret is not None:
+                masked = round_.secret.parse(begin, data)
+            elif merger.sums_streams:  # in less time than it takes to ask another thread
+                merger.take(self._decoder, layers, begin.meta, data, weight, name)
+                return ""
+            else:
+                parsed = await asyncio.to_thread(self._decoder.parse, layers, begin.meta, data)
+        except WireError as error:
+            round_.fail(name, str(error))  # it would send the same again
+            return str(error)
+        reason = self._judge(member, begin)  # time has passed
+        if reason:
+            return reason
+        if merger.is_full:
+            reason = "the host holds as many updates as it can"
+            round_.fail(name, reason)
+        elif round_.secret is not None:
+            round_.secret.add(name, masked)
+        else:
+            merger.add(parsed, weight, name)
+        return reason
 
     def _judge(self, member: Member, begin: messages.Begin) -> str:
         name, uid = member.info.name, member.info.uid

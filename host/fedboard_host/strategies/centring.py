@@ -17,6 +17,7 @@ from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host.aggregate import Ints, Merger
 from fedboard_host.clip import Update
+from fedboard_host.decode import Decoder
 from fedboard_host.privacy import Bits, Privacy
 from fedboard_host.robust import Rule
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work
@@ -90,6 +91,16 @@ class CentringMerger(Merger):
             super().add(update, weight, board)
         else:
             self._inner.add(update, weight, board)
+            self.n_updates += 1
+
+    def take(
+        self, decoder: Decoder, layers: int, meta: bytes, data: bytes, weight: int, board: str = ""
+    ) -> None:
+        if layers & _MEAN:
+            super().take(decoder, layers, meta, data, weight, board)
+            self._measured = True
+        else:
+            self._inner.take(decoder, layers, meta, data, weight, board)
             self.n_updates += 1
 
     def add_sums(

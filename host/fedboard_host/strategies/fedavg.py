@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from fedboard import DataError
 from fedboard.model import Spec
-from fedboard_host.aggregate import MAX_GAIN, MeanMerger, Merger
+from fedboard_host.aggregate import Merger
+from fedboard_host.means import MAX_GAIN, MeanMerger
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range, trainable
 
 

@@ -25,7 +25,8 @@ import numpy as np
 from fedboard import DataError
 from fedboard.model import MAX_LAYERS, Spec
 from fedboard.reptile import ALPHA_BITS, linear
-from fedboard_host.aggregate import MASTER_BITS, Ints, MeanMerger, Merger
+from fedboard_host.aggregate import Ints, Merger
+from fedboard_host.means import MASTER_BITS, MeanMerger
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range
 from fedboard_host.strategies.fedavg import permille
 
@@ -201,6 +202,8 @@ class ReptileMerger(MeanMerger):
         moved = self._master[at:end] + (owed >> _REST_BITS)
         self._master[at:end] = np.clip(moved, -limit, limit)
         self._rest[at:end] = np.where(np.abs(moved) <= limit, owed & ((1 << _REST_BITS) - 1), 0)
+        acc[:] = 0
+        self._round(at, end)
 
     def _after(self) -> None:
         self._down = linear(*self._permilles, self._n_merges, self._rounds), self._down[1]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from fedboard import DataError
 from fedboard.model import Spec
-from fedboard_host.aggregate import Merger, TruncatedMerger
+from fedboard_host.aggregate import Merger
+from fedboard_host.means import TruncatedMerger
 from fedboard_host.strategies.base import (
     BoardInfo,
     Strategy,
