@@ -2,7 +2,8 @@
 
 One board a round, in turn. All lanes (settings times seeds) go through the same rounds at once:
 
-    down   the board's base moves to the host's phi, or by the largest differences only
+    down   the board's base moves to the host's phi, or by the largest differences only; "exact" is
+           the former as the protocol does it: what changed since the board's base
     board  floats = base; one pass over the task's stream; change = wire image - base
     up     the change's Top-P%, quantised; the rest is forgotten or kept on the board
     host   phi += alpha x what was sent, exactly: integers with ALPHA_BITS more bits than the wire
@@ -25,7 +26,7 @@ from fedboard.mlp import WIRE_BITS
 from fedboard.model import Spec
 from fedboard.reptile import ALPHA_BITS
 from fedboard_host.fleet_float import FloatFleet, Floats, Ints, start_images
-from fedboard_host.selection import dense_bytes, select
+from fedboard_host.selection import delta_bytes, dense_bytes, select
 
 RESIDUALS = ("forget", "inside", "beside")
 
@@ -57,6 +58,7 @@ class Setting:
     up_bits: int = 16
     down_permille: int = 1000
     down_bits: int = 16
+    exact_down: bool = False  # at down_permille 1000: counts the changes, not all parameters
     residual: str = "forget"
     decay: float = 1.0
 
@@ -133,7 +135,12 @@ class Federation:
     def _down(self, s: Setting, at: slice, base: Ints, phi: Ints) -> None:
         """Bring a board's base to phi, or nearer. The first time it has nothing and gets all."""
         shared = s.shared(self.spec)
-        if s.down_permille == 1000 or self.round < len(self._bases):
+        is_first = self.round < len(self._bases)
+        if s.exact_down and not is_first:
+            for lane in range(at.start, at.stop):
+                self._bytes[1, lane] += delta_bytes(self.spec, base[lane], phi[lane])
+            base[at] = phi[at]
+        elif s.down_permille == 1000 or is_first:
             base[at] = phi[at]
             self._bytes[1, at] += dense_bytes(self.spec, shared)
         else:

@@ -45,6 +45,11 @@ board's weights. A shared last layer suffers below P = 50 %, as every task chang
 one makes P = 5 to 20 % as good as sending everything, or better. What does not pay: samples that
 teach the local layer alone, before the others (the more of them, the worse), and forgetting what
 was not sent. It was the settings of the shared layer that needed a smaller outer step.
+
+Here the host keeps a base for each board, so that down, too, goes the top tenth only. "One base" is
+what the protocol does: all boards have the same models, and a board that comes back after nine
+others gets what they changed, exactly. That makes TinyReptile cheaper as well. Of its bytes
+TinyMetaFed then takes a quarter; with P = 5 % less than a fifth, for no larger error.
 """
 HEADLINES = ("query MSE, 10 shots, 32 steps",)
 
@@ -94,6 +99,19 @@ def sparse(name: str, permille: int, local: bool) -> Setting:
 METAFED = sparse("TinyMetaFed", 100, True)
 
 
+def one_base() -> list[Setting]:
+    """As the protocol does it: all boards have one base, so what others changed goes down exactly.
+
+    The host above keeps a base for each board instead.
+    """
+    settings = (
+        replace(TINY, name="TinyReptile, one base"),
+        replace(METAFED, name="TinyMetaFed, one base"),
+        sparse("TinyMetaFed, one base, P = 5 %", 50, True),
+    )
+    return [replace(s, down_permille=1000, down_bits=16, exact_down=True) for s in settings]
+
+
 def run(
     quick: bool = False,
     seeds: int = 5,
@@ -114,6 +132,7 @@ def run(
     rows += _study([same], numbers, max(1, round(rounds * ratio)), tasks, clock)
     rows += _study(sweep()[::4] if quick else sweep(), numbers, rounds, tasks, clock)
     rows += _study(variations()[::4] if quick else variations(), numbers, rounds, tasks, clock)
+    rows += _study(one_base(), numbers, rounds, tasks, clock)
     common.finish(NAME, rows, out_dir, as_json, HEADLINES)
     common.draw(out_dir / f"{NAME}.png", lambda figure: _paint(figure, rows, rounds), 12, 5)
     return rows
