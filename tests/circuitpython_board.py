@@ -15,7 +15,8 @@ import wifi
 
 from fedboard import messages, model, samples
 from fedboard.hub import Hub, Joined, Update
-from fedboard_device import config, node, store, system, usbserial
+from fedboard_device import config, store, system, usbserial
+from fedboard_device import runner as program
 
 system.RUNTIME = "circuitpython"
 system.DESKTOP = False
@@ -107,7 +108,7 @@ def write_samples(folder):
 
 def on_the_console():
     """No port for data: the console, and the board may write its flash."""
-    runner = node.Runner(settings(FOLDER + "/own", watchdog_ms=8000))
+    runner = program.Runner(settings(FOLDER + "/own", watchdog_ms=8000))
     assert isinstance(runner._link, usbserial.UsbSerial)
     runner._dial()
     port = Port(usb_cdc.console)
@@ -121,7 +122,7 @@ def on_the_console():
     usb_cdc.console.waiting = bytearray()
     runner._link.write(b"nobody listens")
     assert not usb_cdc.console.sent
-    again = node.Runner(settings(FOLDER + "/own"))
+    again = program.Runner(settings(FOLDER + "/own"))
     print("kept:", again._base.version)
     again.close()
 
@@ -140,7 +141,7 @@ def on_the_data_port():
 
     store.open = read_only
     try:
-        runner = node.Runner(settings(FOLDER + "/readonly"))
+        runner = program.Runner(settings(FOLDER + "/readonly"))
         runner._dial()
         port = Port(usb_cdc.data)
         hub, joined = meet(runner, port)
@@ -156,7 +157,7 @@ def on_wifi():
     hosts = [("laptop.local", 4850), ("10.0.0.1", 4850), ("192.168.1.10", 4850)]
     wanted = settings(FOLDER + "/wifi", link="tcp", hosts=hosts, key=KEY)
     wanted.wifi = {"ssid": "home", "password": "secret"}
-    runner = node.Runner(wanted)
+    runner = program.Runner(wanted)
     runner._dial()
     connection = socketpool.opened[-1]
     port = Port(connection)

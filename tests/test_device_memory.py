@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 pytest.importorskip("pty", reason="these processes talk over ptys")
@@ -10,6 +12,7 @@ import bench
 import device_lab as lab
 import get_micropython
 from fedboard.model import Spec
+from interpreters import DEVICE
 
 
 @pytest.mark.parametrize("sizes", bench.NETWORKS)
@@ -45,3 +48,42 @@ def test_too_little_memory_is_said(micropython, tmp_path):
                 assert "are free" in said or "memory" in said
                 assert free < 20000
             assert board.process.poll() is None
+
+
+FREED = """
+import gc, sys
+sys.path.insert(0, sys.argv[1])
+from fedboard_device import node
+
+def weigh_down(name):
+    __import__(name)
+    sys.modules[name].weight = bytearray(1 << 20)  # is there as long as anything of the module is
+
+def make_runner(path):
+    weigh_down("fedboard_device.config")
+    return make(path)
+
+def choose_kernels():
+    for name in node._CHOICE + node._PURE:
+        weigh_down(name)
+    choose()
+
+def loop(self):
+    gc.collect()
+    print(gc.mem_alloc() >> 20, "MB")
+
+make, node._make_runner = node._make_runner, make_runner
+choose, node._choose_kernels = node._choose_kernels, choose_kernels
+__import__("fedboard_device.runner")
+sys.modules["fedboard_device.runner"].Runner.loop = loop
+node.run(sys.argv[2])
+"""
+
+
+def test_what_only_the_start_needs_is_freed(micropython, tmp_path):
+    script, settings = tmp_path / "start.py", tmp_path / "fedboard.json"
+    script.write_text(FREED)
+    settings.write_text(f'{{"data_dir": "{tmp_path}/data"}}')
+    command = [*micropython, "-X", "heapsize=16M", str(script), str(DEVICE), str(settings)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "0 MB"

@@ -10,7 +10,7 @@ import pytest
 
 import device_lab as lab
 from fedboard import DataError, StateError, samples
-from fedboard_device import samplefile, sensors, store
+from fedboard_device import samplefile, store
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_file_that_holds_no_samples(folder, data):
     with pytest.raises(DataError, match="remove it"):
         samplefile.SampleFile(folder + "/samples.bin")
     said: list[str] = []
-    assert len(sensors.stored(folder, said.append)) == 0
+    assert len(samplefile.stored(folder, said.append)) == 0
     assert "samples.bin" in said[0]
 
 

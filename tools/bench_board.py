@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from fedboard import learner
-from fedboard_device import backends, config, node, samplefile  # noqa: F401 - node imports it late
+from fedboard_device import backends, config, runner
 
 learner.WORK_BYTES = 0  # a board refuses a model with less beside it: here, see how far it goes
 
@@ -37,5 +37,5 @@ while size:
 del reserve
 gc.collect()
 print(f"free {gc.mem_free()}")  # type: ignore[attr-defined]
-runner = node.Runner(settings)
-runner.loop()
+board = runner.Runner(settings)
+board.loop()

@@ -78,13 +78,13 @@ def imports():
     gc.collect()
     before = gc.mem_alloc()
     began = clock()
-    from fedboard_device import node
+    from fedboard_device import node, runner
 
     took = (clock() - began) & 0xFFFFFFFF
     gc.collect()
     say("import", took / CYCLES_PER_US / 1000, "ms")
     say("imported code", gc.mem_alloc() - before, "bytes")
-    return node
+    return node, runner
 
 
 def kernel_costs(kernels):

@@ -9,6 +9,7 @@ sends it: chosen from the samples, learned in 5 passes, the other 25 predicted b
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -52,14 +53,19 @@ def lines(
     copy = Path(shutil.copy(image, folder / "link.img"))
     with Pico(flash=copy) as board:
         lab.write_samples(folder / "made", lab.make_samples(N_SAMPLES, sizes[0], sizes[-1]))
+        settings = {"name": "bench", "data_dir": "/bench", "key": key.hex() if key else None}
+        (folder / "made" / "fedboard.json").write_text(
+            json.dumps({name: value for name, value in settings.items() if value})
+        )
         pico_lab.mpremote(
             board, "cp", str(SCRIPT), ":", "+", "mkdir", ":bench",
             "+", "cp", str(folder / "made" / "samples.bin"), ":bench/samples.bin",
+            "+", "cp", str(folder / "made" / "fedboard.json"), ":",
         )  # fmt: skip
-        hexed = key.hex() if key else ""
         pico_lab.mpremote(
-            board, "exec", "--no-follow", "import sys; sys.path.append('/device');"
-            f" import link_script; link_script.main({backend!r}, {hexed!r})",
+            board, "exec", "--no-follow", "import gc, sys; sys.path.append('/device');"
+            " gc.collect(); before = gc.mem_alloc(); import link_script; gc.collect();"
+            f" link_script.main({backend!r}, gc.mem_alloc() - before)",
         )  # fmt: skip
         with pico_lab.opened(board) as stream:
             host = Host(stream, key)

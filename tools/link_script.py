@@ -1,15 +1,15 @@
 # mypy: ignore-errors
 """What `bench.py board` runs on an emulated Pico as its program: a board that takes its own times.
 
-    link_script.main("thumb", "")      a backend of fedboard_device, or "pure"; a key in hex digits
+    link_script.main("thumb", n)    a backend of fedboard_device, or "pure"; bytes of this code
 
 It serves the host on USB until Ctrl-C, then prints "what value unit" lines. Times are cycles that
-the CPU was awake for: what it waits for the host is the host's.
+the CPU was awake for: what it waits for the host is the host's. The heap left does not count this
+code's own bytes.
 """
 
 import gc
 import time
-from binascii import unhexlify
 
 from machine import mem32
 
@@ -44,8 +44,9 @@ class Timer:
 class Times:
     """Of a Board's tasks: when a model begins, when it is here, when work begins and is done."""
 
-    def __init__(self, board):
+    def __init__(self, board, own_bytes):
         self.board = board
+        self.own_bytes = own_bytes
         self.began = self.model_at = 0
         self.model_us = 0  # of a model so far: the counter wraps after 34 s
         self.flash = board.learner.base.write = Timer(board.learner.base.write)
@@ -88,7 +89,7 @@ class Times:
         name = "-".join([str(size) for size in learner.net.spec.sizes])
         ROWS.append((name + " whole program's rate", learner.done / us * 1e6, "samples/s"))
         gc.collect()
-        ROWS.append((name + " whole program's heap left", gc.mem_free(), "bytes"))
+        ROWS.append((name + " whole program's heap left", gc.mem_free() + self.own_bytes, "bytes"))
         function(*arguments)
 
     def on_tell(self, function, arguments):
@@ -99,24 +100,33 @@ class Times:
         function(*arguments)
 
 
-def main(backend, key):
+def use_ulab_for_floats():
+    """Not the RP2040's ROM, which a board would prefer."""
+    from fedboard import fkernels
+    from fedboard_device import kernels_float_ulab
+
+    fkernels.use(kernels_float_ulab)
+
+
+def main(backend, own_bytes):
     time.sleep_ms(100)
-    from fedboard_device import backends, config, node
+    from fedboard_device import backends, node
 
     backends.NAMES = (backend,) if backend != "pure" else ()
     backends.FRAME_NAMES = backends.NAMES
     if backend == "ulab":
-        backends.FLOAT_NAMES = backends.NAMES
-    backends.choose(print)
-    settings = config.Settings()
-    settings.name = "bench"
-    settings.key = unhexlify(key) if key else None
-    settings.data_dir = "/bench"
-    runner = node.Runner(settings)
-    Times(runner._board)
-    gc.collect()
+        node._offer_floats = use_ulab_for_floats
+    del backends  # the program frees it
+    make = node._make_runner
+
+    def make_timed(path):
+        runner = make(path)
+        Times(runner._board, own_bytes)
+        return runner
+
+    node._make_runner = make_timed
     try:  # noqa: SIM105 - contextlib is not there
-        runner.loop()
+        node.run()
     except KeyboardInterrupt:
         pass
     print("\nrows")

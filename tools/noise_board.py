@@ -9,11 +9,11 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from fedboard_device import link, node, system
+from fedboard_device import link, node, runner, system
 
 speed = int(sys.argv[2])
 clock_ms = system.clock_ms
 system.clock_ms = lambda: speed * clock_ms()
-node.IDLE_MS = 1
+runner.IDLE_MS = 1
 link.WRITE_TIMEOUT_MS *= speed
 node.run(sys.argv[4])

@@ -1,9 +1,9 @@
 """fedboard on a board: everything that touches hardware, files and time.
 
-    node      the loop: link -> fedboard.board.Board -> link       start here: node.run()
+    node      start here: node.run()       runner    the loop: link -> fedboard.board.Board -> link
     link      USB serial (and tcp)         system    clock, id, randomness, console
-    store     model and samples on flash   sensors   where samples come from
-    config    /fedboard.json
+    store     the model on flash           samplefile, sensors    where samples come from
+    config    /fedboard.json               backends  the fastest kernels
 """
 
 import gc

@@ -18,12 +18,7 @@ CONV_NAMES = ("viper",)
 
 
 def choose(say: "Callable[[str], None]") -> str:
-    """Install the first backend that passes its self-test; its name is kernels.backend.
-
-    Those for convolutions wait until a network has some: most boards never need them.
-    """
-    kernels.offer_conv = lambda: offer_conv(say)
-    kernels.offer_floats = lambda: offer_floats(say)
+    """Install the first backend that passes its self-test; its name is kernels.backend."""
     offer_frames(say)
     for name, offered in _importable("", NAMES):
         wrong = selftest.failing(offered)

@@ -18,7 +18,7 @@ an int16 less a float takes the former's bits as unsigned (ulab 6.12): floats le
 
 from ulab import numpy as np
 
-from fedboard import kernels
+from fedboard import kernels_update
 
 name = "ulab"
 
@@ -77,7 +77,7 @@ def backward(d, w, acc, layer):
 def update_shift(w, x, d, layer):
     rate = layer[6]
     if rate > _MOST_RATE:
-        kernels.PURE["update_shift"](w, x, d, layer)
+        kernels_update.update_shift(w, x, d, layer)
     else:
         _update(w, x, d, layer, rate, (1 << rate) >> 1)
 
@@ -87,7 +87,7 @@ def update_divide(w, x, d, layer):
     while 1 << rate < layer[6]:
         rate += 1
     if 1 << rate != layer[6]:  # no power of two: no exact quotient in floats
-        kernels.PURE["update_divide"](w, x, d, layer)
+        kernels_update.update_divide(w, x, d, layer)
     else:
         _update(w, x, d, layer, rate, 0)
 

@@ -1,275 +1,33 @@
-"""The board's loop: bytes from the link into the Board, work, bytes back; sleep when all is done.
+"""The board's program: kernels are chosen, settings are read, and then the loop runs (see runner).
 
-    link.read -> board.receive -> board.step (one sample) -> board.outgoing -> link.write
-
-Training goes on while a network is away; a link that the board dials is dialled again, later and
-later. Ctrl-C ends run() with KeyboardInterrupt, at any time. Other errors are shown on the console
-and the session starts over; too many of them end the program.
+The code for the start is freed again. Whatever a variable of run() names would stay for as long as
+the board runs: hence functions of their own. Kernels are chosen first of all, so that what comes
+later fills the holes: looking for memory takes the longer, the more of them lie before it.
 """
 
 import gc
 import sys
 
-from fedboard import VERSION, DataError, WireError, messages
-from fedboard.board import Board
-from fedboard.node import Identity
-from fedboard_device import link, sensors, store, system
+from fedboard import kernels
+from fedboard_device import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fedboard.model import MemoryBase
     from fedboard_device.config import Settings
+    from fedboard_device.runner import Runner
 
-WORK_MS = 5  # samples are learned for so long before the link is served again
-IDLE_MS = 20  # the longest sleep: timers and the watchdog wait no longer
-SILENT_MS = 30000  # a network without a word for so long is dead: hosts ping each 5 s
-RETRY_MS = 1000  # before the second try to dial; doubles up to
-MAX_RETRY_MS = 32000
-SHORTEST_REST_S = 2  # less is not worth a new session
-MAX_ERRORS = 5  # unexpected ones between two rounds
-# Collect after so much garbage, not when the heap is full: what lives long then lies close
-# together, and a model finds its room in one piece: a third less heap.
-GARBAGE_BYTES = 512
-# But a collection takes as long as a Pico learns ten samples. What learning, a transfer and a
-# sensor make is short-lived: meanwhile a share of what is free, beyond what a round may need in one
-# piece, may become garbage.
-GARBAGE_SHARE = 4
-RESERVED_BYTES = 8192
-
-
-class LinkDown(Exception):
-    """The link is gone."""
-
-
-class Runner:
-    """`settings` decide the link. Nothing is opened yet but files."""
-
-    def __init__(self, settings: "Settings") -> None:
-        self._moving = True
-        self._collect_after(False)
-        folder = settings.data_dir or ("" if system.DESKTOP else "/") + "fedboard_data"
-        if settings.link == "tcp":
-            from fedboard_device import tcp
-
-            self._link: link.Link = tcp.Tcp(settings.hosts, settings.wifi)
-        else:
-            self._link = link.serial()
-        uid = system.unique_id(folder)
-        name = settings.name or system.default_name(uid)
-        try:
-            identity = Identity(name, uid, self._link.window)
-        except DataError as error:
-            system.say(str(error))
-            name = "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
-            identity = Identity(name, uid, self._link.window)
-        self._folder = folder
-        self._wear = store.Wear(settings.saves_per_hour)
-        self._base = store.open_base(folder, system.say, wear=self._wear)
-        self._own: store.FileBase | MemoryBase | None = None
-        self._samples = sensors.stored(folder, system.say, settings.max_samples)
-        self._board = Board(
-            identity,
-            settings.key,
-            self._base,
-            self._samples,
-            system.entropy,
-            system.firmware(),
-            system.free_memory,
-            self._log,
-            lambda: system.free_flash(folder),
-            self._personal,
-            self._open_sensor,
-            settings.mask_key,
-        )
-        self._board.node.channel.burst = 1
-        self._sensor = dict(settings.sensor)
-        self._sensor["folder"] = settings.folder
-        self._watchdog = system.watchdog(settings.watchdog_ms)
-        self._sleep = settings.sleep
-        self._up = False
-        self._retry_at_ms = 0
-        self._retry_ms = RETRY_MS
-        self._said = ""
-        self._n_errors = 0
-        where = "the console"
-        if self._link.dials:
-            where = " or ".join([f"{host}:{port}" for host, port in settings.hosts])
-        self._greeting = (
-            f"{VERSION} is {name} on {system.firmware()}: {len(self._samples)} samples,"
-            f" model {self._base.version}, link {where}"
-        )
-
-    def _personal(self) -> "store.FileBase | MemoryBase":
-        """The personal model's files, opened when they are first wanted."""
-        if self._own is None:
-            self._own = store.open_base(self._folder, system.say, "own", self._wear)
-        return self._own
-
-    def _open_sensor(self) -> sensors.Sensor:
-        return sensors.Sensor(self._sensor)
-
-    def loop(self) -> None:
-        """Serve the link for ever. Ends with KeyboardInterrupt, or LinkDown: a desktop's console.
-
-        A board's own serial port never goes away: somebody will read from it again.
-        """
-        if not self._link.dials:
-            self._dial()
-        system.say(self._greeting)
-        self._greeting = ""
-        while True:
-            try:
-                self._turn()
-            except WireError as error:
-                self._lost(f"the host broke the protocol ({error})")
-            except LinkDown as error:
-                if system.DESKTOP and not self._link.dials:
-                    raise
-                self._lost(str(error))
-            except Exception as error:
-                self._n_errors += 1
-                if self._n_errors > MAX_ERRORS:
-                    raise
-                system.show(error)
-                self._lost("starting over")
-
-    def _turn(self) -> None:
-        now_ms = system.clock_ms()
-        if self._watchdog is not None:
-            self._watchdog.feed()
-        if not self._up and now_ms >= self._retry_at_ms:
-            self._dial()
-        came = self._up and self._receive(now_ms)
-        working = self._board.step(now_ms)
-        while working and system.clock_ms() - now_ms < WORK_MS:
-            working = self._board.step(now_ms)
-        went = self._up and self._send(now_ms)
-        board = self._board
-        self._collect_after(
-            working or board.receiving or board.node.transferring or board.collecting
-        )
-        if not (came or working or went):
-            if self._sleep and self._board.rest_s and not self._board.busy:
-                self._rest()
-            elif self._up:
-                self._link.wait(self._board.wait_ms(now_ms, IDLE_MS))
-            else:
-                system.sleep_ms(IDLE_MS)
-
-    def _rest(self) -> None:
-        """The host has nothing to do for a while: say so and sleep. Dialled links only."""
-        seconds = self._board.rest_s
-        self._board.rest_s = 0
-        if seconds < SHORTEST_REST_S or not self._link.dials or not self._up:
-            return
-        if self._watchdog is not None:
-            self._watchdog.feed()
-        self._board.node.send(messages.Bye(reason=f"asleep for {seconds} s"))
-        self._send(system.clock_ms())
-        self._up = False
-        self._link.close()
-        self._link.leave()
-        if self._sleep == "deep" and not system.DESKTOP:
-            self._base.close()
-            self._samples.close()
-        system.rest(seconds, self._sleep == "deep")
-        self._retry_at_ms = 0
-
-    def _collect_after(self, moving: bool) -> None:
-        """Say when to collect garbage: `moving` is whether its makers are at work."""
-        if moving != self._moving and hasattr(gc, "threshold"):
-            self._moving = moving
-            share = 0
-            if moving:
-                gc.collect()
-                share = (gc.mem_free() - RESERVED_BYTES) // GARBAGE_SHARE
-            gc.threshold(max(GARBAGE_BYTES, share))
-
-    # An OSError on the link means that it is down; elsewhere it means something else.
-
-    def _dial(self) -> None:
-        try:
-            self._link.open()
-        except OSError as error:
-            raise LinkDown(str(error))
-        self._up = True
-        self._board.open(system.clock_ms())
-
-    def _receive(self, now_ms: int) -> bool:
-        try:
-            data = self._link.read()
-        except OSError as error:
-            raise LinkDown(str(error))
-        if data:
-            self._board.receive(data, now_ms)
-            # What it waits for may never come; a watchdog must not bite meanwhile.
-            self._link.steady = self._board.receiving and self._watchdog is None
-            return True
-        if self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
-            raise LinkDown("the host has fallen silent")
-        return False
-
-    def _send(self, now_ms: int) -> bool:
-        data = self._board.outgoing(now_ms)
-        if not data:
-            return False
-        try:
-            self._link.write(data)
-        except OSError as error:
-            raise LinkDown(str(error))
-        return True
-
-    def _lost(self, why: str) -> None:
-        """The link, or what was said on it, is void: start over, a dialled one after a while."""
-        self._log(why)
-        gc.collect()
-        if not self._link.dials:
-            self._board.open(system.clock_ms())
-            return
-        self._up = False
-        self._link.close()
-        self._retry_at_ms = system.clock_ms() + self._retry_ms
-        self._retry_ms = min(2 * self._retry_ms, MAX_RETRY_MS)
-
-    def _log(self, text: str) -> None:
-        """A line on the console, but not the same one over and over."""
-        if text == "joined":
-            self._retry_ms = RETRY_MS
-            self._n_errors = 0
-        if text != self._said:
-            self._said = text
-            system.say(text)
-
-    def close(self) -> None:
-        """An orderly end: say BYE, let go of files and link."""
-        try:
-            if self._up and self._board.node.channel.open:
-                self._board.node.cancel()
-                self._board.node.send(messages.Bye(reason="stopped"))
-                self._link.write(self._board.outgoing(system.clock_ms()))
-        except OSError:
-            pass  # the host is gone already
-        self._up = False
-        self._link.close()
-        self._base.close()
-        if self._own is not None:
-            self._own.close()
-        self._samples.close()
+_CHOICE = ("fedboard_device.backends", "fedboard.selftest")
+_PURE = ("fedboard.kernels_change", "fedboard.kernels_update")
 
 
 def run(path: str = "") -> None:
     """Be a board until Ctrl-C, which comes out of here. path: of fedboard.json; "": the usual."""
-    path = path or _argument() or ("" if system.DESKTOP else "/") + "fedboard.json"
-    settings = _settings(path)
-    if system.DESKTOP:
-        sys.path.append(settings.folder or ".")  # of the user's own sensor.py
     if system.RUNTIME != "cpython":
-        from fedboard_device import backends
+        _choose_kernels()
+    runner = _make_runner(path)
+    _unload(("fedboard_device.config",))
+    from fedboard_device.runner import LinkDown
 
-        backends.choose(system.say)
-        _unload("fedboard_device.backends", "fedboard.selftest")
-    runner = Runner(settings)
-    gc.collect()
     try:
         runner.loop()
     except LinkDown as error:
@@ -277,6 +35,56 @@ def run(path: str = "") -> None:
         raise SystemExit(1)
     finally:
         runner.close()
+
+
+def _make_runner(path: str) -> "Runner":
+    from fedboard_device import runner
+
+    return runner.Runner(_settings(path))
+
+
+def _choose_kernels() -> None:
+    """The fastest that are right here. Those for convolutions and floats wait until a network has
+    some, as most boards never need them; the pure ones that were replaced are freed.
+    """
+    from fedboard_device import backends
+
+    kernels.offer_conv = _offer_conv
+    kernels.offer_floats = _offer_floats
+    if kernels.backend == "pure" and backends.choose(system.say) != "pure":
+        kernels.PURE.clear()
+        _unload(_PURE)
+    del backends
+    _unload(_CHOICE)
+
+
+def _offer_conv() -> None:
+    from fedboard_device import backends
+
+    backends.offer_conv(system.say)
+    del backends
+    _unload(_CHOICE + ("fedboard.cselftest",))
+
+
+def _offer_floats() -> None:
+    from fedboard_device import backends
+
+    backends.offer_floats(system.say)
+    del backends
+    _unload(_CHOICE + ("fedboard.fselftest",))
+
+
+def _settings(path: str) -> "Settings":
+    """Read the settings, and say what is wrong with them."""
+    from fedboard_device import config
+
+    path = path or _argument() or ("" if system.DESKTOP else "/") + "fedboard.json"
+    settings = config.load(path)
+    for problem in settings.problems:
+        system.say("settings: " + problem)
+    if system.DESKTOP:
+        sys.path.append(settings.folder or ".")  # of the user's own sensor.py
+    return settings
 
 
 def _argument() -> str:
@@ -290,23 +98,12 @@ def _argument() -> str:
     return str(arguments[1])
 
 
-def _settings(path: str) -> "Settings":
-    """Read the settings, say what is wrong with them, and free the memory of the code for it."""
-    from fedboard_device import config
-
-    settings = config.load(path)
-    for problem in settings.problems:
-        system.say("settings: " + problem)
-    _unload("fedboard_device.config")
-    return settings
-
-
-def _unload(*names: str) -> None:
+def _unload(names: "tuple[str, ...]") -> None:
     """Free the memory of modules that have done their work. A desktop has no need to."""
     if system.RUNTIME == "cpython":
         return
     for name in names:
         package, _, module = name.rpartition(".")
-        del sys.modules[name]
-        if hasattr(sys.modules[package], module):
+        if sys.modules.pop(name, None) and hasattr(sys.modules[package], module):
             delattr(sys.modules[package], module)
+    gc.collect()

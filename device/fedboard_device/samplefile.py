@@ -13,7 +13,19 @@ from fedboard_device.store import read_at, remove, replace, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+SAMPLES = "samples.bin"
+
+
+def stored(folder: str, log: "Callable[[str], None]", max_samples: int = 0) -> "SampleFile":
+    """The labelled samples in the folder of data: the ones that a board learns from."""
+    try:
+        return SampleFile(folder + "/" + SAMPLES, max_samples)
+    except DataError as error:
+        log(f"{folder}/{SAMPLES}: {error}")
+        return SampleFile("")
 
 
 class _Run:

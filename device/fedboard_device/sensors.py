@@ -1,4 +1,4 @@
-"""Where samples come from: a file on flash, and a sensor that is asked for new ones.
+"""A board's sensor, which is asked for new samples.
 
 A sensor is a module on the board with a function `read()` that returns a sequence of numbers, say
 /sensor.py that asks an accelerometer. fedboard.json names it, or one of those that are built in:
@@ -22,26 +22,13 @@ from fedboard import DataError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from fedboard.features import Window
-    from fedboard_device.samplefile import SampleFile
 
-SAMPLES = "samples.bin"
 RATE_HZ = 50  # with a window; else one sample a second
 _FEATURES = ("blocks", "bands", "group", "floor")
-
-
-def stored(folder: str, log: "Callable[[str], None]", max_samples: int = 0) -> "SampleFile":
-    """The labelled samples in the folder of data: the ones that a board learns from."""
-    from fedboard_device.samplefile import SampleFile
-
-    try:
-        return SampleFile(folder + "/" + SAMPLES, max_samples)
-    except DataError as error:
-        log(f"{folder}/{SAMPLES}: {error}")
-        return SampleFile("")
 
 
 class Sensor:
