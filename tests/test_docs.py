@@ -94,3 +94,21 @@ def test_privacy_names_all_that_a_board_says() -> None:
     said = {k.__name__ for k in kinds if not (k.__doc__ or "").startswith("Hub")}
     assert {"Hello", "Status", "Metrics", "Prediction"} < said
     assert [name for name in sorted(said) if name.upper() not in text] == []
+
+
+def test_privacy_tells_the_masks_cost_that_board_measures() -> None:
+    """In prose what `python3 tools/bench.py board` printed, as docs/board.md has it."""
+    lines = (ROOT / "docs" / "board.md").read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    found = {row[0]: row[2:] for row in rows if len(row) == 5}
+    mask = found["mask 500 of 10000, 8 boards"][-1]
+    opening = sorted(round(float(ms)) for ms in found["open the sum, 1 of 8 lost"])
+    text = " ".join((ROOT / "docs" / "privacy.md").read_text("utf-8").split())
+    cycles = f"{float(mask) / 8:.1f}"  # million, at 125 MHz
+    for said in (
+        f"500 values take {mask} ms to mask ({cycles} million cycles",
+        f"and {found['500 of 10000 masked'][-1]} bytes; to open the sum",
+        f"{opening[0]} to {opening[-1]} ms and {found['opening'][-1]} bytes",
+        f"changes in 4 bits take {found['500 of 10000'][-1]}.",
+    ):
+        assert said in text, said

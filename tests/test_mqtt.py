@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -127,25 +128,27 @@ def test_home_assistant_sees_run_and_boards(tmp_path):
                 def tell():
                     status.tell(4, boards, now_s=1_800_000_000)
 
-                run = json.loads(await listener.until("fedboard/my_home/run", tell=tell))
+                home = slug("my home")
+                run = json.loads(await listener.until(f"fedboard/{home}/run", tell=tell))
                 assert run == {"round": 4, "rounds": 50, "boards": 1, "accuracy": 97.3}
-                attic = json.loads(await listener.until("fedboard/my_home/board/attic", tell=tell))
+                attic = json.loads(await listener.until(f"fedboard/{home}/board/attic", tell=tell))
                 assert attic == {
                     "state": "gone", "samples": 12, "last_seen": "2027-01-15T07:58:30+00:00",
                 }  # fmt: skip
-                await listener.until("fedboard/my_home/online", "online")
-                text = await listener.until("homeassistant/device/fedboard-my_home-attic/config")
+                await listener.until(f"fedboard/{home}/online", "online")
+                device = f"fedboard-{slug('my home/attic')}"
+                text = await listener.until(f"homeassistant/device/{device}/config")
                 found = json.loads(text)
-                assert found["state_topic"] == "fedboard/my_home/board/attic"
-                assert found["availability_topic"] == "fedboard/my_home/online"
+                assert found["state_topic"] == f"fedboard/{home}/board/attic"
+                assert found["availability_topic"] == f"fedboard/{home}/online"
                 seen = found["components"]["last_seen"]
                 assert seen["device_class"] == "timestamp"
                 assert "value_json.last_seen" in seen["value_template"]
-                parts = json.loads(listener.topics["homeassistant/device/fedboard-my_home/config"])
+                parts = json.loads(listener.topics[f"homeassistant/device/fedboard-{home}/config"])
                 assert set(parts["components"]) == {"round", "accuracy", "boards"}
             finally:
                 await status.close()
-                await listener.until("fedboard/my_home/online", "offline")
+                await listener.until(f"fedboard/{home}/online", "offline")
                 listener.close()
 
     asyncio.run(main())
@@ -230,4 +233,12 @@ def test_home_toml(tmp_path):
         config.parse(HOME.format(python="p", mqtt="hots = 'x'"), path)
     with pytest.raises(DataError, match="no readable password"):
         Status(Broker("x", user="u", password_file=tmp_path / "none"), "n", 1, print)
-    assert slug("my home/1") == "my_home_1"
+
+
+def test_names_that_differ_have_ids_that_differ():
+    names = ["a.b", "a_b", "a-b", "a b", "a", "a.", "a_", "", "_", "ä", "ö", "my home/1"]
+    slugs = [slug(name) for name in names]
+    assert len(set(slugs)) == len(names)
+    assert all(re.fullmatch("[A-Za-z0-9_-]+", one) for one in slugs)
+    assert (slug("a_b"), slug("a-b")) == ("a_b", "a-b")
+    assert slug("my home/1").startswith("my_home_1_")

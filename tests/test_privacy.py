@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import io
 import json
 import math
 from array import array
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 
 from fedboard import DataError
 from fedboard.model import Spec
-from fedboard_host import clip, config, privacy, simulate, strategies
+from fedboard_host import clip, config, privacy, progress, simulate, strategies
 from fedboard_host.cli import cli
 from fedboard_host.events import RoundClosed
 from fedboard_host.flower.homes import Homes
@@ -163,6 +164,28 @@ def test_the_account_outlives_the_host_and_knows_of_rounds_in_the_clear():
     plain.merge()
     other.restore(plain.state())
     assert other.epsilon() == math.inf
+
+
+def test_a_checkpoint_that_does_not_tell_what_was_spent_promises_nothing():
+    noise = Privacy(1.0, 40)
+    made, other = (merger(noise, lambda: seeded_bits(5)) for _ in range(2))
+    state = made.state()
+    del state["spent"]
+    other.restore(state)
+    other.add(update(3), 1, "b")
+    other.merge()
+    assert other.epsilon() == math.inf
+
+
+def test_an_infinite_epsilon_is_json():
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    file = io.StringIO()
+    event = RoundClosed(4, 5, 2, 2, None, math.nan, 10, 10, 5, 1.0, epsilon=math.inf)
+    progress.Json(file)(event)
+    told = json.loads(file.getvalue(), parse_constant=refuse)
+    assert (told["epsilon"], told["loss"], told["round"]) == ("inf", "nan", 4)
 
 
 def test_without_the_accountant_it_says_so(monkeypatch):

@@ -264,6 +264,8 @@ class Merger(ABC):
         spent = state.get("spent")
         if spent is not None and spent.shape == (2,):
             self.spent, self.n_clear = int(spent[0]), int(spent[1])
+        else:  # nobody knows what was told before
+            self.spent, self.n_clear = 0, 1
 
     @abstractmethod
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:

@@ -15,6 +15,7 @@ import asyncio
 import json
 import re
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,7 +103,7 @@ class Status:
             self._discover(f"{slug(self._name)}", self._name, "run", _RUN)
             for board in boards:
                 title, path = f"{self._name} {board.name}", f"board/{slug(board.name)}"
-                self._discover(f"{slug(self._name)}-{slug(board.name)}", title, path, _BOARD)
+                self._discover(slug(f"{self._name}/{board.name}"), title, path, _BOARD)
         self._publish(f"{self._root}/run", json.dumps(run))
         for board in boards:
             seen = datetime.fromtimestamp(round(now_s - board.last_seen_s), UTC)
@@ -186,8 +187,11 @@ _BOARD = {
 
 
 def slug(name: str) -> str:
-    """What a topic and an id may have of a name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name) or "_"
+    """A name as a topic and an id may have it: if not as it is, then with a checksum of it."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+    if plain == name and name:
+        return name
+    return f"{plain}_{zlib.crc32(name.encode()):08x}"
 
 
 def _password(path: Path | None) -> str | None:

@@ -10,7 +10,6 @@ Bytes are those on the links, frames, acknowledgements and repeats included.
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -19,7 +18,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fedboard_host import events
+from fedboard_host import events, jsontext
 from fedboard_host.events import Event
 from fedboard_host.units import SPARKS, ago, percent, size, span, spark
 from fedboard_host.watch import Watch
@@ -88,7 +87,7 @@ class Json(View):
         self._file = file
 
     def __call__(self, event: Event) -> None:
-        print(json.dumps(events.as_dict(event)), file=self._file, flush=True)
+        print(jsontext.dumps(events.as_dict(event)), file=self._file, flush=True)
 
 
 class Plain(View):
@@ -290,4 +289,4 @@ def _can_encode(text: str, encoding: str) -> bool:
 
 def final_json(values: dict[str, Any], file: TextIO | None = None) -> None:
     """A command's result as its last line."""
-    print(json.dumps(values), file=file or sys.stdout, flush=True)
+    print(jsontext.dumps(values), file=file or sys.stdout, flush=True)

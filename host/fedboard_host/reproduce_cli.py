@@ -188,7 +188,9 @@ def _tell(look: Look, settings: Settings) -> None:
 def _tell_json(look: Look, settings: Settings) -> None:
     from dataclasses import asdict
 
-    click.echo(json.dumps(asdict(look)))
+    from fedboard_host import jsontext
+
+    click.echo(jsontext.dumps(asdict(look)))
 
 
 def _one_blas_thread() -> None:

@@ -7,14 +7,13 @@ do not is removed. A damaged file is put aside. Old events are forgotten, rounds
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from fedboard_host import events
+from fedboard_host import events, jsontext
 from fedboard_host.events import Event
 
 _TABLES = """
@@ -72,7 +71,7 @@ class RunLog:
         with self._mutex, self._db:
             self._db.execute(
                 "INSERT INTO events (at, kind, board, data) VALUES (?, ?, ?, ?)",
-                (now, kind, getattr(event, "board", ""), json.dumps(data)),
+                (now, kind, getattr(event, "board", ""), jsontext.dumps(data)),
             )
             if isinstance(event, events.UpdateReceived):
                 self._db.execute(

@@ -25,7 +25,7 @@ import numpy as np
 
 from fedboard import VERSION, DataError
 from fedboard.model import Spec
-from fedboard_host import datafile, partition, robust, strategies
+from fedboard_host import datafile, jsontext, partition, robust, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.export import write_whole
 from fedboard_host.fleet import FleetJudge
@@ -232,7 +232,7 @@ def _write(looks: list[Look], out: Path) -> None:
     writer.writeheader()
     writer.writerows(asdict(look) for look in looks)
     write_whole(out / "simulate.csv", text.getvalue().encode())
-    lines = "".join(json.dumps({**asdict(look), "fedboard": VERSION}) + "\n" for look in looks)
+    lines = "".join(jsontext.dumps({**asdict(look), "fedboard": VERSION}) + "\n" for look in looks)
     write_whole(out / "simulate.jsonl", lines.encode())
 
 

@@ -12,7 +12,6 @@ of other sites cannot send. Nothing secret is on the page: neither key nor token
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from fedboard import DataError, FedboardError
+from fedboard_host import jsontext
 from fedboard_host.dashboard import fragments, page
 from fedboard_host.dashboard.feed import Feed
 
@@ -127,7 +127,7 @@ class Dashboard:
                     told = found
                     names = [b["name"] for b in state.presence.boards] if state.presence else []
                     data = {"fragments": news, "paused": paused, "boards": names}
-                    yield f"data: {json.dumps(data)}\n\n"
+                    yield f"data: {jsontext.dumps(data)}\n\n"
             except (DataError, sqlite3.Error):
                 pass  # it is being written, or has been moved: look again
             try:

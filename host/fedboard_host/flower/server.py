@@ -8,7 +8,6 @@ Its configuration (`flwr run --run-config`) is a home.toml's in short: see app.C
 
 from __future__ import annotations
 
-import json
 import time
 from array import array
 from logging import INFO
@@ -21,7 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedboard import DataError, prng
 from fedboard.model import Spec
-from fedboard_host import export, strategies
+from fedboard_host import export, jsontext, strategies
 from fedboard_host.flower.homes import Homes
 from fedboard_host.flower.strategy import HomesStrategy
 from fedboard_host.privacy import Privacy
@@ -52,7 +51,7 @@ def main(grid: Grid, context: Context) -> None:
             "seconds": round(time.monotonic() - started_s, 1), "epsilon": homes.epsilon(),
         }  # fmt: skip
         with (out / "rounds.jsonl").open("a", encoding="ascii") as file:
-            file.write(json.dumps(told) + "\n")
+            file.write(jsontext.dumps(told) + "\n")
 
     run = context.run_id & 0xFFFFFFFF or 1
     homes = Homes(spec, _strategy(settings), int(settings["home-rounds"]), run, _merging(settings))
