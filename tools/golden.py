@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from golden_centre import centred_cases
 from golden_conv import conv_cases
 from golden_kernels import kernel_cases
+from golden_mask import mask_cases
 from golden_reptile import reptile_cases
 from reference import codec, features, frames, learning, prng
 from reference.notation import hexed, numbers, raw, shown, sizes_of
@@ -264,6 +265,7 @@ AREAS = {
     "frames": frame_cases,
     "auth": auth_cases,
     "features": feature_cases,
+    "mask": mask_cases,
 }
 
 
