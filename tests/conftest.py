@@ -1,6 +1,6 @@
 """Fixtures that every test may use, and the loud line about interpreters that are missing.
 
-    micropython    command (list) of MicroPython's unix port         real_data   ../shared/data
+    micropython    command (list) of MicroPython's unix port         real_data   npz files
     wasm           command (list) of MicroPython in WebAssembly
     board_runtime  each interpreter in turn, for interpreters.run()
     deployed       a flash image of an emulated Pico with :/device on it, as sources
@@ -107,7 +107,7 @@ def real_data() -> Path:
     """The folder of real data sets beside the checkout; most people have none, so tests skip."""
     folder = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip("no real data: this test needs the data sets in ../shared/data")
+        pytest.skip("no real data: this test needs a folder shared/data beside the checkout")
     return folder
 
 

@@ -5,8 +5,8 @@ then the buffer is refilled. course() deals a data set out so, without repeats w
 
     course[b, w]    the rows that worker w's buffer holds at the b-th time
 
-Data come from --data (a file, or a folder with NAME.npz), or ../shared/data beside the checkout.
-Without them scikit-learn's digits stand in, in a reduced form: that is said, loudly.
+Data come from --data (a file, or a folder with NAME.npz), or a folder shared/data beside the
+checkout. Without them scikit-learn's digits stand in, in a reduced form: that is said, loudly.
 """
 
 from __future__ import annotations
