@@ -87,3 +87,51 @@ def test_what_only_the_start_needs_is_freed(micropython, tmp_path):
     command = [*micropython, "-X", "heapsize=16M", str(script), str(DEVICE), str(settings)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "0 MB"
+
+
+STEPS = """
+import micropython, sys
+sys.path.insert(0, sys.argv[1])
+from array import array
+from fedboard import kernels, messages, model
+from fedboard.learner import Learner
+from fedboard_device import kernels_viper, samplefile
+
+kernels.use(kernels_viper)
+spec = model.Spec((16, 12, 8, 4))
+params = model.new_params(spec)
+model.init_params(spec, params)
+base = model.MemoryBase()
+base.begin(spec.pack())
+base.write(params)
+base.commit(1, spec.digest(params))
+learner = Learner(base, samplefile.SampleFile(sys.argv[2]))
+task = messages.Task(op=messages.TRAIN, version=1, digest=base.digest, layers=7, epochs=3, batch=1,
+                     rate=4, top_permille=1000, bits=16, spec=spec.pack())
+learner.prepare(task)
+work = learner.train(task)
+next(work)
+
+def steps(n):
+    began = micropython.mem_total()
+    for _ in range(n):
+        next(work)
+    return micropython.mem_total() - began
+
+idle = micropython.mem_total
+began = idle()
+nothing = idle() - began
+print(steps(60) - nothing, learner.done, bytes(learner.params) != bytes(params))
+"""
+
+
+def test_a_step_of_training_takes_nothing_from_the_heap(micropython, tmp_path):
+    """Not even for its variables: MicroPython looks for their room through all that is in use."""
+    lab.write_samples(tmp_path / "data", lab.make_samples(70))
+    (tmp_path / "steps.py").write_text(STEPS)
+    command = [*micropython, str(tmp_path / "steps.py"), str(DEVICE)]
+    done = subprocess.run(
+        [*command, str(tmp_path / "data" / "samples.bin")],
+        stdout=subprocess.PIPE, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.split() == ["0", "61", "True"]

@@ -121,8 +121,6 @@ class Board:
             next(self._work)
         except StopIteration:
             self._work = None
-        except (DataError, MemoryError) as error:
-            self._fail(error)
         return self._work is not None
 
     def outgoing(self, now_ms: int) -> bytes:
@@ -154,6 +152,11 @@ class Board:
     def receiving(self) -> bool:
         """A model is coming in."""
         return self._rebase is not None
+
+    @property
+    def moving(self) -> bool:
+        """Bytes or readings are: they leave garbage."""
+        return self.receiving or self.node.transferring or self.collecting
 
     def _say(self, text: str) -> None:
         if self._log is not None:
@@ -305,7 +308,14 @@ class Board:
 
     def _start(self, task: messages.Task) -> None:
         self._told_ms = self._now_ms
-        self._work = self._train(task) if task.op == messages.TRAIN else self._measure(task)
+        self._work = self._work_on(task)
+
+    def _work_on(self, task: messages.Task) -> "Iterator[None]":
+        try:
+            for _ in self._train(task) if task.op == messages.TRAIN else self._measure(task):
+                yield
+        except (DataError, MemoryError) as error:
+            self._fail(error)
 
     def _measure(self, task: messages.Task) -> "Iterator[None]":
         """All tasks that are answered by Metrics."""

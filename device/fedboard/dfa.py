@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from fedboard.model import Spec
 
     A = array[int]
-    # A layer that learns: what it does with the parameters, its inputs (None: the sample), its
-    # deltas and its record.
-    Step = tuple[rules.Kernel, A, "A | None", A, A]
-
 # A batch's sum of x d, and half of a rounding shift: 255 * 128 * 32767 + 2**29 < 2**31.
 LARGEST_BATCH = 255
 
@@ -66,16 +62,16 @@ class Network:
             if layer is not last:
                 up += rule.up(layer, params, self._acc)
         up.append((kernels.forward, last.x, params, self.out, last.record))
-        self._first = up.pop(0)  # but for its inputs
         self._up = up
         self._output = rule.output
         self._errors = rule.errors
         self._last = last
         self._down: list[rules.Call] = []
-        self._steps: list[Step] = []
+        self._steps: list[rules.Call] = []
         self._pending = 0  # samples of the present batch, and those of them with an error
         self._stored = 0
-        self._puts: list[tuple[A | None, A, int]] = []  # from where to a batch's buffer, how many
+        # From where (None: the sample) to a batch's buffer, and how many.
+        self._puts: list[tuple[A | None, A, int]] = []
         self.batch = self.layers = 0
         self.reset_counters()
         self.configure(batch, layers, rate)
@@ -115,7 +111,7 @@ class Network:
             is_trained = self.layers >> layer.l & 1
             if is_trained:
                 layer.record[5] = 1
-                x = layer.x if layer.l else None
+                x = layer.x if layer.l else self._x
                 self._steps.append((update, self.params, x, layer.d, layer.record))
             needs = is_trained if rule.is_direct else self._steps
             if needs and layer is not self._last:
@@ -134,7 +130,8 @@ class Network:
     def _make_batch(self) -> None:
         for _, _, x, d, record in self._steps:
             n_in, n_out = record[0], record[1]
-            self._puts.append((x, zeros("b", self.batch * n_in), n_in))
+            source = None if x is self._x else x
+            self._puts.append((source, zeros("b", self.batch * n_in), n_in))
             self._puts.append((d, zeros("h", self.batch * n_out), n_out))
 
     def release(self) -> None:
@@ -151,14 +148,20 @@ class Network:
     def predict(self, x: "array[int]") -> int:
         """The class of the int8 features x (the first of equal logits); logits in `out`."""
         if x is not self._x:
-            if len(x) != self.spec.sizes[0]:
-                raise DataError(f"{len(x)} features for a network of {self.spec.sizes[0]} inputs")
-            self._x = x
-        first, _, p, q, r = self._first
-        first(x, p, q, r)
-        for kernel, o, p, q, r in self._up:
-            kernel(o, p, q, r)
+            self._take(x)
+        kernels.run(self._up)
         return self._output(self.out, self._last.record)
+
+    def _take(self, x: "A") -> None:
+        """Have the samples in this buffer from now on: it is the first layer's inputs."""
+        if len(x) != self.spec.sizes[0]:
+            raise DataError(f"{len(x)} features for a network of {self.spec.sizes[0]} inputs")
+        self._x = x
+        kernel, _, p, q, r = self._up[0]
+        self._up[0] = (kernel, x, p, q, r)
+        if self.layers & 1:
+            kernel, w, _, q, r = self._steps[0]
+            self._steps[0] = (kernel, w, x, q, r)
 
     def features(self, l: int) -> "array[int]":
         """Hidden layer l's int8 activations after predict(): inputs for a head of its own.
@@ -179,13 +182,15 @@ class Network:
         e = self.rule.e
         is_wrong = e[label] != 0 or any(e)
         if is_wrong:
-            for kernel, o, p, q, r in self._down:
-                kernel(o, p, q, r)
-        if self.batch == 1:
-            if is_wrong:  # its own buffers are a batch of one
-                for step, w, a, d, record in self._steps:
-                    step(w, x if a is None else a, d, record)
-            return is_wrong
+            kernels.run(self._down)
+        if self.batch > 1:
+            return self._store(x, is_wrong)
+        if is_wrong:
+            kernels.run(self._steps)  # its own buffers are a batch of one
+        return is_wrong
+
+    def _store(self, x: "A", is_wrong: bool) -> bool:
+        """Keep a sample for its batch's step; True if that was it."""
         self._pending += 1
         if is_wrong:
             if not self._puts:

@@ -30,7 +30,7 @@ from fedboard.kernels_update import update_shift as update_shift
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 LAYER_FIELDS = 7  # of a layer record
@@ -245,6 +245,18 @@ offer_conv: "Callable[[], None] | None" = None
 offer_floats: "Callable[[], None] | None" = None
 
 
+def run(calls: "Sequence[tuple[Any, Any, Any, Any, Any]]") -> None:
+    """Kernel after kernel, each with its four arguments.
+
+    Native code runs them without a word from the heap, which Python takes for variables like these.
+    """
+    for kernel, o, p, q, r in calls:
+        kernel(o, p, q, r)
+
+
+_pure_run = run
+
+
 def use(offered: "Any") -> None:
     """Install the kernels that `offered` (a module or object) has; those it lacks stay pure.
 
@@ -253,4 +265,5 @@ def use(offered: "Any") -> None:
     names = globals()
     for name in KERNELS:
         names[name] = getattr(offered, name, PURE[name])
+    names["run"] = getattr(offered, "run", _pure_run)
     names["backend"] = "pure" if offered is None else offered.name

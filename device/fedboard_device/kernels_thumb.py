@@ -25,7 +25,7 @@ from fedboard_device.kernels_thumb_change import encode, histogram, pick  # noqa
 from fedboard_device.kernels_thumb_forward import forward, forward_relu  # noqa: F401
 from fedboard_device.kernels_thumb_one import update_one  # noqa: F401
 from fedboard_device.kernels_thumb_update import update_shift  # noqa: F401
-from fedboard_device.kernels_viper_update import argmax, put, update_divide  # noqa: F401
+from fedboard_device.kernels_viper_update import argmax, put, run, update_divide  # noqa: F401
 
 name = "thumb"
 

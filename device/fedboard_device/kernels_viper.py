@@ -14,6 +14,7 @@ from fedboard_device.kernels_viper_change import encode, histogram, pick  # noqa
 from fedboard_device.kernels_viper_update import (  # noqa: F401
     argmax,
     put,
+    run,
     update_divide,
     update_one,
     update_shift,

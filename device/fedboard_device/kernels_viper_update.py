@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""kernels_viper's argmax, put and updates: what kernels_thumb takes over, and need not load more.
+"""kernels_viper's argmax, run, put and updates: what kernels_thumb takes over, and need not load more.
 
 What viper asks for: see kernels_viper.
 """
@@ -25,6 +25,12 @@ def argmax(out) -> int:
             found = k
         k += 1
     return found
+
+
+@micropython.native
+def run(calls):
+    for kernel, o, p, q, r in calls:
+        kernel(o, p, q, r)
 
 
 def put(source, batch, at, n):

@@ -59,6 +59,15 @@ class Link:
     def write(self, data: bytes) -> None:
         raise NotImplementedError
 
+    def ready(self) -> bool:
+        """Whether read() may find something: asked before, as most of the time there is nothing."""
+        ipoll = getattr(self._poll, "ipoll", None)  # poll() would allocate
+        if ipoll is None:
+            return True
+        for _ in ipoll(0):
+            return True
+        return False
+
     def wait(self, timeout_ms: int) -> None:
         if self._poll is None:
             system.sleep_ms(min(timeout_ms, 5))

@@ -16,6 +16,8 @@ from fedboard_device import link, samplefile, store, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from fedboard.model import MemoryBase
     from fedboard_device.config import Settings
     from fedboard_device.sensors import Sensor
@@ -146,17 +148,17 @@ class Runner:
         while working and system.clock_ms() - now_ms < WORK_MS:
             working = self._board.step(now_ms)
         went = self._up and self._send(now_ms)
-        board = self._board
-        self._collect_after(
-            working or board.receiving or board.node.transferring or board.collecting
-        )
+        self._collect_after(working or self._board.moving)
         if not (came or working or went):
-            if self._sleep and self._board.rest_s and not self._board.busy:
-                self._rest()
-            elif self._up:
-                self._link.wait(self._board.wait_ms(now_ms, IDLE_MS))
-            else:
-                system.sleep_ms(IDLE_MS)
+            self._idle(now_ms)
+
+    def _idle(self, now_ms: int) -> None:
+        if self._sleep and self._board.rest_s and not self._board.busy:
+            self._rest()
+        elif self._up:
+            self._link.wait(self._board.wait_ms(now_ms, IDLE_MS))
+        else:
+            system.sleep_ms(IDLE_MS)
 
     def _rest(self) -> None:
         """The host has nothing to do for a while: say so and sleep. Dialled links only."""
@@ -198,10 +200,7 @@ class Runner:
         self._board.open(system.clock_ms())
 
     def _receive(self, now_ms: int) -> bool:
-        try:
-            data = self._link.read()
-        except OSError as error:
-            raise LinkDown(str(error))
+        data = self._read() if self._link.steady or self._link.ready() else b""
         if data:
             self._board.receive(data, now_ms)
             # What it waits for may never come; a watchdog must not bite meanwhile.
@@ -213,13 +212,21 @@ class Runner:
 
     def _send(self, now_ms: int) -> bool:
         data = self._board.outgoing(now_ms)
-        if not data:
-            return False
+        if data:
+            self._write(data)
+        return bool(data)
+
+    def _read(self) -> "Any":
+        try:
+            return self._link.read()
+        except OSError as error:
+            raise LinkDown(str(error))
+
+    def _write(self, data: bytes) -> None:
         try:
             self._link.write(data)
         except OSError as error:
             raise LinkDown(str(error))
-        return True
 
     def _lost(self, why: str) -> None:
         """The link, or what was said on it, is void: start over, a dialled one after a while."""

@@ -140,13 +140,16 @@ class SampleFile:
 
         Those are in a buffer, array('h'), that the next read() fills anew.
         """
-        if len(x) == self.n_in and i >= 0:
-            at = i
-            for run in self._runs:
-                if at < run.n:
-                    return run.read(at, x)
-                at -= run.n
-        raise StateError(f"no sample {i} of {len(x)} features: {len(self)} of {self.n_in} exist")
+        if len(x) != self.n_in or not 0 <= i < len(self):
+            self._refuse(i, len(x))
+        run = self._runs[0]
+        if i >= run.n:
+            i -= run.n
+            run = self._runs[1]
+        return run.read(i, x)
+
+    def _refuse(self, i: int, n_in: int) -> None:
+        raise StateError(f"no sample {i} of {n_in} features: {len(self)} of {self.n_in} exist")
 
     def append(self, x: "array[int]", label: int, flush: bool = True) -> None:
         """Add a sample; the first one makes the file. It is on flash when this returns.
