@@ -1,4 +1,4 @@
-"""Unstuffs random runs with the frame kernels that this interpreter has; prints the backends.
+"""Counts in and unstuffs random runs with the frame kernels of this interpreter; prints which.
 
 Each result must equal the pure one's, buffer and length.
 """
@@ -23,6 +23,8 @@ for name in ("thumb", "viper"):
             run[i] = MARKS[rng.below(16)] if rng.below(2) else rng.below(256)
         n = rng.below(size + 1)
         mine, its = bytearray(run), bytearray(run)
+        byte = MARKS[rng.below(16)]
+        assert wire.count(mine, n, byte) == offered.count(its, n, byte)
         assert wire.unstuff(mine, n) == offered.unstuff(its, n)
         assert mine == its
     print(name)

@@ -20,6 +20,7 @@ from fedboard.model import BLOCK, DIGEST_BYTES, MAX_SPEC_BYTES, Spec, new_params
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _MAGIC = b"fbck\x01"
 
@@ -32,14 +33,14 @@ def params_offset(spec_bytes: bytes) -> int:
 class Writer:
     """Writes one checkpoint as its parameters come in. The caller sees to their number."""
 
-    def __init__(self, write: "Callable[[bytes | array[int]], object]", spec_bytes: bytes) -> None:
+    def __init__(self, write: "Callable[[Any], object]", spec_bytes: bytes) -> None:
         self._write = write
         head = _MAGIC + bytes((len(spec_bytes),)) + spec_bytes
         write(head + struct.pack("<I", crc32(head) & 0xFFFFFFFF))
         self._crc = 0
 
-    def append(self, block: "array[int]") -> None:
-        """The next parameters, any number of them."""
+    def append(self, block: "array[int] | bytes | memoryview") -> None:
+        """The next parameters, any number of them, or their bytes."""
         self._put(block)
 
     def finish(self, version: int, digest: bytes) -> None:
@@ -47,7 +48,7 @@ class Writer:
         self._put(struct.pack("<I", version) + digest)
         self._write(struct.pack("<I", self._crc))
 
-    def _put(self, data: "bytes | array[int]") -> None:
+    def _put(self, data: "bytes | memoryview | array[int]") -> None:
         self._crc = crc32(data, self._crc) & 0xFFFFFFFF
         self._write(data)
 
@@ -110,7 +111,7 @@ class Reader:
 
 
 def write_checkpoint(
-    write: "Callable[[bytes | array[int]], object]",
+    write: "Callable[[Any], object]",
     spec: Spec,
     version: int,
     params: "array[int]",

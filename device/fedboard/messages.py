@@ -10,6 +10,10 @@ import struct
 
 from fedboard import StateError, WireError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _SIZES = {"B": 1, "H": 2, "I": 4}
 
 
@@ -175,10 +179,10 @@ class Chunk(Message):
     KIND = 0x13
     FIELDS = (("offset", "I"), ("data", "*"))
 
-    def __init__(self, offset: int = 0, data: bytes = b"") -> None:
+    def __init__(self, offset: int = 0, data: "bytes | memoryview" = b"") -> None:
         # Not by FIELDS: nearly all that a board reads are chunks.
         self.offset = offset
-        self.data = data
+        self.data = data  # at a Node, a view: good until more is received
 
 
 class End(Message):
@@ -298,8 +302,11 @@ add(Knock, Hello, Welcome, Deny, Status, Task, Begin, Chunk, End, Progress, Acce
     Metrics, Ping, Pong, Error, Bye, Sleep)  # fmt: skip
 
 
-def unpack(kind: int, payload: bytes) -> Message:
-    """The message in a frame. Raises WireError for an unknown kind or a malformed payload."""
+def unpack(kind: int, payload: "Any") -> Message:
+    """The message in a frame. Raises WireError for an unknown kind or a malformed payload.
+
+    A CHUNK's payload may be a view: so is its data then.
+    """
     if kind not in _BY_KIND and kind & 0xF0 == FIRST_COLLECT:
         from fedboard import collect  # boards load it when they are asked, and it adds itself
 

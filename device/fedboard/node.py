@@ -66,7 +66,8 @@ class Node(Peer):
                     events.append(Denied(denial.reason))
             elif frame.kind >= messages.Status.KIND:
                 self.heard_ms = now_ms
-                message = messages.unpack(frame.kind, frame.payload)
+                is_chunk = frame.kind == messages.Chunk.KIND
+                message = messages.unpack(frame.kind, frame.view if is_chunk else frame.payload)
                 if isinstance(message, messages.Ping):
                     self.send(messages.Pong(token=message.token))
                 else:

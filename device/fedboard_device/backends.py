@@ -31,9 +31,9 @@ def choose(say: "Callable[[str], None]") -> str:
 
 
 def offer_frames(say: "Callable[[str], None]") -> None:
-    """The same for wire.unstuff()."""
+    """The same for wire.unstuff() and count()."""
     for name, offered in _importable("frame_", FRAME_NAMES):
-        if selftest.unstuffs(offered):
+        if selftest.frames(offered):
             wire.use(offered)
             return
         say(f"frame kernels '{name}' fail on this board and are not used: please report it")

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""wire's escapes in inline assembler; see kernels_thumb. Bit-identical to fedboard.wire."""
+"""wire's loops over bytes in inline assembler; see kernels_thumb. Bit-identical to wire's own."""
 
 import micropython
 
@@ -48,3 +48,21 @@ def unstuff(r0, r1):
     add(r0, 1)
     b(PUT)
     label(END)
+
+
+@micropython.asm_thumb
+def count(r0, r1, r2):
+    # r0 next, r1 end, r2 what is counted, r3 a byte, r4 how many
+    mov(r4, 0)
+    add(r1, r0, r1)
+    b(NEXT)
+    label(ONE)
+    ldrb(r3, [r0, 0])
+    add(r0, 1)
+    cmp(r3, r2)
+    bne(NEXT)
+    add(r4, 1)
+    label(NEXT)
+    cmp(r0, r1)
+    bcc(ONE)
+    mov(r0, r4)

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""wire's escapes in MicroPython's viper; see kernels_viper. Bit-identical to fedboard.wire."""
+"""wire's loops over bytes in MicroPython's viper; see kernels_viper. Bit-identical to wire's own."""
 
 import micropython
 
@@ -28,3 +28,12 @@ def unstuff(buffer: ptr8, n: int) -> int:
         buffer[out] = c
         out += 1
     return out
+
+
+@micropython.viper
+def count(buffer: ptr8, n: int, byte: int) -> int:
+    found = 0
+    for i in range(n):
+        if buffer[i] == byte:
+            found += 1
+    return found

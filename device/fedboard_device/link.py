@@ -96,11 +96,10 @@ class Console(Link):
         self._in: Any = getattr(sys.stdin, "buffer", sys.stdin)
         self._out = getattr(sys.stdout, "buffer", sys.stdout)
         self._one = bytearray(1)
-        self._buffer = bytearray(READ_BYTES)
+        self._view = memoryview(bytearray(READ_BYTES))
         self._header = bytearray(wire.HEADER_BYTES)
         self._at = -1  # how much of it has come; -1: all, or there is none
         self._xor = 0  # what unescapes the next byte
-        self._due = 0  # bytes that must still come
         self._is_whole = False  # a whole frame was read, and nothing behind it
         self._saved: Any = None
 
@@ -145,68 +144,77 @@ class Console(Link):
         not come, they are waited for, until the host repeats itself.
         """
         one = self._one
-        buffer = self._buffer
-        readinto = self._in.readinto
+        view = self._view
         ipoll = self._poll.ipoll  # poll() would allocate, for each byte
-        n = 0
+        n = due = 0
         if self.steady and self._at < 0 and self._is_whole:
-            self._at = 0  # as behind a flag, which is what comes
-            self._due = 1 + wire.HEADER_BYTES
+            n = self._take(0, 1 + wire.HEADER_BYTES)  # a flag comes first
+            due = self._parse(n)
         self._is_whole = False
-        while n < READ_BYTES:
-            if self._due:
-                n += self._read_due(memoryview(buffer)[n : min(n + self._due, READ_BYTES)])
-                if self._at < 0 and not self._due and buffer[n - 1] == 0x7E:
+        while n < len(view):
+            if due:
+                n = self._take(n, due)
+                if view[n - 1] == 0x7E:
                     self._is_whole = True
                     break
+                due = 0
                 continue
             for _ in ipoll(0):
                 break
             else:
                 break
-            if not readinto(one):
+            if not self._in.readinto(one):
                 raise OSError("the console was closed")
-            buffer[n] = one[0]
+            view[n] = one[0]
             n += 1
-            self._follow(one)
-        return memoryview(buffer)[:n] if n else b""
+            due = self._follow(one[0])
+            if self._at == 1 and self._header[0] == messages.Chunk.KIND:
+                at = n  # its header is sure to come, like the chunk itself
+                n = self._take(at, wire.HEADER_BYTES - 1)
+                for byte in view[at:n]:
+                    due = self._follow(byte)
+        return view[:n] if n else b""
 
-    def _read_due(self, view: "Any") -> int:
-        """Read what must come, and see how much more that makes. Returns the number of bytes."""
-        n: int = self._in.readinto(view)
-        if not n:
-            raise OSError("the console was closed")
-        self._due -= n
-        data = bytes(view)
-        if self._at < 0:
-            self._due += data.count(b"\x7d")  # each stands before a byte more
-        elif n == 1 + wire.HEADER_BYTES and not data.count(b"\x7d") and data.rfind(b"\x7e") == 0:
-            self._at = -1
-            self._due = wire.n_due(data[1:])
-        else:
-            self._follow(data)
+    def _take(self, n: int, due: int) -> int:
+        """Read `due` bytes, one more for each escape, behind the first n: how many are there?"""
+        while due:
+            part = self._view[n : n + due]
+            got = self._in.readinto(part)
+            if not got:
+                if not len(part):
+                    break  # the buffer is full: it was no frame
+                raise OSError("the console was closed")
+            n += got
+            due -= got - wire.count(part, got, 0x7D)
         return n
 
-    def _follow(self, data: "Any") -> None:
-        """Unstuff what may be a header, and say how much is due when it is."""
-        header = self._header
-        for byte in data:
-            at = self._at
-            if byte == 0x7E:
-                self._at = self._xor = self._due = 0
-            elif at < 0:
-                pass
-            elif byte == 0x7D:
-                self._xor = 0x20
-            else:
-                header[at] = byte ^ self._xor
-                self._xor = 0
-                self._at = at + 1
-                if at + 1 == wire.HEADER_BYTES:
-                    self._at = -1
-                    self._due = wire.n_due(header)
-        if self._at > 0 and header[0] == messages.Chunk.KIND:
-            self._due = wire.HEADER_BYTES - self._at  # sure to come, like the chunk itself
+    def _parse(self, n: int) -> int:
+        """How many bytes are due behind a flag and a header, the first n."""
+        header = bytearray(self._view[1:n])
+        if self._view[0] == 0x7E and wire.unstuff(header, n - 1) == wire.HEADER_BYTES:
+            return wire.n_due(header)
+        due = 0
+        for byte in self._view[:n]:
+            due = self._follow(byte)
+        return due
+
+    def _follow(self, byte: int) -> int:
+        """Unstuff what may be a header. When it is complete: how many bytes are due behind it."""
+        at = self._at
+        if byte == 0x7E:
+            self._at = self._xor = 0
+        elif at < 0:
+            pass
+        elif byte == 0x7D:
+            self._xor = 0x20
+        else:
+            self._header[at] = byte ^ self._xor
+            self._xor = 0
+            self._at = at + 1
+            if at + 1 == wire.HEADER_BYTES:
+                self._at = -1
+                return wire.n_due(self._header)
+        return 0
 
     def write(self, data: bytes) -> None:
         write_all(self._out.write, data)

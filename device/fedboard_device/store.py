@@ -11,13 +11,13 @@ Wear counts and bounds them.
 """
 
 import os
+from array import array
 
 from fedboard import DataError, StateError, checkpoint
 from fedboard_device import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable
     from typing import Any
 
@@ -161,15 +161,18 @@ class FileBase:
         self._offset_staged = checkpoint.params_offset(spec_bytes)
         self._n_staged = 0
 
-    def write(self, block: "array[int]") -> None:
-        """Append the next parameters to the staged base. Raises DataError if the flash is full."""
+    def write(self, block: "array[int] | bytes | memoryview") -> None:
+        """Append the next parameters, or their bytes, to the staged base.
+
+        Raises DataError if the flash is full.
+        """
         if self._writer is None:
             raise StateError("write() to a base needs begin() first")
         try:
             self._writer.append(block)
         except OSError as error:
             self._fail(error)
-        self._n_staged += len(block)
+        self._n_staged += len(block) if isinstance(block, array) else len(block) // 2
 
     def read_staged(self, at: int, out: "array[int]") -> None:
         """Fill `out` with the staged parameters from number `at` on."""

@@ -107,7 +107,7 @@ class Channel:
                 frame = wire.unpack(body)
             except WireError:
                 self.n_bad += 1
-                self.text = body
+                self.text = bytes(body)
                 if self.open and not self._nudged:
                     self._ack_due = self._missing = True  # tells the sender early,
                     self._nudged = True  # once, lest two ends answer each other's noise for ever
@@ -123,7 +123,7 @@ class Channel:
     def _accept(self, frame: wire.Frame) -> bool:
         """Authenticate and take acknowledgements; True if the frame is the next new one."""
         if self._check is None:
-            genuine = not frame.tag
+            genuine = not frame.flags & wire.KEYED
         else:
             genuine = auth.equal(frame.tag, self._check.tag(frame.signed))
         if not genuine or frame.counter <= self._rx_counter:

@@ -292,11 +292,11 @@ class MemoryBase:
         self._staged = array("h")
         self._staged_spec = spec_bytes
 
-    def write(self, block: "array[int]") -> None:
-        """Append the next parameters to the staged base."""
+    def write(self, block: "array[int] | bytes | memoryview") -> None:
+        """Append the next parameters, or their bytes, to the staged base."""
         if self._staged is None:
             raise StateError("write() to a base needs begin() first")
-        self._staged.extend(block)
+        self._staged.extend(block if isinstance(block, array) else array("h", bytes(block)))
 
     def read_staged(self, at: int, out: "array[int]") -> None:
         """Fill `out` with the staged parameters from number `at` on."""

@@ -83,18 +83,18 @@ class Rebase:
             self._read_block()
         base.begin(spec.pack())
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: "bytes | memoryview") -> None:
         """The next bytes of the transfer, any number of them."""
         self._left -= len(chunk)
         if self._left < 0:
             self._fail("more bytes than its head announced")
         if self._decoder is None:
             if self._odd or len(chunk) & 1:
-                chunk = self._odd + chunk
+                chunk = self._odd + bytes(chunk)
                 n = len(chunk) & ~1
                 self._odd = chunk[n:]
                 chunk = chunk[:n]
-            self._stage(array("h", chunk))
+            self._stage(chunk, len(chunk) // 2)
             return
         try:
             self._decoder.feed(chunk)
@@ -128,10 +128,11 @@ class Rebase:
         self._base.abort()
         raise WireError(f"model not received, {why}: send it dense")
 
-    def _stage(self, block: "array[int]") -> None:
+    def _stage(self, block: "array[int] | bytes | memoryview", n: int) -> None:
+        """The next n parameters."""
         self._hash.update(block)
         self._base.write(block)
-        self._at += len(block)
+        self._at += n
 
     def _change(self, i: int, value: int) -> None:
         while i >= self._at + len(self._block):
@@ -142,7 +143,7 @@ class Rebase:
         self._block[i - self._at] = value
 
     def _next_block(self) -> None:
-        self._stage(self._block)
+        self._stage(self._block, len(self._block))
         self._read_block()
 
     def _read_block(self) -> None:

@@ -40,8 +40,8 @@ def failing(offered: "Any") -> str:
     return ""
 
 
-def unstuffs(offered: "Any") -> bool:
-    """Does `offered` do what wire.unstuff() does? On all pairs of bytes that matter, and ends."""
+def frames(offered: "Any") -> bool:
+    """Does `offered` do what wire.unstuff() and count() do? On all pairs that matter, and ends."""
     marks = b"\x7d\x7e\x03\x04\x0a\x0d\x5d\x5e\x23\x24\x2a\x2d\x00\xff\x7c\x22"
     data = bytearray()
     for a in marks:
@@ -51,6 +51,9 @@ def unstuffs(offered: "Any") -> bool:
         mine = bytearray(data)
         its = bytearray(data)
         try:
+            for byte in marks:
+                if wire.count(mine, n, byte) != offered.count(its, n, byte):
+                    return False
             if wire.unstuff(mine, n) != offered.unstuff(its, n) or mine != its:
                 return False
         except Exception:

@@ -211,7 +211,7 @@ class Decoder:
         for p in parts:
             self._todo += p.k
         self._r = -1
-        self._data = b""
+        self._data: bytes | memoryview = b""
         self._at = 0
         self._acc = 0
         self._n = 0
@@ -220,7 +220,7 @@ class Decoder:
         self.index = -1
         self.value = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: "bytes | memoryview") -> None:
         if self._at < len(self._data):
             raise StateError("feed() before next() has used up the last chunk")
         self._data = data

@@ -48,7 +48,7 @@ def stuff(body: bytes) -> bytes:
     return body
 
 
-def unstuff(buffer: bytearray, n: int) -> int:
+def unstuff(buffer: "bytearray | memoryview", n: int) -> int:
     """Take the escapes out of the first n bytes, in place. Returns how many are left.
 
     What is no escape stays as it is. Boards may have it in native code: see use().
@@ -61,6 +61,11 @@ def unstuff(buffer: bytearray, n: int) -> int:
     return len(body)
 
 
+def count(buffer: "Any", n: int, byte: int) -> int:
+    """How often `byte` is among the first n of the buffer. Boards may have this in native code."""
+    return bytes(memoryview(buffer)[:n]).count(bytes((byte,)))
+
+
 def unstuffed(body: bytes) -> bytes:
     """The same in a copy."""
     buffer = bytearray(body)
@@ -68,12 +73,13 @@ def unstuffed(body: bytes) -> bytes:
     return bytes(memoryview(buffer)[:n])
 
 
-_pure_unstuff = unstuff
+_PURE = {"unstuff": unstuff, "count": count}
 
 
 def use(offered: "Any") -> None:
-    """Install the unstuff() of a module that has a faster one; None: the one above."""
-    globals()["unstuff"] = getattr(offered, "unstuff", _pure_unstuff)
+    """Install the unstuff() and count() of a module that has faster ones; None: those above."""
+    for name in _PURE:
+        globals()[name] = getattr(offered, name, _PURE[name])
 
 
 def fit(data: bytes, n_head: int = 0) -> int:
@@ -94,9 +100,12 @@ def fit(data: bytes, n_head: int = 0) -> int:
 
 
 class Frame:
-    """One received frame, cut up only on demand: a board has no room for copies."""
+    """One received frame, cut up only on demand: a board has no room for copies.
 
-    def __init__(self, body: bytearray, end: int) -> None:
+    Where it lies in the link's buffer, it is there until the link reads again.
+    """
+
+    def __init__(self, body: "bytearray | memoryview", end: int) -> None:
         """end: of the payload; behind it is the tag, if any."""
         self.kind, self.seq, self.ack, self.flags, self.counter, _ = struct.unpack_from(
             _HEADER, body, 0
@@ -105,8 +114,13 @@ class Frame:
         self._end = end
 
     @property
+    def view(self) -> memoryview:
+        """The payload, no copy."""
+        return memoryview(self._body)[HEADER_BYTES : self._end]
+
+    @property
     def payload(self) -> bytes:
-        return bytes(memoryview(self._body)[HEADER_BYTES : self._end])
+        return bytes(self.view)
 
     @property
     def tag(self) -> bytes:
@@ -145,9 +159,12 @@ def pack(
     return frame
 
 
-def unpack(stuffed: bytes) -> Frame:
-    """The frame between two flags. Raises WireError for whatever is none."""
-    body = bytearray(stuffed)
+def unpack(stuffed: "bytes | bytearray | memoryview") -> Frame:
+    """The frame between two flags. Raises WireError for whatever is none.
+
+    Unless it is bytes it is unstuffed where it lies, and the frame is a view of it.
+    """
+    body = bytearray(stuffed) if isinstance(stuffed, bytes) else stuffed
     n = unstuff(body, len(body))
     if n < HEADER_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too short: cut, or text")
@@ -180,6 +197,7 @@ class Decoder:
 
     What lies between two flags may be a frame or text that a program printed: unpack() tells.
     The buffer is bounded; a longer run without a flag is dropped and counted in n_oversized.
+    One frame in a view of a buffer, as from a link that knows where one ends, is not copied.
     """
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
@@ -188,14 +206,15 @@ class Decoder:
         self._skipping = False
         self.n_oversized = 0
 
-    def feed(self, data: bytes) -> "list[bytes]":
+    def feed(self, data: "Any") -> "list[Any]":
         """The non-empty runs between flags, still stuffed, that `data` brings to an end."""
-        data = bytes(data)
-        last = len(data) - 1
-        is_fresh = not self._buffer and not self._skipping and 1 < last <= self._limit
-        if is_fresh and data.find(FLAG) == 0 and data.find(FLAG, 1) == last:
-            return [data[1:last]]  # one frame, as from a link that knows where one ends
-        found = []
+        if not isinstance(data, bytes):
+            last = len(data) - 1
+            is_fresh = not self._buffer and not self._skipping and 1 < last <= self._limit
+            if is_fresh and data[0] == data[last] == 0x7E and count(data, last, 0x7E) == 1:
+                return [memoryview(data)[1:last]]
+            data = bytes(data)
+        found: list[Any] = []
         at = 0
         while at < len(data):
             end = data.find(FLAG, at)
