@@ -83,7 +83,7 @@ class Board:
                 self._on_begin(event)
             elif isinstance(event, messages.Chunk):
                 if self._rebase is not None:
-                    self._on_model(self._rebase.feed, event.data)
+                    self._on_model(self._rebase.take, event.offset, event.data)
             elif isinstance(event, messages.End):
                 if self._rebase is not None:
                     self._on_model(self._finish_model)
@@ -190,7 +190,7 @@ class Board:
             n_samples=self._n_told, n_in=learner.samples.n_in,
             version=learner.base.version, digest=learner.base.digest,
             free_flash=self._free_flash() if self._free_flash else 0,
-            n_saves=learner.base.n_saves,
+            n_saves=learner.base.n_saves, frame=self.node.identity.frame,
         )  # fmt: skip
 
     # Its samples and its sensor

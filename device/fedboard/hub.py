@@ -140,6 +140,7 @@ class Hub(Peer):
             if not isinstance(message, messages.Status) or self.hello is None:
                 raise WireError("a board must say STATUS first")
             self.joined = True
+            self.channel.frame = min(max(message.frame, wire.MAX_FRAME), wire.LONGEST_FRAME)
             events.append(Joined(self.hello, message))
         elif isinstance(message, messages.Begin):
             if message.what != messages.UPDATE or message.n_bytes > self._max_update_bytes:
@@ -176,4 +177,39 @@ class Hub(Peer):
         if self.joined and now_ms - self._ping_ms >= PING_MS and self.channel.idle:
             self._ping_ms = now_ms
             self.send(messages.Ping())
+        if self.joined and self.channel.stuck and self.channel.frame > wire.MAX_FRAME:
+            self._cut_anew()
         return self._pump(now_ms)
+
+    def _cut_anew(self) -> None:
+        """Cut long chunks under way shorter: on a noisy line a long frame may never come through.
+
+        The board may have got them, and the word of it may be lost. So each keeps its number and
+        ends no later than before, and the rest follows behind all of them: a board passes over
+        what it has already. END waits for that (see Peer), so nothing comes too late.
+        """
+        queue = self.channel.queue
+        if max([len(payload) for _, payload in queue] + [0]) <= wire.MAX_PAYLOAD:
+            return
+        self._longest = wire.MAX_PAYLOAD
+        self._n_lost = self.channel.n_lost
+        data = b""  # to be sent anew, from `at` on
+        at = 0
+        for i in range(len(queue)):
+            kind, payload = queue[i]
+            if kind == messages.Begin.KIND:
+                data = b""  # the transfer before was given up
+            elif kind == messages.Chunk.KIND:
+                chunk = messages.unpack(kind, payload)
+                assert isinstance(chunk, messages.Chunk)
+                at = chunk.offset - len(data)
+                data += chunk.data
+                n = wire.fit(data, messages.Chunk.HEAD_BYTES)
+                queue[i] = kind, messages.Chunk(offset=at, data=data[:n]).pack()
+                data = data[n:]
+                at += n
+        while data:
+            n = wire.fit(data, messages.Chunk.HEAD_BYTES)
+            self.channel.send(messages.Chunk.KIND, messages.Chunk(offset=at, data=data[:n]).pack())
+            data = data[n:]
+            at += n

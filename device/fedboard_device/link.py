@@ -7,6 +7,8 @@
     wait(ms)         until something can be read, or the time is over
     dials            True: the board opens it, and opens it again after a break
     window           frames of 256 bytes that the receive buffer surely holds
+    frame            bytes of the longest frame that it takes, as the host waits while it is full;
+                     0: 256, and the host never sends more than the window
 
 0x03 is never part of a frame: on a console it is Ctrl-C. Boards raise KeyboardInterrupt in their
 driver; a desktop's console is made raw here and does it in read().
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 WRITE_TIMEOUT_MS = 5000
 READ_BYTES = 256
+LONG_FRAME = 1280  # where the other side waits while a buffer is full: fewer frames, less time
 _CANONICAL = 0x102  # ICANON, of Linux and of macOS
 WAIT = (errno.EAGAIN, 10035)  # nothing there yet; the latter is Windows'
 
@@ -44,6 +47,7 @@ def poller(stream: "Any") -> "Any":
 class Link:
     dials = False
     window = 1
+    frame = 0
     steady = False  # a transfer is under way: more is sure to come
     _poll: "Any" = None
 
@@ -92,11 +96,12 @@ class Console(Link):
 
     def __init__(self) -> None:
         self.window = system.CONSOLE_WINDOW
+        self.frame = LONG_FRAME if system.CONSOLE_WAITS else 0
         # CircuitPython's have no `buffer`; but nothing that its text does touches a frame's bytes.
         self._in: Any = getattr(sys.stdin, "buffer", sys.stdin)
         self._out = getattr(sys.stdout, "buffer", sys.stdout)
         self._one = bytearray(1)
-        self._view = memoryview(bytearray(READ_BYTES))
+        self._view = memoryview(bytearray(max(READ_BYTES, self.frame)))
         self._header = bytearray(wire.HEADER_BYTES)
         self._at = -1  # how much of it has come; -1: all, or there is none
         self._xor = 0  # what unescapes the next byte
@@ -168,6 +173,8 @@ class Console(Link):
             view[n] = one[0]
             n += 1
             due = self._follow(one[0])
+            if one[0] == 0x7E and n > 1:
+                break  # a frame at a time: so it need not be copied, either
             if self._at == 1 and self._header[0] == messages.Chunk.KIND:
                 at = n  # its header is sure to come, like the chunk itself
                 n = self._take(at, wire.HEADER_BYTES - 1)
@@ -192,7 +199,7 @@ class Console(Link):
         """How many bytes are due behind a flag and a header, the first n."""
         header = bytearray(self._view[1:n])
         if self._view[0] == 0x7E and wire.unstuff(header, n - 1) == wire.HEADER_BYTES:
-            return wire.n_due(header)
+            return wire.n_due(header, len(self._view))
         due = 0
         for byte in self._view[:n]:
             due = self._follow(byte)
@@ -213,7 +220,7 @@ class Console(Link):
             self._at = at + 1
             if at + 1 == wire.HEADER_BYTES:
                 self._at = -1
-                return wire.n_due(self._header)
+                return wire.n_due(self._header, len(self._view))
         return 0
 
     def write(self, data: bytes) -> None:

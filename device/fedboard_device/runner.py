@@ -34,7 +34,7 @@ MAX_ERRORS = 5  # unexpected ones between two rounds
 GARBAGE_BYTES = 512
 # But a collection takes as long as a Pico learns ten samples. What learning, a transfer and a
 # sensor make is short-lived: meanwhile a share of what is free, beyond what a round may need in one
-# piece, may become garbage.
+# piece, may become garbage; the half while a model comes in, as that needs nothing more.
 GARBAGE_SHARE = 4
 RESERVED_BYTES = 8192
 
@@ -47,8 +47,9 @@ class Runner:
     """`settings` decide the link. Nothing is opened yet but files."""
 
     def __init__(self, settings: "Settings") -> None:
-        self._moving = True
-        self._collect_after(False)
+        self._free = 0  # bytes of the heap, when they were last asked for
+        self._garbage = 0
+        self._collect(False)
         folder = settings.data_dir or ("" if system.DESKTOP else "/") + "fedboard_data"
         if settings.link == "tcp":
             from fedboard_device import tcp
@@ -59,11 +60,11 @@ class Runner:
         uid = system.unique_id(folder)
         name = settings.name or system.default_name(uid)
         try:
-            identity = Identity(name, uid, self._link.window)
+            identity = Identity(name, uid, self._link.window, self._link.frame)
         except DataError as error:
             system.say(str(error))
             name = "board-" + "".join([f"{b:02x}" for b in uid[-3:]])
-            identity = Identity(name, uid, self._link.window)
+            identity = Identity(name, uid, self._link.window, self._link.frame)
         self._folder = folder
         self._wear = store.Wear(settings.saves_per_hour)
         self._base = store.open_base(folder, system.say, wear=self._wear)
@@ -76,7 +77,7 @@ class Runner:
             self._samples,
             system.entropy,
             system.firmware(),
-            system.free_memory,
+            self._free_memory if system.free_memory else None,
             self._log,
             lambda: system.free_flash(folder),
             self._personal,
@@ -148,7 +149,7 @@ class Runner:
         while working and system.clock_ms() - now_ms < WORK_MS:
             working = self._board.step(now_ms)
         went = self._up and self._send(now_ms)
-        self._collect_after(working or self._board.moving)
+        self._collect(working or self._board.moving)
         if not (came or working or went):
             self._idle(now_ms)
 
@@ -179,15 +180,21 @@ class Runner:
         system.rest(seconds, self._sleep == "deep")
         self._retry_at_ms = 0
 
-    def _collect_after(self, moving: bool) -> None:
+    def _collect(self, moving: bool) -> None:
         """Say when to collect garbage: `moving` is whether its makers are at work."""
-        if moving != self._moving and hasattr(gc, "threshold"):
-            self._moving = moving
-            share = 0
-            if moving:
-                gc.collect()
-                share = (gc.mem_free() - RESERVED_BYTES) // GARBAGE_SHARE
-            gc.threshold(max(GARBAGE_BYTES, share))
+        share = 0
+        if moving:
+            share = (self._free - RESERVED_BYTES) // GARBAGE_SHARE
+            if self._board.receiving:
+                share = self._free // 2
+        share = max(GARBAGE_BYTES, share)
+        if share != self._garbage and hasattr(gc, "threshold"):
+            self._garbage = share
+            gc.threshold(share)
+
+    def _free_memory(self) -> int:
+        self._free = system.free_memory() if system.free_memory else 0
+        return self._free
 
     # An OSError on the link means that it is down; elsewhere it means something else.
 
@@ -203,6 +210,8 @@ class Runner:
         data = self._read() if self._link.steady or self._link.ready() else b""
         if data:
             self._board.receive(data, now_ms)
+            if self._board.receiving:
+                self._collect(True)
             # What it waits for may never come; a watchdog must not bite meanwhile.
             self._link.steady = self._board.receiving and self._watchdog is None
             return True

@@ -23,6 +23,7 @@ class Tcp(link.Link):
 
     dials = True
     window = 4
+    frame = link.LONG_FRAME
 
     def __init__(self, hosts: "list[tuple[str, int]]", wifi: "dict[str, Any]") -> None:
         self._hosts = hosts

@@ -24,11 +24,15 @@ ACK_DELAY_MS = 20  # for which a bare ACK waits for company: a frame of ours, or
 
 
 class Channel:
-    """One side of one link. start() begins a session; before it only raw frames pass."""
+    """One side of one link. start() begins a session; before it only raw frames pass.
 
-    def __init__(self, is_hub: bool) -> None:
+    limit: bytes of the longest frame that is taken.
+    """
+
+    def __init__(self, is_hub: bool, limit: int = wire.MAX_FRAME) -> None:
         self._direction = wire.FROM_HUB if is_hub else 0
-        self.decoder = wire.Decoder()
+        self.decoder = wire.Decoder(limit)
+        self.frame = wire.MAX_FRAME  # bytes of the longest that the peer takes in this session
         self.text = b""  # the last bytes that were no frame: a traceback, a prompt
         self.window = 1
         self.burst = 255  # frames that one outgoing() gives at most: a board has no room for many
@@ -45,7 +49,7 @@ class Channel:
         self.open = False
         self._sign: Callable[[bytes], bytes] | None = None
         self._check: auth.Signer | None = None
-        self._queue: list[tuple[int, bytes]] = []  # unacknowledged (kind, payload), oldest first
+        self.queue: list[tuple[int, bytes]] = []  # unacknowledged (kind, payload), oldest first
         self._raw: list[bytes] = []  # handshake frames to write, packed
 
     def start(
@@ -60,12 +64,13 @@ class Channel:
         window: how many frames may be under way to the peer; rx_window: from it.
         """
         self.open = True
+        self.frame = wire.MAX_FRAME
         self.window = max(1, window)
         self._sign = tx.tag if tx else None
         self._check = rx
-        self._queue = []
-        self._base = 0  # sequence number of _queue[0]
-        self._n_sent = 0  # how many of _queue are under way
+        self.queue = []
+        self._base = 0  # sequence number of queue[0]
+        self._n_sent = 0  # how many of queue are under way
         self._tx_counter = 0
         self._rx_counter = 0
         self._rx_next = 0
@@ -82,16 +87,21 @@ class Channel:
     @property
     def room(self) -> int:
         """How many more payloads the window takes now. Negative when urgent ones queue up."""
-        return self.window - len(self._queue)
+        return self.window - len(self.queue)
 
     @property
     def idle(self) -> bool:
         """Nothing waits to be sent, or to be acknowledged by either side."""
-        return not self._queue and not self._raw and not (self.open and self._n_owed)
+        return not self.queue and not self._raw and not (self.open and self._n_owed)
+
+    @property
+    def stuck(self) -> bool:
+        """The oldest was repeated twice, and no word came of it."""
+        return self._timeout_ms > 2 * TIMEOUT_MS
 
     def send(self, kind: int, payload: bytes) -> None:
         """Queue one payload. It is kept until the peer acknowledges it."""
-        self._queue.append((kind, payload))
+        self.queue.append((kind, payload))
 
     def send_raw(self, kind: int, payload: bytes, tx: "auth.Signer | None" = None) -> None:
         """Queue an unnumbered handshake frame: sent once, by the next outgoing()."""
@@ -104,7 +114,7 @@ class Channel:
         frames = []
         for body in self.decoder.feed(data):
             try:
-                frame = wire.unpack(body)
+                frame = wire.unpack(body, self.decoder.limit)
             except WireError:
                 self.n_bad += 1
                 self.text = bytes(body)
@@ -133,7 +143,7 @@ class Channel:
         self._nudged = False
         n = (frame.ack - self._base) & 0xFF
         if 0 < n <= self._n_sent:
-            del self._queue[:n]
+            del self.queue[:n]
             self._base = frame.ack
             self._n_sent -= n
             self._timeout_ms = TIMEOUT_MS
@@ -172,11 +182,11 @@ class Channel:
                 self.n_repeated += 1
                 self.n_lost += 1
             left = self.burst
-            while left and self._n_sent < min(self.window, len(self._queue)):
+            while left and self._n_sent < min(self.window, len(self.queue)):
                 left -= 1
                 if self._n_sent == 0:
                     self._sent_ms = now_ms
-                kind, payload = self._queue[self._n_sent]
+                kind, payload = self.queue[self._n_sent]
                 out += self._pack(kind, (self._base + self._n_sent) & 0xFF, payload)
                 self._n_sent += 1
             if self._n_owed and self._owed_ms < 0:
@@ -191,5 +201,6 @@ class Channel:
         self._ack_due = self._missing = False
         self._n_owed = 0
         return wire.pack(
-            kind, seq, self._rx_next, self._direction, self._tx_counter, payload, self._sign
-        )
+            kind, seq, self._rx_next, self._direction, self._tx_counter, payload, self._sign,
+            self.frame,
+        )  # fmt: skip

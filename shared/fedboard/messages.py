@@ -20,6 +20,7 @@ _SIZES = {"B": 1, "H": 2, "I": 4}
 class Message:
     KIND = 0
     FIELDS: "tuple[tuple[str, str], ...]" = ()
+    YOUNG = ""  # the last field, if there was a time when it was not there: left out if it is 0
 
     def __init__(self, **values: "int | str | bytes") -> None:
         for name, code in self.FIELDS:
@@ -32,6 +33,8 @@ class Message:
         out = b""
         for name, code in self.FIELDS:
             value = getattr(self, name)
+            if name == self.YOUNG and not value:
+                break
             if code in _SIZES:
                 if not 0 <= value < 1 << 8 * _SIZES[code]:
                     raise StateError(f"{type(self).__name__}.{name} = {value} is out of range")
@@ -97,7 +100,8 @@ class Status(Message):
     KIND = 0x10
     FIELDS = (("firmware", "s"), ("kernels", "s"), ("free_ram", "I"), ("n_samples", "I"),
               ("n_in", "H"), ("version", "I"), ("digest", "b"), ("free_flash", "I"),
-              ("n_saves", "I"))
+              ("n_saves", "I"), ("frame", "H"))
+    YOUNG = "frame"
     firmware: str
     kernels: str
     free_ram: int  # bytes; 0 where the board cannot tell
@@ -107,6 +111,7 @@ class Status(Message):
     digest: bytes  # model.digest of it
     free_flash: int  # bytes, where samples and the base are; 0 where the board cannot tell
     n_saves: int  # models written to flash since the board's start
+    frame: int  # bytes of the longest frame that I take; 0, or less than MAX_FRAME: MAX_FRAME
 
 
 TRAIN = 1
@@ -178,6 +183,7 @@ class Chunk(Message):
 
     KIND = 0x13
     FIELDS = (("offset", "I"), ("data", "*"))
+    HEAD_BYTES = 4
 
     def __init__(self, offset: int = 0, data: "bytes | memoryview" = b"") -> None:
         # Not by FIELDS: nearly all that a board reads are chunks.
@@ -323,6 +329,8 @@ def unpack(kind: int, payload: "Any") -> Message:
     values: dict[str, int | str | bytes] = {}
     at = 0
     for name, code in cls.FIELDS:
+        if name == cls.YOUNG and at == len(payload):
+            break
         size = _SIZES.get(code, 0)
         if code in "sb":
             size = payload[at] if at < len(payload) else 256
@@ -340,6 +348,8 @@ def unpack(kind: int, payload: "Any") -> Message:
                 raise WireError(f"{cls.__name__}.{name} is not text")
         elif code in _SIZES:
             values[name] = struct.unpack("<" + code, part)[0]
+            if name == cls.YOUNG and not values[name]:
+                raise WireError(f"{cls.__name__}.{name} of 0 is left out")
         else:
             values[name] = part
     if at != len(payload):

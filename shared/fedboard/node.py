@@ -11,14 +11,15 @@ MAX_WINDOW = 2  # frames that a board keeps for repeats: 0.4 kB
 
 
 class Identity:
-    """Who a board is, for HELLO."""
+    """Who a board is, for HELLO and STATUS."""
 
-    def __init__(self, name: str, uid: bytes, window: int = 1) -> None:
+    def __init__(self, name: str, uid: bytes, window: int = 1, frame: int = 0) -> None:
         if not is_name(name):
             raise DataError(f"board name '{name}': use 1 to 24 letters, digits, - _ and .")
         self.name = name
         self.uid = uid[:16]
         self.window = window  # frames of wire.MAX_FRAME bytes that the receive buffer holds
+        self.frame = frame  # bytes of the longest that it takes; 0: wire.MAX_FRAME
 
 
 class Opened:
@@ -35,7 +36,7 @@ class Node(Peer):
         entropy: "Callable[[int], bytes]",
         status: "Callable[[], messages.Status]",
     ) -> None:
-        super().__init__(False, key, entropy)
+        super().__init__(False, key, entropy, max(identity.frame, wire.MAX_FRAME))
         self.identity = identity
         self._status = status
         self._hello = b""  # the payload that awaits its WELCOME

@@ -72,7 +72,7 @@ class Rebase:
         self._version = version
         self._digest = digest
         self._carry = carry and same
-        self._left = n_bytes or most
+        self._left = self._all = n_bytes or most
         self._exact = n_bytes > 0
         self._hash = spec.start_digest()
         self._at = 0  # parameters staged
@@ -82,6 +82,14 @@ class Rebase:
         if encoding == SPARSE:
             self._read_block()
         base.begin(spec.pack())
+
+    def take(self, offset: int, chunk: "bytes | memoryview") -> None:
+        """A CHUNK. Bytes that are here already are passed over: it was cut anew after a loss."""
+        n_known = self._all - self._left - offset
+        if n_known < 0:
+            self._fail("bytes are missing")
+        if n_known < len(chunk):
+            self.feed(chunk[n_known:] if n_known else chunk)
 
     def feed(self, chunk: "bytes | memoryview") -> None:
         """The next bytes of the transfer, any number of them."""

@@ -39,14 +39,19 @@ class Peer:
     """What Node and Hub share: the channel, one outgoing transfer, liveness."""
 
     def __init__(
-        self, is_hub: bool, key: "bytes | None", entropy: "Callable[[int], bytes]"
+        self,
+        is_hub: bool,
+        key: "bytes | None",
+        entropy: "Callable[[int], bytes]",
+        limit: int = wire.MAX_FRAME,
     ) -> None:
-        self.channel = Channel(is_hub)
+        self.channel = Channel(is_hub, limit)
         self._key = key
         self._entropy = entropy
         self.heard_ms = 0  # when the peer was last heard (a genuine frame)
         self._transfer: Iterator[bytes] | None = None
-        self._longest = wire.MAX_PAYLOAD  # bytes of a chunk, at present
+        self._longest = wire.LONGEST_FRAME  # bytes of a chunk, at present, if they fit a frame
+        self._n_lost = 0  # by the channel, when that was found
         self._again_ms = 0
 
     def send(self, message: messages.Message) -> None:
@@ -58,6 +63,7 @@ class Peer:
     def transfer(self, begin: messages.Begin, pieces: "Iterable[bytes]") -> None:
         """Send BEGIN, the pieces (of any size, taken only as the window has room) and END."""
         self.send(begin)
+        self._n_lost = self.channel.n_lost
         self._transfer = self._chunks(pieces)
 
     @property
@@ -72,36 +78,53 @@ class Peer:
         """CHUNK payloads. On a noisy line short ones: few long frames would get through whole."""
         offset = 0
         crc = 0
-        most = self._longest
-        n_lost = self.channel.n_lost
         for piece in pieces:
             crc = crc32(piece, crc)
             at = 0
             while at < len(piece):
-                if self.channel.n_lost != n_lost:
-                    n_lost = self.channel.n_lost
-                    most = max(LEAST_CHUNK, most // 2)
-                elif most < wire.MAX_PAYLOAD:
-                    most += 2
-                self._longest = most
+                most = self._find_longest()
                 part = piece  # cut only where it must be: a board has no room for copies
                 if at or len(piece) > most:
                     part = piece[at : at + most]
-                n = wire.fit(part, 4)
+                n = wire.fit(part, messages.Chunk.HEAD_BYTES, self.channel.frame)
                 if n < len(part):
                     part = part[:n]
                 yield messages.Chunk(offset=offset, data=part).pack()
                 offset += n
                 at += n
+        while self.channel.queue and self.channel.frame > wire.MAX_FRAME:
+            yield b""  # they may have to be cut anew, with nothing behind them: see Hub
         # Sent last and by itself: the generator's end is the transfer's end.
         self.send(messages.End(n_bytes=offset, crc=crc & 0xFFFFFFFF))
+
+    def _find_longest(self) -> int:
+        """Bytes of a chunk: after a loss the half, then slowly more.
+
+        Beyond MAX_PAYLOAD as many as there may be, but if that gets stuck no more than those.
+        """
+        most = wire.most(self.channel.frame)
+        longest = min(self._longest, most)
+        is_lossy = self.channel.n_lost != self._n_lost
+        self._n_lost = self.channel.n_lost
+        if longest > wire.MAX_PAYLOAD:
+            longest = wire.MAX_PAYLOAD if self.channel.stuck else min(longest * 5 // 4, most)
+        elif is_lossy:
+            longest = max(LEAST_CHUNK, longest // 2)
+        else:
+            longest = min(longest + 2, most)
+        self._longest = longest
+        return longest
 
     def _pump(self, now_ms: int) -> bytes:
         while self._transfer is not None and self.channel.room > 0:
             try:
-                self.channel.send(messages.Chunk.KIND, next(self._transfer))
+                payload = next(self._transfer)
             except StopIteration:
                 self._transfer = None
+                break
+            if not payload:
+                break
+            self.channel.send(messages.Chunk.KIND, payload)
         return self.channel.outgoing(now_ms)
 
     def _void(self) -> None:

@@ -1,13 +1,14 @@
 """Frames on a byte stream that other things share (a REPL, print(), Ctrl-C).
 
     7E | stuffed( kind u8 | seq u8 | ack u8 | flags u8 | counter u32 | length u16
-                  | payload 0..192 B | [tag 8 B] | crc32 u32 ) | 7E        little endian
+                  | payload | [tag 8 B] | crc32 u32 ) | 7E        little endian
 
 Stuffing is PPP's (RFC 1662): 7D, then the byte xor 20. Beside 7E and 7D it escapes 03, 04, 0D
 and 0A, so that a frame never holds a Ctrl-C, and a terminal driver that rewrites line ends does
-no harm. A stuffed frame is at most MAX_FRAME bytes: it fits the 260-byte receive buffer of an
-ESP32. The CRC is over all before it; the tag (auth.tag) is over header and payload. Pure: bytes
-in, frames out. Anything that is no frame raises WireError in unpack() and nothing else.
+no harm. A stuffed frame is at most MAX_FRAME bytes, with MAX_PAYLOAD: it fits the 260-byte receive
+buffer of an ESP32. A board may say that it takes longer ones: that is what `limit` is. The CRC is
+over all before it; the tag (auth.tag) is over header and payload. Pure: bytes in, frames out.
+Anything that is no frame raises WireError in unpack() and nothing else.
 """
 
 import struct
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FLAG = b"\x7e"
 MAX_FRAME = 256  # stuffed, both flags included
 MAX_PAYLOAD = 192
+LONGEST_FRAME = 2048  # that a hub sends to a board which says that it takes so much
 KEYED = 0x01  # flags: a tag follows the payload
 FROM_HUB = 0x02  # flags: the direction, so that an echo (a REPL's) is nobody's word
 TAG_BYTES = 8
@@ -30,7 +32,8 @@ TAG_BYTES = 8
 _HEADER = "<BBBBIH"
 HEADER_BYTES = 10
 # The header, tag and CRC may all need escaping: what is left for a stuffed payload is the rest.
-_BUDGET = MAX_FRAME - 2 - 2 * (HEADER_BYTES + TAG_BYTES + 4)
+_AROUND = 2 + 2 * (HEADER_BYTES + TAG_BYTES + 4)
+_MARGIN = MAX_FRAME - MAX_PAYLOAD  # those, and some escapes in the payload
 _LONG = 32
 _ESCAPES = (  # 7D first when stuffing, last when unstuffing
     (b"\x7d", b"\x7d\x5d"),
@@ -82,13 +85,18 @@ def use(offered: "Any") -> None:
         globals()[name] = getattr(offered, name, _PURE[name])
 
 
-def fit(data: bytes, n_head: int = 0) -> int:
+def most(limit: int) -> int:
+    """Bytes of the longest payload in a frame of so many."""
+    return limit - _MARGIN
+
+
+def fit(data: bytes, n_head: int = 0, limit: int = MAX_FRAME) -> int:
     """How many bytes of data fit one frame behind n_head other payload bytes, escapes counted.
 
     The head is charged as if every byte of it needed escaping.
     """
-    n = min(len(data), MAX_PAYLOAD - n_head)
-    budget = _BUDGET - 2 * n_head
+    n = min(len(data), most(limit) - n_head)
+    budget = limit - _AROUND - 2 * n_head
     while n:
         size = n
         for raw, _ in _ESCAPES:
@@ -142,6 +150,7 @@ def pack(
     counter: int,
     payload: bytes,
     sign: "Callable[[bytes], bytes] | None" = None,
+    limit: int = MAX_FRAME,
 ) -> bytes:
     """One frame as bytes. `sign(data) -> 8 bytes` makes its tag; None leaves it out.
 
@@ -154,12 +163,12 @@ def pack(
         body += sign(body)
     body += struct.pack("<I", crc32(body) & 0xFFFFFFFF)
     frame = FLAG + stuff(body) + FLAG
-    if len(payload) > MAX_PAYLOAD or len(frame) > MAX_FRAME:
+    if len(payload) > most(limit) or len(frame) > limit:
         raise StateError(f"payload of {len(payload)} bytes, frame of {len(frame)}: fit() it")
     return frame
 
 
-def unpack(stuffed: "bytes | bytearray | memoryview") -> Frame:
+def unpack(stuffed: "bytes | bytearray | memoryview", limit: int = MAX_FRAME) -> Frame:
     """The frame between two flags. Raises WireError for whatever is none.
 
     Unless it is bytes it is unstuffed where it lies, and the frame is a view of it.
@@ -168,7 +177,7 @@ def unpack(stuffed: "bytes | bytearray | memoryview") -> Frame:
     n = unstuff(body, len(body))
     if n < HEADER_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too short: cut, or text")
-    if n > HEADER_BYTES + MAX_PAYLOAD + TAG_BYTES + 4:
+    if n > HEADER_BYTES + most(limit) + TAG_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too long")
     if crc32(memoryview(body)[: n - 4]) & 0xFFFFFFFF != struct.unpack_from("<I", body, n - 4)[0]:
         raise WireError("frame with a wrong checksum: damaged on the way, or text")
@@ -180,14 +189,14 @@ def unpack(stuffed: "bytes | bytearray | memoryview") -> Frame:
     return Frame(body, end)
 
 
-def n_due(header: "bytes | bytearray") -> int:
+def n_due(header: "bytes | bytearray", limit: int = MAX_FRAME) -> int:
     """How many bytes of a hub's frame are sure to follow this header: 0 if it is none.
 
     And 0 for a short frame, as it may be one that is not repeated when it gets lost.
     """
     flags = header[3]
     length = header[8] | header[9] << 8
-    if not flags & FROM_HUB or flags > KEYED | FROM_HUB or not _LONG <= length <= MAX_PAYLOAD:
+    if not flags & FROM_HUB or flags > KEYED | FROM_HUB or not _LONG <= length <= most(limit):
         return 0
     return length + (TAG_BYTES if flags & KEYED else 0) + 4 + len(FLAG)
 
@@ -202,7 +211,7 @@ class Decoder:
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._buffer = bytearray()
-        self._limit = limit
+        self.limit = limit
         self._skipping = False
         self.n_oversized = 0
 
@@ -210,7 +219,7 @@ class Decoder:
         """The non-empty runs between flags, still stuffed, that `data` brings to an end."""
         if not isinstance(data, bytes):
             last = len(data) - 1
-            is_fresh = not self._buffer and not self._skipping and 1 < last <= self._limit
+            is_fresh = not self._buffer and not self._skipping and 1 < last <= self.limit
             if is_fresh and data[0] == data[last] == 0x7E and count(data, last, 0x7E) == 1:
                 return [memoryview(data)[1:last]]
             data = bytes(data)
@@ -220,7 +229,7 @@ class Decoder:
             end = data.find(FLAG, at)
             stop = len(data) if end < 0 else end
             if not self._skipping:
-                if len(self._buffer) + stop - at > self._limit:
+                if len(self._buffer) + stop - at > self.limit:
                     self._skipping = True
                     self.n_oversized += 1
                     self._buffer = bytearray()
@@ -229,7 +238,7 @@ class Decoder:
             if end < 0:
                 break
             if self._buffer:
-                found.append(bytes(self._buffer))
+                found.append(self._buffer)
                 self._buffer = bytearray()
             elif stop > at and not self._skipping:
                 found.append(data[at:stop])  # all of it at once, as most are
