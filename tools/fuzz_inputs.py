@@ -70,7 +70,7 @@ def make_frame(rng: Random) -> bytes:
     def change(rng: Random, data: bytes) -> bytes:
         if rng.random() < 0.4:
             return damaged(rng, data)
-        body = bytearray(damaged(rng, wire.unstuffed(data)[:-4]))
+        body = bytearray(damaged(rng, targets.unstuffed(data)[:-4]))
         if body and body[0] < channel.FIRST_RELIABLE:
             body[0] |= channel.FIRST_RELIABLE  # the handshake's need no tag
         if len(body) >= wire.HEADER_BYTES and rng.random() < 0.7:  # the right length

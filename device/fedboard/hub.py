@@ -6,13 +6,14 @@ Before the board has proved its key nothing of it is kept but one frame and its 
 from binascii import crc32
 
 from fedboard import PROTOCOL, WireError, auth, messages, wire
-from fedboard.session import REPEAT_MS, Denied, Peer, handshake, is_name
+from fedboard.session import LEAST_CHUNK, REPEAT_MS, Denied, Peer, handshake, is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PING_MS = 5000  # a silent board is asked
+LONGEST_FRAME = 2048  # bytes that are sent to a board which says that it takes so many
 
 
 class Joined:
@@ -140,7 +141,8 @@ class Hub(Peer):
             if not isinstance(message, messages.Status) or self.hello is None:
                 raise WireError("a board must say STATUS first")
             self.joined = True
-            self.channel.frame = min(max(message.frame, wire.MAX_FRAME), wire.LONGEST_FRAME)
+            self.channel.frame = min(max(message.frame, wire.MAX_FRAME), LONGEST_FRAME)
+            self._longest = self.channel.frame - wire.MARGIN
             events.append(Joined(self.hello, message))
         elif isinstance(message, messages.Begin):
             if message.what != messages.UPDATE or message.n_bytes > self._max_update_bytes:
@@ -177,9 +179,21 @@ class Hub(Peer):
         if self.joined and now_ms - self._ping_ms >= PING_MS and self.channel.idle:
             self._ping_ms = now_ms
             self.send(messages.Ping())
-        if self.joined and self.channel.stuck and self.channel.frame > wire.MAX_FRAME:
+        is_long = self.joined and self.channel.frame > wire.MAX_FRAME
+        if is_long and self.channel.stuck and self.channel.n_lost != self._n_lost:
             self._cut_anew()
         return self._pump(now_ms)
+
+    def _find_longest(self) -> int:
+        """As long as a board takes; but no more than MAX_PAYLOAD when that gets stuck."""
+        channel = self.channel
+        is_long = channel.frame > wire.MAX_FRAME and self._longest >= wire.MAX_PAYLOAD
+        if channel.stuck or not is_long:
+            self._longest = min(self._longest, wire.MAX_PAYLOAD)
+            return super()._find_longest()
+        self._n_lost = channel.n_lost
+        self._longest = min(self._longest * 5 // 4, channel.frame - wire.MARGIN)
+        return self._longest
 
     def _cut_anew(self) -> None:
         """Cut long chunks under way shorter: on a noisy line a long frame may never come through.
@@ -188,28 +202,27 @@ class Hub(Peer):
         ends no later than before, and the rest follows behind all of them: a board passes over
         what it has already. END waits for that (see Peer), so nothing comes too late.
         """
+        head = messages.Chunk.HEAD_BYTES
         queue = self.channel.queue
-        if max([len(payload) for _, payload in queue] + [0]) <= wire.MAX_PAYLOAD:
-            return
-        self._longest = wire.MAX_PAYLOAD
         self._n_lost = self.channel.n_lost
+        self._longest = longest = max(LEAST_CHUNK, min(self._longest // 2, wire.MAX_PAYLOAD))
         data = b""  # to be sent anew, from `at` on
         at = 0
         for i in range(len(queue)):
             kind, payload = queue[i]
             if kind == messages.Begin.KIND:
                 data = b""  # the transfer before was given up
-            elif kind == messages.Chunk.KIND:
+            elif kind == messages.Chunk.KIND and (data or len(payload) > longest + head):
                 chunk = messages.unpack(kind, payload)
                 assert isinstance(chunk, messages.Chunk)
                 at = chunk.offset - len(data)
                 data += chunk.data
-                n = wire.fit(data, messages.Chunk.HEAD_BYTES)
+                n = wire.fit(data[:longest], head)
                 queue[i] = kind, messages.Chunk(offset=at, data=data[:n]).pack()
                 data = data[n:]
                 at += n
         while data:
-            n = wire.fit(data, messages.Chunk.HEAD_BYTES)
+            n = wire.fit(data[:longest], head)
             self.channel.send(messages.Chunk.KIND, messages.Chunk(offset=at, data=data[:n]).pack())
             data = data[n:]
             at += n

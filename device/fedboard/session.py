@@ -50,7 +50,7 @@ class Peer:
         self._entropy = entropy
         self.heard_ms = 0  # when the peer was last heard (a genuine frame)
         self._transfer: Iterator[bytes] | None = None
-        self._longest = wire.LONGEST_FRAME  # bytes of a chunk, at present, if they fit a frame
+        self._longest = wire.MAX_PAYLOAD  # bytes of a chunk, at present
         self._n_lost = 0  # by the channel, when that was found
         self._again_ms = 0
 
@@ -98,22 +98,13 @@ class Peer:
         self.send(messages.End(n_bytes=offset, crc=crc & 0xFFFFFFFF))
 
     def _find_longest(self) -> int:
-        """Bytes of a chunk: after a loss the half, then slowly more.
-
-        Beyond MAX_PAYLOAD as many as there may be, but if that gets stuck no more than those.
-        """
-        most = wire.most(self.channel.frame)
-        longest = min(self._longest, most)
-        is_lossy = self.channel.n_lost != self._n_lost
-        self._n_lost = self.channel.n_lost
-        if longest > wire.MAX_PAYLOAD:
-            longest = wire.MAX_PAYLOAD if self.channel.stuck else min(longest * 5 // 4, most)
-        elif is_lossy:
-            longest = max(LEAST_CHUNK, longest // 2)
-        else:
-            longest = min(longest + 2, most)
-        self._longest = longest
-        return longest
+        """Bytes of a chunk: after a loss the half, then slowly more."""
+        if self.channel.n_lost != self._n_lost:
+            self._n_lost = self.channel.n_lost
+            self._longest = max(LEAST_CHUNK, self._longest // 2)
+        elif self._longest < wire.MAX_PAYLOAD:
+            self._longest += 2
+        return self._longest
 
     def _pump(self, now_ms: int) -> bytes:
         while self._transfer is not None and self.channel.room > 0:

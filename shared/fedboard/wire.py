@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 FLAG = b"\x7e"
 MAX_FRAME = 256  # stuffed, both flags included
 MAX_PAYLOAD = 192
-LONGEST_FRAME = 2048  # that a hub sends to a board which says that it takes so much
 KEYED = 0x01  # flags: a tag follows the payload
 FROM_HUB = 0x02  # flags: the direction, so that an echo (a REPL's) is nobody's word
 TAG_BYTES = 8
@@ -33,7 +32,7 @@ _HEADER = "<BBBBIH"
 HEADER_BYTES = 10
 # The header, tag and CRC may all need escaping: what is left for a stuffed payload is the rest.
 _AROUND = 2 + 2 * (HEADER_BYTES + TAG_BYTES + 4)
-_MARGIN = MAX_FRAME - MAX_PAYLOAD  # those, and some escapes in the payload
+MARGIN = MAX_FRAME - MAX_PAYLOAD  # those, and some escapes in the payload
 _LONG = 32
 _ESCAPES = (  # 7D first when stuffing, last when unstuffing
     (b"\x7d", b"\x7d\x5d"),
@@ -69,13 +68,6 @@ def count(buffer: "Any", n: int, byte: int) -> int:
     return bytes(memoryview(buffer)[:n]).count(bytes((byte,)))
 
 
-def unstuffed(body: bytes) -> bytes:
-    """The same in a copy."""
-    buffer = bytearray(body)
-    n = unstuff(buffer, len(buffer))
-    return bytes(memoryview(buffer)[:n])
-
-
 _PURE = {"unstuff": unstuff, "count": count}
 
 
@@ -85,17 +77,12 @@ def use(offered: "Any") -> None:
         globals()[name] = getattr(offered, name, _PURE[name])
 
 
-def most(limit: int) -> int:
-    """Bytes of the longest payload in a frame of so many."""
-    return limit - _MARGIN
-
-
 def fit(data: bytes, n_head: int = 0, limit: int = MAX_FRAME) -> int:
     """How many bytes of data fit one frame behind n_head other payload bytes, escapes counted.
 
     The head is charged as if every byte of it needed escaping.
     """
-    n = min(len(data), most(limit) - n_head)
+    n = min(len(data), limit - MARGIN - n_head)
     budget = limit - _AROUND - 2 * n_head
     while n:
         size = n
@@ -163,7 +150,7 @@ def pack(
         body += sign(body)
     body += struct.pack("<I", crc32(body) & 0xFFFFFFFF)
     frame = FLAG + stuff(body) + FLAG
-    if len(payload) > most(limit) or len(frame) > limit:
+    if len(payload) > limit - MARGIN or len(frame) > limit:
         raise StateError(f"payload of {len(payload)} bytes, frame of {len(frame)}: fit() it")
     return frame
 
@@ -177,7 +164,7 @@ def unpack(stuffed: "bytes | bytearray | memoryview", limit: int = MAX_FRAME) ->
     n = unstuff(body, len(body))
     if n < HEADER_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too short: cut, or text")
-    if n > HEADER_BYTES + most(limit) + TAG_BYTES + 4:
+    if n > HEADER_BYTES + limit - MARGIN + TAG_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too long")
     if crc32(memoryview(body)[: n - 4]) & 0xFFFFFFFF != struct.unpack_from("<I", body, n - 4)[0]:
         raise WireError("frame with a wrong checksum: damaged on the way, or text")
@@ -196,7 +183,7 @@ def n_due(header: "bytes | bytearray", limit: int = MAX_FRAME) -> int:
     """
     flags = header[3]
     length = header[8] | header[9] << 8
-    if not flags & FROM_HUB or flags > KEYED | FROM_HUB or not _LONG <= length <= most(limit):
+    if not flags & FROM_HUB or flags > KEYED | FROM_HUB or not _LONG <= length <= limit - MARGIN:
         return 0
     return length + (TAG_BYTES if flags & KEYED else 0) + 4 + len(FLAG)
 

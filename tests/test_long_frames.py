@@ -1,0 +1,177 @@
+"""Frames longer than 256 bytes, for boards that say that they take them; on a bad line, too."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedboard import WireError, messages, model, wire
+from fedboard.hub import LONGEST_FRAME
+from fedboard.node import Identity, Node
+from fedboard.rebase import Rebase
+from test_session import KEY, MODEL, Wire, entropy, is_joined, make_hub, status
+
+FRAME = 1280
+
+
+def make_node(frame=FRAME):
+    def say():
+        said = status()
+        said.frame = frame
+        return said
+
+    return Node(Identity("kitchen", b"uid", 3, frame), KEY, entropy(1), say)
+
+
+class Lengths:
+    """A line that notes how long its frames are; `spoil` may change them."""
+
+    def __init__(self, spoil=bytes):
+        self.spoil = spoil
+        self.seen = []
+
+    def __call__(self, data):
+        self.seen += [len(body) + 2 for body in data.split(wire.FLAG) if body]
+        return self.spoil(data)
+
+
+def ended(line):
+    return any(isinstance(e, messages.End) for e in line.node_events)
+
+
+def send_model(line, data=MODEL):
+    line.hub.transfer(messages.Begin(what=messages.MODEL, n_bytes=len(data)), [data])
+
+
+def model_of(events):
+    """As a board puts it together: what is there already is passed over."""
+    data = b""
+    for event in events:
+        if isinstance(event, messages.Chunk):
+            assert event.offset <= len(data)
+            data += bytes(event.data)[len(data) - event.offset :]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("said", "longest"),
+    [(0, wire.MAX_FRAME), (10, wire.MAX_FRAME), (FRAME, FRAME), (65535, LONGEST_FRAME)],
+)
+def test_frames_are_as_long_as_the_board_says(said, longest):
+    down = Lengths()
+    line = Wire(make_hub(), make_node(said), down)
+    line.run(is_joined)
+    send_model(line)
+    line.run(ended)
+    assert model_of(line.node_events) == MODEL
+    assert longest - 64 < max(down.seen) <= longest
+
+
+def test_a_board_of_old_says_nothing_of_frames():
+    said = status().pack()
+    assert messages.unpack(messages.Status.KIND, said).frame == 0
+    longer = status()
+    longer.frame = FRAME
+    assert longer.pack() == said + FRAME.to_bytes(2, "little")
+    with pytest.raises(WireError, match="left out"):
+        messages.unpack(messages.Status.KIND, said + bytes(2))
+
+
+def test_a_board_sends_short_frames():
+    up = Lengths()
+    line = Wire(make_hub(), make_node(), up=up)
+    line.run(is_joined)
+    line.node.transfer(messages.Begin(what=messages.UPDATE), [MODEL])
+    line.run(lambda x: len(x.hub_events) == 2)
+    assert line.hub_events[1].data == MODEL
+    assert max(up.seen) <= wire.MAX_FRAME
+
+
+def test_a_line_that_gets_noisy_gets_short_frames_and_the_model():
+    """1 % of the bytes are damaged: of the frames of 1280 none ever comes through."""
+    rng = random.Random(4)
+
+    def spoil(data):
+        return bytes(b ^ rng.randrange(1, 256) if rng.random() < 0.01 else b for b in data)
+
+    down = Lengths()
+    line = Wire(make_hub(), make_node(), down)
+    line.run(is_joined)
+    down.spoil = spoil
+    send_model(line)
+    line.hub.send(messages.Ping(token=7))
+    line.run(ended)
+    assert model_of(line.node_events) == MODEL
+    assert max(down.seen) > 1000
+    assert max(down.seen[-20:]) <= wire.MAX_FRAME
+    down.spoil = bytes
+    down.seen.clear()
+    send_model(line, 9 * MODEL)
+    line.run(lambda x: sum(isinstance(e, messages.End) for e in x.node_events) == 2)
+    assert max(down.seen) > 1000, "a line that is well again gets long frames again"
+
+
+def test_a_busy_board_is_no_noisy_line():
+    down = Lengths()
+    line = Wire(make_hub(), make_node(), down)
+    line.run(is_joined)
+    send_model(line)
+    line.hub.outgoing(line.now_ms)  # lost, as a board may be busy for half a second
+    line.now_ms += 500
+    line.run(ended)
+    assert model_of(line.node_events) == MODEL
+    assert min(down.seen[-3:-1]) > 300
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32), st.floats(0, 0.6), st.floats(0, 0.6), st.floats(0, 0.003))
+def test_whatever_is_lost_all_arrives_once_and_in_order(seed, p_down, p_up, p_byte):
+    rng = random.Random(seed)
+
+    def bad(p_lost):
+        def line(data):
+            if data and rng.random() < p_lost:
+                return b""
+            return bytes(b ^ 1 << rng.randrange(8) if rng.random() < p_byte else b for b in data)
+
+        return line
+
+    line = Wire(make_hub(), make_node())
+    line.run(is_joined)
+    line.down, line.up = bad(p_down), bad(p_up)
+    for number in range(3):
+        line.hub.send(messages.Task(round=number))
+        send_model(line, MODEL)
+        line.run(lambda x: x.now_ms > 2000 * (number + 1) or ended(x))  # noqa: B023
+        line.hub.send(messages.Refused(round=number))  # amid the chunks, or behind END
+    line.down = line.up = bytes
+    line.run(lambda x: ended(x) and x.hub.channel.idle and not x.hub.transferring)
+    tasks = [e.round for e in line.node_events if isinstance(e, messages.Task)]
+    refused = [e.round for e in line.node_events if isinstance(e, messages.Refused)]
+    assert tasks == refused == [0, 1, 2]
+    last = max(i for i, e in enumerate(line.node_events) if isinstance(e, messages.Begin))
+    assert model_of(line.node_events[last:]) == MODEL
+
+
+def test_a_board_passes_over_what_it_has_and_misses_nothing():
+    spec = model.Spec((16, 12, 4))
+    params = model.new_params(spec)
+    model.init_params(spec, params)
+    data = bytes(params)
+    base = model.MemoryBase()
+
+    def begin():
+        return Rebase(
+            spec, model.new_params(spec), base, 0, b"", len(data), 1, spec.digest(params), False
+        )
+
+    taken = begin()
+    for at, end in ((0, 300), (0, 96), (96, 192), (192, 301), (250, len(data)), (290, 299)):
+        taken.take(at, data[at:end])
+    taken.finish()
+    assert base.digest == spec.digest(params)
+    taken = begin()
+    taken.take(0, data[:100])
+    with pytest.raises(WireError, match="missing"):
+        taken.take(101, data[101:200])
