@@ -124,6 +124,20 @@ def test_a_busy_board_is_no_noisy_line():
     assert min(down.seen[-3:-1]) > 300
 
 
+def test_chunks_are_cut_anew_although_they_came():
+    """Only the word of it was lost: the board gets much of them twice, and END once."""
+    line = Wire(make_hub(), make_node())
+    line.run(is_joined)
+    send_model(line)
+    line.up = lambda data: b""
+    line.run(lambda x: x.now_ms > 3000)
+    line.up = bytes
+    line.run(ended)
+    chunks = [e for e in line.node_events if isinstance(e, messages.Chunk)]
+    assert sum(len(chunk.data) for chunk in chunks) > len(MODEL)
+    assert model_of(line.node_events) == MODEL
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32), st.floats(0, 0.6), st.floats(0, 0.6), st.floats(0, 0.003))
 def test_whatever_is_lost_all_arrives_once_and_in_order(seed, p_down, p_up, p_byte):
