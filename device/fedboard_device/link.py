@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WRITE_TIMEOUT_MS = 5000
 READ_BYTES = 256
 LONG_FRAME = 1280  # where the other side waits while a buffer is full: fewer frames, less time
+ROOMY_BYTES = 65536  # free at the start: enough for a model, and for a buffer of that size
 _CANONICAL = 0x102  # ICANON, of Linux and of macOS
 WAIT = (errno.EAGAIN, 10035)  # nothing there yet; the latter is Windows'
 
@@ -96,7 +97,7 @@ class Console(Link):
 
     def __init__(self) -> None:
         self.window = system.CONSOLE_WINDOW
-        self.frame = LONG_FRAME if system.CONSOLE_WAITS else 0
+        self.frame = long_frame() if system.CONSOLE_WAITS else 0
         # CircuitPython's have no `buffer`; but nothing that its text does touches a frame's bytes.
         self._in: Any = getattr(sys.stdin, "buffer", sys.stdin)
         self._out = getattr(sys.stdout, "buffer", sys.stdout)
@@ -227,6 +228,13 @@ class Console(Link):
         write_all(self._out.write, data)
         if system.RUNTIME == "cpython":
             self._out.flush()
+
+
+def long_frame() -> int:
+    """What a link says in `frame` if it may: nothing where memory is short."""
+    if system.free_memory and system.free_memory() < ROOMY_BYTES:
+        return 0
+    return LONG_FRAME
 
 
 def write_all(write: "Any", data: bytes) -> None:

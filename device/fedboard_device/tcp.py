@@ -23,9 +23,9 @@ class Tcp(link.Link):
 
     dials = True
     window = 4
-    frame = link.LONG_FRAME
 
     def __init__(self, hosts: "list[tuple[str, int]]", wifi: "dict[str, Any]") -> None:
+        self.frame = link.long_frame()
         self._hosts = hosts
         self._wifi = wifi
         self._socket: Any = None
