@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import device_lab as lab
 from fedboard import WireError, messages, model, wire
-from fedboard.hub import LONGEST_FRAME
+from fedboard.hub import LONGEST_FRAME, Joined
 from fedboard.node import Identity, Node
 from fedboard.rebase import Rebase
 from test_session import KEY, MODEL, Wire, entropy, is_joined, make_hub, status
@@ -166,6 +167,30 @@ def test_whatever_is_lost_all_arrives_once_and_in_order(seed, p_down, p_up, p_by
     assert tasks == refused == [0, 1, 2]
     last = max(i for i, e in enumerate(line.node_events) if isinstance(e, messages.Begin))
     assert model_of(line.node_events[last:]) == MODEL
+
+
+class OnceOnly(lab.Host):
+    """A host that never repeats anything, as time stands still for it once a board has joined."""
+
+    stopped_ms = 0
+
+    def now_ms(self):
+        return self.stopped_ms or super().now_ms()
+
+
+def test_a_board_never_waits_for_what_waits_for_its_word(micropython, tmp_path):
+    """END waits until all chunks are acknowledged, also the last few."""
+    pytest.importorskip("pty", reason="its console is a pty")
+    lab.write_samples(tmp_path / "data", lab.make_samples(4))
+    with lab.Process(micropython, tmp_path, {}) as board:
+        host = OnceOnly(board.stream)
+        host.until(Joined)
+        host.stopped_ms = host.now_ms()
+        for number, n_hidden in enumerate((4, 30, 60, 90, 120), 1):  # 1 to 5 chunks
+            spec = model.Spec((16, n_hidden, 4))
+            params = lab.start_params(spec)
+            host.round(lab.make_task(params, number, spec, epochs=1), params)
+    assert host.hub.channel.frame == FRAME
 
 
 def test_a_board_passes_over_what_it_has_and_misses_nothing():

@@ -150,13 +150,13 @@ class Board:
 
     @property
     def receiving(self) -> bool:
-        """A model is coming in."""
-        return self._rebase is not None
+        """A model is coming in: there are more chunks of it."""
+        return self._rebase is not None and self._rebase.left > 0
 
     @property
     def moving(self) -> bool:
         """Bytes or readings are: they leave garbage."""
-        return self.receiving or self.node.transferring or self.collecting
+        return self._rebase is not None or self.node.transferring or self.collecting
 
     def _say(self, text: str) -> None:
         if self._log is not None:

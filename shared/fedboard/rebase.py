@@ -72,7 +72,7 @@ class Rebase:
         self._version = version
         self._digest = digest
         self._carry = carry and same
-        self._left = self._all = n_bytes or most
+        self.left = self._all = n_bytes or most  # bytes still to come
         self._exact = n_bytes > 0
         self._hash = spec.start_digest()
         self._at = 0  # parameters staged
@@ -85,7 +85,7 @@ class Rebase:
 
     def take(self, offset: int, chunk: "bytes | memoryview") -> None:
         """A CHUNK. Bytes that are here already are passed over: it was cut anew after a loss."""
-        n_known = self._all - self._left - offset
+        n_known = self._all - self.left - offset
         if n_known < 0:
             self._fail("bytes are missing")
         if n_known < len(chunk):
@@ -93,8 +93,8 @@ class Rebase:
 
     def feed(self, chunk: "bytes | memoryview") -> None:
         """The next bytes of the transfer, any number of them."""
-        self._left -= len(chunk)
-        if self._left < 0:
+        self.left -= len(chunk)
+        if self.left < 0:
             self._fail("more bytes than its head announced")
         if self._decoder is None:
             if self._odd or len(chunk) & 1:
@@ -114,8 +114,8 @@ class Rebase:
     def finish(self) -> None:
         """All bytes are in: check them, move the parameters to the new base, make it the base."""
         spec = self._spec
-        if self._exact and self._left:
-            self._fail(f"{self._left} bytes are missing")
+        if self._exact and self.left:
+            self._fail(f"{self.left} bytes are missing")
         if self._decoder is None:
             if self._odd or self._at != spec.n_params:
                 self._fail("its length is not the model's")
