@@ -42,6 +42,7 @@ class Line(RuleBasedStateMachine):
         self.heard = {UP: [], DOWN: []}  # in the present session of the hearer
         self.serial = {UP: 0, DOWN: 0}
         self.n = 0
+        self.came_round = False
         self.hub = self.node = None
         self.restart(UP)
         self.restart(DOWN)
@@ -110,6 +111,19 @@ class Line(RuleBasedStateMachine):
                         self.spoil(way, fault, self.rng.randrange(10_000))
                 for _ in range(min(2, len(self.flight[way]))):
                     self.take(way, self.flight[way].pop(0))
+
+    @precondition(lambda self: self.hub.joined and self.node.channel.open and not self.came_round)
+    @rule(way=ways)
+    def let_numbers_come_round(self, way):
+        """Sequence numbers come again after 256 messages: then old ones once more, in order.
+
+        Tag and number are right, and only the counter tells. Once an example, as it takes long.
+        """
+        self.came_round = True
+        start = len(self.past[way])
+        self.go_on(262, set(), True)
+        for data in self.past[way][start : start + 24]:
+            self.take(way, data)
 
     def take(self, way, data):
         if way == DOWN:
