@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fedboard import messages, model, samples, update
+from fedboard import delta, messages, model, samples
+from fedboard.base import MemoryBase
 from fedboard.board import Board
 from fedboard.hub import Hub, Joined, Update
 from fedboard.node import Identity
@@ -299,7 +300,7 @@ def apply(params: array[int], got: Update, spec: model.Spec = SPEC) -> array[int
     """The parameters with an update added."""
     new = array("h", params)
     layers = (1 << spec.n_layers) - 1
-    for l, indices, values in update.parse_update(spec, layers, got.begin.meta, got.data):
+    for l, indices, values in delta.parse_update(spec, layers, got.begin.meta, got.data):
         for i, value in zip(indices, values, strict=True):
             new[spec.at(l) + i] += value
     return new
@@ -329,9 +330,9 @@ class InProcess:
 
     def __init__(self, made: Sequence[Any]) -> None:
         identity = Identity("lab", b"1", 4)
-        self.personal = model.MemoryBase()
+        self.personal = MemoryBase()
         self.board = Board(
-            identity, None, model.MemoryBase(), ListSamples(made), os.urandom,
+            identity, None, MemoryBase(), ListSamples(made), os.urandom,
             personal=lambda: self.personal,
         )  # fmt: skip
         self.board.open(0)

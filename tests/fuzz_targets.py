@@ -16,8 +16,19 @@ import struct
 from array import array
 from binascii import unhexlify
 
-from fedboard import DataError, WireError, auth, checkpoint, messages, model, sparse, update, wire
+from fedboard import (
+    DataError,
+    WireError,
+    auth,
+    checkpoint,
+    messages,
+    model,
+    sparse,
+    wire,
+)
+from fedboard.base import MemoryBase
 from fedboard.channel import FIRST_RELIABLE, Channel
+from fedboard.delta import encode, parse_update
 from fedboard.rebase import Rebase
 
 ACCEPTED = "accepted"
@@ -111,7 +122,7 @@ def update_(data: bytes) -> str:
     n = data[0] if data else 0
     meta, stream = data[1 : 1 + n], data[1 + n :]
     try:
-        found = update.parse_update(SPEC, meta[0] if meta else 1, meta, stream)
+        found = parse_update(SPEC, meta[0] if meta else 1, meta, stream)
     except WireError as error:
         return str(error)
     coded = []
@@ -127,7 +138,7 @@ def update_(data: bytes) -> str:
         if len(indices) != part.k:
             raise Malformed("not as many entries as announced")
         coded.append((part, indices, [value >> part.shift for value in values]))
-    if sparse.encode(coded) != stream or sparse.pack_meta(parts) != meta:
+    if encode(coded) != stream or sparse.pack_meta(parts) != meta:
         raise Malformed("an update that reads otherwise than it is")
     return ACCEPTED
 
@@ -139,7 +150,7 @@ def delta(data: bytes) -> str:
     encoding, piece, n = data[0], 1 + data[1] % 200, data[2]
     meta, stream = data[11 : 11 + n], data[11 + n :]
     params = array("h", [5] * SPEC.n_params)
-    base = model.MemoryBase()
+    base = MemoryBase()
     base.begin(SPEC.pack())
     base.write(array("h", range(SPEC.n_params)))
     base.commit(1, b"12345678")

@@ -31,6 +31,8 @@ from fedboard import (
     update,
     wire,
 )  # fmt: skip
+from fedboard.base import MemoryBase
+from fedboard.delta import encode_delta, parse_update
 
 
 def numbers(text):
@@ -74,7 +76,7 @@ def spec_of(sizes, rule, seed="1"):
 
 
 def based(spec, params):
-    base = model.MemoryBase()
+    base = MemoryBase()
     base.begin(spec.pack())
     base.write(params)
     base.commit(1, spec.digest(params))
@@ -278,7 +280,7 @@ def changes(sizes, rule, new, old, layers, top_permille, bits):
     meta = sent.meta()
     stream = b"".join(sent.chunks(7))
     found = []
-    for l, indices, values in update.parse_update(made, int(layers), meta, stream):
+    for l, indices, values in parse_update(made, int(layers), meta, stream):
         for i in range(len(indices)):
             found += [l, indices[i], values[i]]
     sent.settle()
@@ -290,7 +292,7 @@ def delta(sizes, rule, old, new, local):
     before = array("h", numbers(old))
     after = array("h", numbers(new))
     params = array("h", numbers(local))
-    encoding, meta, data = rebase.encode_delta(made, before, after)
+    encoding, meta, data = encode_delta(made, before, after)
     base = based(made, before)
     taken = rebase.Rebase(
         made, params, base, encoding, meta, len(data), 2, made.digest(after), True

@@ -8,8 +8,9 @@ from array import array
 from binascii import hexlify
 
 from fedboard import mask, messages, prng
+from fedboard.base import MemoryBase
 from fedboard.cohort import Peer, Unmask
-from fedboard.model import MemoryBase, Spec
+from fedboard.model import Spec
 
 SPEC = Spec((9, 7, 4), "fedboard", 3)
 RUN = 77

@@ -5,16 +5,17 @@ from array import array
 
 import pytest
 
-from fedboard import messages, update
+from fedboard import delta, messages, update
+from fedboard.base import MemoryBase
 from fedboard.board import Board
 from fedboard.cohort import Peer
+from fedboard.delta import encode_delta
 from fedboard.dfa import Network
 from fedboard.hub import Hub, Joined, Update
-from fedboard.model import MemoryBase, Spec, init_params, new_params
+from fedboard.model import Spec, init_params, new_params
 from fedboard.node import Identity
 from fedboard.order import Order
 from fedboard.prng import mix
-from fedboard.rebase import encode_delta
 
 SPEC = Spec((12, 9, 4), "fedboard", seed=5)
 
@@ -145,7 +146,7 @@ def test_rounds_with_residual_and_sparse_models():
     assert mine != start, "what was not sent stays as residual"
 
     merged = array("h", start)
-    for layer, indices, values in update.parse_update(SPEC, 3, up.begin.meta, up.data):
+    for layer, indices, values in delta.parse_update(SPEC, 3, up.begin.meta, up.data):
         for i, value in zip(indices, values, strict=True):
             merged[SPEC.at(layer) + i] += value
     world.hub.send(make_task(merged, version=2, round=2))

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from fedboard import DataError, update
+from fedboard import DataError, delta
+from fedboard.delta import encode_delta
 from fedboard.model import Spec, init_params, new_params
-from fedboard.rebase import DENSE, SPARSE, encode_delta
+from fedboard.rebase import DENSE, SPARSE
 from fedboard_host import branch, digits, door, strategies
 from fedboard_host.branch import Branch
 from fedboard_host.demo_boards import Boards
@@ -68,7 +69,7 @@ def learned(reply: bytes) -> tuple[dict, array]:
     head, data = door.unpack(reply)
     changes = array("i", bytes(4 * SPEC.n_params))
     meta = bytes.fromhex(head["meta"])
-    for l, indices, values in update.parse_update(SPEC, head["layers"], meta, data):
+    for l, indices, values in delta.parse_update(SPEC, head["layers"], meta, data):
         for i, value in zip(indices, values, strict=True):
             changes[SPEC.at(l) + i] = value
     return head, changes

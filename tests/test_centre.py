@@ -8,17 +8,10 @@ from array import array
 import pytest
 
 from fedboard import DataError, centre, messages, personal
+from fedboard.base import MemoryBase
 from fedboard.collect import shares
 from fedboard.learner import Learner
-from fedboard.model import (
-    CENTRE_BITS,
-    MemoryBase,
-    Spec,
-    init_params,
-    new_params,
-    unpack_spec,
-    with_centre,
-)
+from fedboard.model import CENTRE_BITS, Spec, init_params, new_params, unpack_spec, with_centre
 from fedboard_host import strategies
 from fedboard_host.strategies import BoardInfo, centring
 from fedboard_host.virtual import ArraySamples

@@ -8,9 +8,10 @@ from array import array
 import pytest
 
 from fedboard import DataError, collect, messages, wire
+from fedboard.base import MemoryBase
 from fedboard.board import Board
 from fedboard.hub import Hub, Joined
-from fedboard.model import MemoryBase, Spec, init_params, new_params
+from fedboard.model import Spec, init_params, new_params
 from fedboard.node import Identity
 from fedboard_host.virtual import ArraySamples
 

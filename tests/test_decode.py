@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedboard import WireError, sparse, update
-from fedboard.model import MemoryBase, Spec
+from fedboard import WireError, delta, sparse, update
+from fedboard.base import MemoryBase
+from fedboard.model import Spec
 from fedboard_host import decode
 
 SPEC = Spec((30, 20, 7), seed=3)
@@ -91,7 +92,7 @@ def check_sums(layers, meta, data, expected):
 @given(updates)
 def test_the_same_as_the_boards_decoder(made):
     meta, data = made
-    expected = plain(update.parse_update(SPEC, meta[0], meta, data))
+    expected = plain(delta.parse_update(SPEC, meta[0], meta, data))
     assert plain(host_parse(SPEC, meta[0], meta, data)) == expected
     check_sums(meta[0], meta, data, expected)
 
@@ -114,7 +115,7 @@ def test_damage_is_refused_where_the_boards_decoder_refuses_it(made, seed):
             body += rng.randbytes(rng.randrange(3))
         layers = rng.choice([meta[0], head[0], 1])
         args = layers, bytes(head), bytes(body)
-        expected = outcome(update.parse_update, *args)
+        expected = outcome(delta.parse_update, *args)
         assert outcome(host_parse, *args) == expected
         check_sums(*args, expected)
 
@@ -123,7 +124,7 @@ def test_damage_is_refused_where_the_boards_decoder_refuses_it(made, seed):
 def test_nonsense_is_a_wire_error_or_the_same(meta, data):
     layers = meta[0] if meta else 1
     args = layers, meta, data
-    expected = outcome(update.parse_update, *args)
+    expected = outcome(delta.parse_update, *args)
     assert outcome(host_parse, *args) == expected
     check_sums(*args, expected)
 
@@ -135,7 +136,7 @@ def test_values_of_every_width_in_all_places(n_bits):
     part = sparse.Part(1, SPEC.at(1), n, n, n_bits)
     top = 1 << n_bits - 1
     values = [(-1) ** i * (1 + i * 37 % top) for i in range(n)]
-    data = sparse.encode([(part, list(range(n)), values)])
+    data = delta.encode([(part, list(range(n)), values)])
     found = host_parse(SPEC, 2, sparse.pack_meta([part]), data)
     assert plain(found) == [(1, list(range(n)), values)]
     check_sums(2, sparse.pack_meta([part]), data, [(1, list(range(n)), values)])
@@ -159,11 +160,11 @@ def test_gaps_of_every_length(n_bits, gaps):
     top = 1 << n_bits - 1
     values = [(-1) ** i * (1 + i * 37 % top) for i in range(len(indices))]
     part = sparse.Part(0, 0, n, len(indices), n_bits)
-    data = sparse.encode([(part, indices, values)])
+    data = delta.encode([(part, indices, values)])
     meta = sparse.pack_meta([part])
     assert plain(host_parse(SPEC, 1, meta, data)) == [(0, indices, values)]
     check_sums(1, meta, data, [(0, indices, values)])
-    check_sums(1, meta, data[:-1], outcome(update.parse_update, 1, meta, data[:-1]))
+    check_sums(1, meta, data[:-1], outcome(delta.parse_update, 1, meta, data[:-1]))
 
 
 @given(st.lists(st.integers(-(2**16), 2**16), min_size=9, max_size=9), st.integers(1, 1 << 24))

@@ -31,12 +31,15 @@ def command(request):
 
 def ask(host, message, kind=None):
     """Send it; the first answer of this kind that is the last one."""
+    first = len(host.seen)
     host.hub.send(message)
     while True:
-        found = host.until(kind)
-        assert found.token == message.token
-        if getattr(found, "done", 1) and not getattr(found, "more", 0):
-            return found
+        host.until(kind)
+        for found in host.seen[first:]:  # several may have come at once
+            if isinstance(found, kind):
+                assert found.token == message.token
+                if getattr(found, "done", 1) and not getattr(found, "more", 0):
+                    return found
 
 
 def labels(host, message=None):

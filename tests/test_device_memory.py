@@ -94,6 +94,7 @@ import micropython, sys
 sys.path.insert(0, sys.argv[1])
 from array import array
 from fedboard import kernels, messages, model
+from fedboard.base import MemoryBase
 from fedboard.learner import Learner
 from fedboard_device import kernels_viper, samplefile
 
@@ -101,7 +102,7 @@ kernels.use(kernels_viper)
 spec = model.Spec((16, 12, 8, 4))
 params = model.new_params(spec)
 model.init_params(spec, params)
-base = model.MemoryBase()
+base = MemoryBase()
 base.begin(spec.pack())
 base.write(params)
 base.commit(1, spec.digest(params))

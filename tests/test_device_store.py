@@ -13,6 +13,7 @@ import pytest
 import device_lab as lab
 import interpreters
 from fedboard import DataError, StateError, model
+from fedboard.base import MemoryBase
 from fedboard_device import store
 from power_cut import Power, PowerCut
 
@@ -67,7 +68,7 @@ def folder(tmp_path):
 def test_base_equals_memory_base(folder):
     """The same calls on both give the same answers."""
     here = store.FileBase(folder, print)
-    there = model.MemoryBase()
+    there = MemoryBase()
     rng = random.Random(1)
     for version in (1, 2, 3):
         params = params_of(version)

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fedboard import messages, prng, update
+from fedboard import delta, messages, prng
+from fedboard.base import MemoryBase
+from fedboard.delta import encode_delta
 from fedboard.dfa import Network
 from fedboard.learner import Learner
-from fedboard.model import MemoryBase, Spec, init_params, new_params, with_centre
+from fedboard.model import Spec, init_params, new_params, with_centre
 from fedboard.order import Order
-from fedboard.rebase import encode_delta
 from fedboard_host import fleet_squeeze, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, FleetJudge
@@ -190,7 +191,7 @@ class Boards:
             made = learner.update
             stream = b"".join(made.chunks())
             self.bytes_up += len(stream) + len(made.meta())
-            parsed = update.parse_update(self.spec, work.sent, made.meta(), stream)
+            parsed = delta.parse_update(self.spec, work.sent, made.meta(), stream)
             self.merger.add(parsed, self.merger.weight(learner.done))
             learner.settle()
         self.merger.merge()

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedboard import DataError, StateError, WireError, update
-from fedboard.model import MemoryBase, Spec
+from fedboard.base import MemoryBase
+from fedboard.model import Spec
 from fedboard_host import aggregate, decode, strategies
 from fedboard_host.means import MAX_GAIN, MeanMerger, TruncatedMerger
 from fedboard_host.robust import Merging

@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fedboard import messages, update, wire
+from fedboard import delta, messages, wire
+from fedboard.base import MemoryBase
 from fedboard.board import Board
+from fedboard.delta import encode_delta
 from fedboard.hub import Hub, Joined, Update
-from fedboard.model import MemoryBase, Spec, init_params, new_params
+from fedboard.model import Spec, init_params, new_params
 from fedboard.node import Identity, Node, Opened
-from fedboard.rebase import encode_delta
 from fedboard_host.means import MeanMerger
 from test_board import Samples
 
@@ -303,7 +304,7 @@ class Home(RuleBasedStateMachine):
         elif isinstance(event, Update) and event.begin.round == self.round + 1:
             if event.begin.version != max(self.history) or b in self.accepted:
                 return
-            parsed = update.parse_update(SPEC, 3, event.begin.meta, event.data)
+            parsed = delta.parse_update(SPEC, 3, event.begin.meta, event.data)
             self.merger.add(parsed, self.merger.weight(event.begin.n_samples))
             self.accepted.add(b)
             self.hubs[b].send(messages.Accepted(round=self.round + 1))

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from fedboard import DataError, WireError, cohort, mask, messages
+from fedboard.base import MemoryBase
 from fedboard.board import Board
 from fedboard.cohort import Cohort, Opening, Unmask, recover, seal, times, unseal
-from fedboard.model import MemoryBase
 from fedboard.node import Identity
 from fedboard_device import config as board_config
 from fedboard_host import config, dataset, paths, secret, strategies

@@ -10,16 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedboard import DataError, StateError
+from fedboard.base import MemoryBase
 from fedboard.checkpoint import Reader, Writer, params_offset, read_checkpoint, write_checkpoint
-from fedboard.model import (
-    MAX_PARAMS,
-    MAX_SPEC_BYTES,
-    MemoryBase,
-    Spec,
-    init_params,
-    new_params,
-    unpack_spec,
-)
+from fedboard.model import MAX_PARAMS, MAX_SPEC_BYTES, Spec, init_params, new_params, unpack_spec
 from reference import codec
 
 sizes_of = st.lists(st.integers(1, 60), min_size=2, max_size=7)

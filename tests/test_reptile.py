@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import interpreters
-from fedboard import DataError, StateError, dfa, mlp, model, reptile, update
+from fedboard import DataError, StateError, delta, dfa, mlp, model, reptile, update
+from fedboard.base import MemoryBase
 from fedboard_host import metalearn
 from fedboard_host.experiments import waves
 from fedboard_host.metalearn import Setting
@@ -265,7 +266,7 @@ class Board:
             spec, mlp.new_params(spec), rate=round(setting.rate * 65536), loss="squared",
             batch=setting.batch,
         )  # fmt: skip
-        self.base = model.MemoryBase()
+        self.base = MemoryBase()
         self.image = model.new_params(spec)
 
     def round(self, phi, x, y):
@@ -290,7 +291,7 @@ class Board:
         made.prepare()
         data = b"".join(made.chunks())
         sent = np.zeros(self.spec.n_params, np.int64)
-        for l, indices, values in update.parse_update(self.spec, shared, made.meta(), data):
+        for l, indices, values in delta.parse_update(self.spec, shared, made.meta(), data):
             sent[self.spec.at(l) + np.array(indices, int)] = np.array(values, int)
         return sent, len(data) + len(made.meta())
 

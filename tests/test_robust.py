@@ -40,7 +40,7 @@ changes = st.lists(st.integers(-2000, 2000) | st.just(0), min_size=N, max_size=N
 
 
 def coded(change):
-    """As update.parse_update() gives it: what is 0 is not there."""
+    """As delta.parse_update() gives it: what is 0 is not there."""
     found = []
     for l in range(SPEC.n_layers):
         own = change[SPEC.at(l) : SPEC.at(l + 1)]

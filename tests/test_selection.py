@@ -7,8 +7,9 @@ from array import array
 import numpy as np
 import pytest
 
-from fedboard import DataError, model, update
-from fedboard.rebase import encode_delta
+from fedboard import DataError, delta, model, update
+from fedboard.base import MemoryBase
+from fedboard.delta import encode_delta
 from fedboard_host import selection
 
 SPEC = model.Spec((5, 9, 11, 3))
@@ -16,7 +17,7 @@ SPEC = model.Spec((5, 9, 11, 3))
 
 def real(changes, top_permille, bits, layers):
     """(sent, bytes) of update.Update."""
-    base = model.MemoryBase()
+    base = MemoryBase()
     base.begin(SPEC.pack())
     base.write(array("h", [-int(c) // 2 for c in changes]))
     base.commit(1, bytes(8))
@@ -25,7 +26,7 @@ def real(changes, top_permille, bits, layers):
     made.prepare()
     data = b"".join(made.chunks())
     sent = np.zeros(SPEC.n_params, np.int64)
-    for l, indices, values in update.parse_update(SPEC, layers, made.meta(), data):
+    for l, indices, values in delta.parse_update(SPEC, layers, made.meta(), data):
         sent[SPEC.at(l) + np.array(indices, int)] = np.array(values, int)
     return sent, len(data) + len(made.meta())
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedboard import StateError, WireError, sparse
+from fedboard import StateError, WireError, delta
 from fedboard.model import Spec
 from fedboard.sparse import (
     Decoder,
@@ -52,7 +52,7 @@ def streams(draw):
     return found
 
 
-encoded = sparse.encode
+encoded = delta.encode
 
 
 def decoded(parts, chunks):

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedboard import DataError, StateError, WireError, kernels, sparse
+from fedboard import DataError, StateError, WireError, delta, kernels, sparse
+from fedboard.base import MemoryBase
 from fedboard.checkpoint import Writer
-from fedboard.model import MemoryBase, Spec, init_params
-from fedboard.rebase import DENSE, SPARSE, Rebase, encode_delta
-from fedboard.update import Update, parse_update, toward
+from fedboard.delta import encode_delta, parse_update, toward
+from fedboard.model import Spec, init_params
+from fedboard.rebase import DENSE, SPARSE, Rebase
+from fedboard.update import Update
 from reference import codec
 
 SPEC = Spec((12, 9, 4), seed=5)
@@ -413,7 +415,7 @@ def test_garbage_is_no_model(meta, data, encoding):
 def test_parameter_beyond_int16():
     old = array("h", [32767] * SPEC.n_params)
     part = sparse.Part(0, 0, SPEC.n_layer_params(0), 1, 4)
-    data = sparse.encode([(part, [5], [1])])
+    data = delta.encode([(part, [5], [1])])
     rebase = Rebase(SPEC, old, based(old), SPARSE, sparse.pack_meta([part]), 0, 2, bytes(8), True)
     with pytest.raises(WireError, match="beyond int16"):
         rebase.feed(data)

@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("shared", "host", "tools", "te
 
 import device_lab as lab  # noqa: E402
 import get_micropython  # noqa: E402
-from fedboard import messages, model, rebase  # noqa: E402
+from fedboard import delta, messages, model  # noqa: E402
 from fedboard.hub import Joined, Update  # noqa: E402
 
 NETWORKS = ((64, 32, 10), (200, 50, 10))
@@ -163,7 +163,7 @@ def attempt(
                 how = {"top_permille": 1000, "bits": 16} if round_ == 3 else {"top_permille": 50}
                 task = lab.make_task(params, round_, spec, batch=BATCH, epochs=1, **how)
                 host.hub.send(task)
-                encoding, meta, data = rebase.encode_delta(spec, old, params)
+                encoding, meta, data = delta.encode_delta(spec, old, params)
                 begin = messages.Begin(
                     what=messages.MODEL, round=round_, version=round_, base=round_ - 1,
                     encoding=encoding, n_bytes=len(data), digest=task.digest, meta=meta,

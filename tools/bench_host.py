@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from fedboard import update
-from fedboard.model import MemoryBase, Spec
+from fedboard.base import MemoryBase
+from fedboard.model import Spec
 from fedboard_host import decode, strategies
 
 NETWORKS = ((200, 48, 10), (784, 200, 10))

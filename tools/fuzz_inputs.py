@@ -22,7 +22,8 @@ from random import Random
 import numpy as np
 
 import fuzz_targets as targets
-from fedboard import auth, channel, checkpoint, messages, model, rebase, sparse, update, wire
+from fedboard import auth, channel, checkpoint, delta, messages, model, rebase, sparse, update, wire
+from fedboard.base import MemoryBase
 from fedboard_device import config as board_config
 from fedboard_host import checkpoints, config, config_values, decode
 
@@ -92,8 +93,8 @@ def make_message(rng: Random) -> bytes:
 # Updates and models
 
 
-def _based(values: "array[int]") -> model.MemoryBase:
-    base = model.MemoryBase()
+def _based(values: "array[int]") -> MemoryBase:
+    base = MemoryBase()
     base.begin(targets.SPEC.pack())
     base.write(values)
     base.commit(1, b"")
@@ -121,7 +122,7 @@ def _deltas() -> "list[bytes]":
         new = array("h", [v + (rng.randint(-9, 9) if rng.random() < share else 0) for v in old])
         if share == 1.0:
             new = array("h", [rng.randint(-2000, 2000) for _ in old])
-        encoding, meta, data = rebase.encode_delta(spec, old, new)
+        encoding, meta, data = delta.encode_delta(spec, old, new)
         head = bytes((encoding, rng.randrange(200), len(meta)))
         found.append(head + spec.digest(new) + meta + data)
     return found

@@ -34,9 +34,9 @@ from pathlib import Path
 from typing import Any
 
 import tcp_boards
-from fedboard import model, update
+from fedboard import delta, model
+from fedboard.base import MemoryBase
 from fedboard.learner import Learner
-from fedboard.model import MemoryBase
 from fedboard_host import strategies
 from fedboard_host.checkpoints import Checkpoint
 from fedboard_host.clock import Clock
@@ -196,7 +196,7 @@ def _learn(dispatch: Dispatch, number: int, name: str, params: Any) -> tuple[Any
         pass
     assert learner.update is not None
     data = b"".join(learner.update.chunks())
-    parsed = update.parse_update(SPEC, work.layers, learner.update.meta(), data)
+    parsed = delta.parse_update(SPEC, work.layers, learner.update.meta(), data)
     return parsed, learner.done
 
 

@@ -3,7 +3,7 @@
     DENSE   all parameters, int16          meta: empty
     SPARSE  the changed ones, exactly      meta: see sparse
 
-The new base is staged block by block as it comes in (`base`: see model.MemoryBase; on a board a
+The new base is staged block by block as it comes in (`base`: see base.MemoryBase; on a board a
 file), so RAM never holds a second model. Parameters and the old base stay as they are until
 finish() has checked length and digest: a broken transfer costs nothing but its bytes. `touched`
 tells when that is over: if flash then fails, the parameters must be read from the base again. Then
@@ -190,44 +190,3 @@ class Rebase:
                         value += params[at + i] - old[i]
                     params[at + i] = -limit if value < -limit else limit if value > limit else value
                 at += n
-
-
-def encode_delta(
-    spec: "Spec", old: "array[int] | None", new: "array[int]"
-) -> "tuple[int, bytes, bytes]":
-    """Host: (encoding, meta, data) that takes a board from `old` to `new`, whichever is smaller.
-
-    old None: the board has no base.
-    """
-    dense = bytes(new)
-    if old is None:
-        return DENSE, b"", dense
-    spec.check(old)
-    spec.check(new)
-    stream = []
-    for l in range(spec.n_layers):
-        at = spec.at(l)
-        n = spec.n_layer_params(l)
-        changes = [new[i] - old[i] for i in range(at, at + n)]
-        changed = [i for i in range(n) if changes[i]]
-        if not changed:
-            continue
-        shift = 0
-        while not any(change >> shift & 1 for change in changes):
-            shift += 1  # what toward() made are small multiples of a power of two
-        lowest = min(changes) >> shift
-        highest = max(changes) >> shift
-        bits = 1
-        while 1 << bits - 1 < max(highest, -lowest):
-            bits += 1
-        part = sparse.Part(l, at, n, len(changed), bits, shift)
-        whole = sparse.Part(l, at, n, n, bits + (highest == 1 << bits - 1), shift, True)
-        if whole.n_bits() < part.n_bits() + part.n_gap_bits():
-            part = whole
-            changed = list(range(n))
-        stream.append((part, changed, [changes[i] >> shift for i in changed]))
-    meta = sparse.pack_meta([part for part, _, _ in stream])
-    data = sparse.encode(stream)
-    if len(meta) + len(data) >= len(dense):
-        return DENSE, b"", dense
-    return SPARSE, meta, data

@@ -5,7 +5,7 @@
                                               is the residual
 
 So neither the changes nor the residual cost memory: both are the difference of the parameters to
-the base, which is read in blocks (`base`: see model.MemoryBase). Between prepare() and settle() the
+the base, which is read in blocks (`base`: see base.MemoryBase). Between prepare() and settle() the
 parameters must not change: chunks() then gives the same bytes as often as it is run.
 
 Each layer sends its own top: ceil(n * top_permille / 1000) entries, fewer if fewer changed (or
@@ -16,8 +16,8 @@ With 16 bits all values are exact (a difference beyond ±32767 saturates; its re
 from array import array
 from binascii import crc32
 
-from fedboard import DataError, StateError, WireError, kernels, sparse
-from fedboard.model import BLOCK, MemoryBase, new_block
+from fedboard import DataError, StateError, kernels, sparse
+from fedboard.model import BLOCK, new_block
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Update:
         self._ready = True
 
     def meta(self) -> bytes:
-        """The head that parse_update() needs, for BEGIN."""
+        """The head that delta.parse_update() needs, for BEGIN."""
         self._check_ready()
         return sparse.pack_meta(self.parts)
 
@@ -253,55 +253,3 @@ def _shift(bits: int, largest: int) -> int:
     while (1 << bits - 1) << shift < largest and bits + shift < 16:
         shift += 1
     return shift - 1 if bits == 1 and shift else shift
-
-
-def parse_update(
-    spec: "Spec", layers: int, meta: bytes, data: bytes
-) -> "list[tuple[int, array[int], array[int]]]":
-    """Host: what an update says, a (layer, indices, values) for each of its layers.
-
-    Indices count from the layer's first parameter; values have the scale applied; both array('i').
-    Raises WireError for anything but a whole update of just these layers.
-    """
-    parts = sparse.unpack_meta(spec, meta)
-    if meta[0] != layers:
-        raise WireError(f"update of layers 0x{meta[0]:02x} where 0x{layers:02x} were trained")
-    if not sparse.min_bytes(parts) <= len(data) <= sparse.max_bytes(parts):
-        raise WireError(f"update of {len(data)} bytes: its head says otherwise")
-    found = [(p.layer, array("i"), array("i")) for p in parts]
-    decoder = sparse.Decoder(parts)
-    decoder.feed(data)
-    at = 0
-    while decoder.next():
-        while decoder.part is not parts[at]:
-            at += 1
-        found[at][1].append(decoder.index)
-        found[at][2].append(decoder.value)
-    decoder.finish()
-    return found
-
-
-def toward(
-    spec: "Spec", old: "array[int]", new: "array[int]", top_permille: int, bits: int
-) -> "array[int]":
-    """Host: the model that boards get next: `old` with only the largest changes to `new` applied.
-
-    All that is left out stays in the host's exact sum, so it comes in a later round; what boards
-    receive (rebase.encode_delta) then is as small as what they send. Returns new parameters.
-    """
-    layers = (1 << spec.n_layers) - 1
-    base = MemoryBase()
-    base.begin(spec.pack())
-    base.write(old)
-    base.commit(1, b"")
-    change = Update(spec, new, base, layers, top_permille, bits)
-    change.prepare()
-    result = array("h", old)
-    stream = b"".join(change.chunks())
-    for l, indices, values in parse_update(spec, layers, change.meta(), stream):
-        limit = spec.limit(l)
-        for n in range(len(indices)):
-            i = spec.at(l) + indices[n]
-            value = result[i] + values[n]
-            result[i] = -limit if value < -limit else limit if value > limit else value
-    return result

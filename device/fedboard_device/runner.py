@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from fedboard.model import MemoryBase
+    from fedboard.base import MemoryBase
     from fedboard_device.config import Settings
     from fedboard_device.sensors import Sensor
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from fedboard.model import MemoryBase
+    from fedboard.base import MemoryBase
 
 
 HOUR_MS = 3600000
@@ -77,14 +77,14 @@ def open_base(
                 f"cannot write {folder} ({error}): the model is in memory until the board is off;"
                 " see CircuitPython in docs/board.md"
             )
-            from fedboard.model import MemoryBase
+            from fedboard.base import MemoryBase
 
             return MemoryBase()
     return FileBase(folder, log, name, wear)
 
 
 class FileBase:
-    """The base model in a file: what model.MemoryBase is in memory.
+    """The base model in a file: what base.MemoryBase is in memory.
 
     folder: made if missing. log(text) gets a line for a damaged file. name: of the files.
     wear: counts the writes of several such.

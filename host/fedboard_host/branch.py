@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedboard import DataError, WireError
-from fedboard.model import MemoryBase, unpack_spec
+from fedboard.base import MemoryBase
+from fedboard.model import unpack_spec
 from fedboard.rebase import Rebase
 from fedboard.update import Update
 from fedboard_host import door

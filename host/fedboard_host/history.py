@@ -11,7 +11,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from fedboard import rebase, wire
+from fedboard import delta, rebase, wire
 from fedboard.model import Spec
 
 _KEPT_BYTES = 4_000_000
@@ -54,7 +54,7 @@ class History:
         if task is None:
             old = self._models[base][1] if base else None
             task = asyncio.create_task(
-                asyncio.to_thread(rebase.encode_delta, self._spec, old, self.params)
+                asyncio.to_thread(delta.encode_delta, self._spec, old, self.params)
             )
             self._transfers[base] = task
         encoding, meta, data = await asyncio.shield(task)

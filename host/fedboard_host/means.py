@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedboard import update
+from fedboard import delta
 from fedboard.model import Spec
 from fedboard_host import decode
 from fedboard_host.aggregate import Ints, Merger
@@ -120,7 +120,7 @@ class MeanMerger(Merger):
             self._sent[:] = self._goal
         else:
             sent, goal = _to_array(self._sent), _to_array(self._goal)
-            self._sent[:] = update.toward(self.spec, sent, goal, *self._down)
+            self._sent[:] = delta.toward(self.spec, sent, goal, *self._down)
 
 
 class TruncatedMerger(Merger):

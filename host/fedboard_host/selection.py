@@ -46,7 +46,7 @@ def dense_bytes(spec: Spec, layers: int = 0) -> int:
 
 
 def delta_bytes(spec: Spec, old: Ints | None, new: Ints) -> int:
-    """The bytes, head and all, of rebase.encode_delta(spec, old, new)."""
+    """The bytes, head and all, of delta.encode_delta(spec, old, new)."""
     dense = 2 * spec.n_params
     if old is None:
         return dense

@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 from fedboard import DataError, WireError, messages
+from fedboard.base import MemoryBase
 from fedboard.board import Board
-from fedboard.model import MemoryBase
 from fedboard.node import Identity
 from fedboard_host.clock import Clock
 from fedboard_host.links import Link, LinkError, Opener

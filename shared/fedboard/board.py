@@ -30,7 +30,7 @@ PROGRESS_MS = 1000
 
 
 class Board:
-    """`base`: see model.MemoryBase; personal() gives a second such store, for a personal model.
+    """`base`: see base.MemoryBase; personal() gives a second such store, for a personal model.
 
     `log(text)` gets a line whenever something worth it happens.
     """

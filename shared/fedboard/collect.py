@@ -1,18 +1,8 @@
 """A board's samples and its sensor, asked for by a person: record, list, remove, predict.
 
-    Hub                                     Node
-     RECORD label, n, duration       ->
-                                     <-     RECORDED n... and the last one with `done`
-     LABELS                          ->
-                                     <-     RUNS: the samples' labels in their order
-     REMOVE label or the last n      ->
-                                     <-     RUNS: what is left
-     PREDICT n                       ->
-                                     <-     PREDICTION for each window, until n, or STOP
-
-Every answer has its question's token; what cannot be done is an Error with the token as its round.
-Samples never leave the board: their labels do, on request. A board loads this module when it is
-first asked, so that boards which only learn need no memory for it.
+What is said of them: see collect_messages, whose names are here, too. Samples never leave the
+board: their labels do, on request. A board loads this module when it is first asked, so that boards
+which only learn need no memory for it.
 
 A sensor: n_in, how many features a sample has; period_ms between two calls of poll(x), which
 takes a reading and is True once it has filled x, array('b') of n_in, with a sample; start(label)
@@ -23,6 +13,16 @@ import struct
 from array import array
 
 from fedboard import DataError, kernels, messages
+from fedboard.collect_messages import ANY as ANY
+from fedboard.collect_messages import MAX_SHARES as MAX_SHARES
+from fedboard.collect_messages import Labels as Labels
+from fedboard.collect_messages import Predict as Predict
+from fedboard.collect_messages import Prediction as Prediction
+from fedboard.collect_messages import Record as Record
+from fedboard.collect_messages import Recorded as Recorded
+from fedboard.collect_messages import Remove as Remove
+from fedboard.collect_messages import Runs as Runs
+from fedboard.collect_messages import Stop as Stop
 from fedboard.messages import Message
 from fedboard.model import unpack_spec
 
@@ -34,94 +34,8 @@ if TYPE_CHECKING:
     from fedboard.learner import Learner
 
 TELL_MS = 250  # between two RECORDED
-ANY = 256  # no label, in REMOVE
-MAX_SHARES = 8  # classes in a PREDICTION
 _RUNS = 24  # in a message
 _LATE_MS = 1000  # a sensor that is slower than its rate is not asked ever faster
-
-
-class Record(Message):
-    """Hub: record n samples (0: any number) of this label, for duration_ms at most (0: no end)."""
-
-    KIND = 0x20
-    FIELDS = (("token", "I"), ("label", "B"), ("n", "I"), ("duration_ms", "I"))
-    token: int
-    label: int
-    n: int
-    duration_ms: int
-
-
-class Recorded(Message):
-    """Node: the sensor is open and n samples of this recording are on flash."""
-
-    KIND = 0x21
-    FIELDS = (("token", "I"), ("n", "I"), ("n_all", "I"), ("done", "B"))
-    token: int
-    n: int
-    n_all: int  # samples on the board
-    done: int
-
-
-class Stop(Message):
-    """Hub: end the recording (answered by RECORDED) or the predictions (not answered)."""
-
-    KIND = 0x22
-    FIELDS = (("token", "I"),)
-    token: int
-
-
-class Labels(Message):
-    """Hub: which samples are there?"""
-
-    KIND = 0x23
-    FIELDS = (("token", "I"),)
-    token: int
-
-
-class Runs(Message):
-    """Node: the labels of the samples from number `first` on; another one follows if `more`."""
-
-    KIND = 0x24
-    FIELDS = (("token", "I"), ("n_in", "H"), ("first", "I"), ("more", "B"), ("runs", "*"))
-    token: int
-    n_in: int
-    first: int
-    more: int
-    runs: bytes  # (label u8, how many in a row u16) each
-
-
-class Remove(Message):
-    """Hub: delete the samples of a label (ANY: of none), and the last n. Answered by RUNS."""
-
-    KIND = 0x25
-    FIELDS = (("token", "I"), ("label", "H"), ("n_last", "I"))
-    token: int
-    label: int
-    n_last: int
-
-
-class Predict(Message):
-    """Hub: predict n windows (0: until STOP)."""
-
-    KIND = 0x26
-    FIELDS = (("token", "I"), ("n", "I"))
-    token: int
-    n: int
-
-
-class Prediction(Message):
-    """Node: what it sees. The shares are a softmax's: an order of the classes, no true odds."""
-
-    KIND = 0x27
-    FIELDS = (("token", "I"), ("number", "I"), ("version", "I"), ("personal", "B"), ("shares", "*"))
-    token: int
-    number: int  # 1, 2, ...
-    version: int  # of the global model that this one is, or began as
-    personal: int  # 1: the board's own, see personal
-    shares: bytes  # (label u8, share u8 of 255) each, the largest first, at most MAX_SHARES
-
-
-messages.add(Record, Recorded, Stop, Labels, Runs, Remove, Predict, Prediction)
 
 
 class Collector:

@@ -4,7 +4,7 @@ One task at a time: prepare() makes room and checks the whole task before anythi
 rebase() brings the model, train() and evaluate() are generators that do one sample a step, and
 then `update` is what to send until settle() or drop(). No messages are sent here: see board.
 
-    parameters = base + what was learned since + residual       base: see model.MemoryBase
+    parameters = base + what was learned since + residual       base: see base.MemoryBase
 
 A float network is seen through its wire image (see image), so base and updates are integers, too.
 Local layers are never sent: every task begins with them as the base has them, so a board has no

@@ -17,7 +17,7 @@ from fedboard import StateError, WireError, kernels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from fedboard.model import Spec
 
@@ -173,27 +173,6 @@ class Encoder:
             data[i - n] = data[i]
         self._state[6] = end - n
         return chunk
-
-
-def encode(stream: "Iterable[tuple[Part, Sequence[int], Sequence[int]]]") -> bytes:
-    """A whole stream at once, of each part's indices and coded values: what a host has."""
-    data = bytearray()
-    encoder = Encoder(256)
-    for part, indices, values in stream:
-        encoder.part(part)
-        k = 0
-        while k < len(indices):
-            at = indices[k]
-            found = array("i")
-            while k < len(indices) and indices[k] < at + 256:
-                found.append(values[k] << 8 | indices[k] - at)
-                k += 1
-            encoder.add(found, len(found), at)
-            while encoder.is_full():
-                data.extend(encoder.take())
-    encoder.finish()
-    data.extend(encoder.take())
-    return bytes(data)
 
 
 class Decoder:

@@ -15,9 +15,10 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from fedboard import DataError, update
+from fedboard import DataError, delta
+from fedboard.delta import encode_delta
 from fedboard.model import Spec
-from fedboard.rebase import SPARSE, encode_delta
+from fedboard.rebase import SPARSE
 from fedboard_host import branch, door
 from fedboard_host.robust import Merging
 from fedboard_host.strategies.base import BoardInfo, Strategy
@@ -90,7 +91,7 @@ class Homes:
         """Add a home's update. How many samples are behind it. Raises DataError, WireError."""
         head, data = door.unpack(reply)
         digest, meta, layers, n_samples = self._read(head, round_no)
-        parsed = update.parse_update(self._spec, layers, meta, data)
+        parsed = delta.parse_update(self._spec, layers, meta, data)
         self._merger.add(parsed, self._merger.counted(n_samples), str(home))
         self.bytes_up += len(reply)
         self._held[home] = round_no, digest
