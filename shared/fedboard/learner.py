@@ -202,8 +202,11 @@ class Learner:
                 if n < BLOCK:
                     block = new_block(n)
                 source.read(at, block)
-                for i in range(n):
-                    wire[at + i] = block[i]
+                if spec.is_float:
+                    for i in range(n):
+                        wire[at + i] = block[i]
+                else:
+                    wire[at : at + n] = block  # a copy in C
         return True
 
     def drop(self) -> None:
