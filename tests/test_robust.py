@@ -9,6 +9,7 @@ import sqlite3
 import statistics
 from array import array
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from fedboard_host.cli import cli
 from fedboard_host.dataset import Set
 from fedboard_host.events import Note, Suspected
 from fedboard_host.experiments import robust as experiment
+from fedboard_host.experiments.common import Row
 from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.means import MASTER_BITS, MeanMerger
 from fedboard_host.robust import KINDS, Merging, Opinion
@@ -338,3 +340,18 @@ def test_one_bad_board_of_eight_costs_little_and_is_named(attack):
     assert (clean.named, clean.blamed) == (False, 0)
     if attack == "-x100":
         assert experiment.learn(digits, attack, "mean", 1).accuracy < clean.accuracy - 0.02
+
+
+def test_the_experiment_has_uneven_boards_too():
+    even, uneven = (t for t in experiment.tasks(None, False) if t.name.startswith("digits"))
+    assert (even.alpha, uneven.alpha, uneven.name) == (0, 0.3, "digits (Dirichlet 0.3)")
+    found = [experiment.learn(replace(t, rounds=2), "none", "mean", 1) for t in (even, uneven)]
+    assert found[0] != found[1]
+    rows = [
+        Row("robust", f"none, {kind}", 1, f"{uneven.name}, {what}", None, 0.5)
+        for kind in KINDS
+        for what in ("accuracy", "cost", "named", "blamed")
+    ]
+    lines = experiment.table(rows)
+    assert lines[0].startswith("| digits (Dirichlet 0.3) | mean |")
+    assert "50.0 (-50.0); named 50%; blamed 0.5" in lines[2]
