@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import device_lab as lab
 from fedboard import WireError, messages, model, wire
+from fedboard.base import MemoryBase
 from fedboard.hub import LONGEST_FRAME, Joined
 from fedboard.node import Identity, Node
 from fedboard.rebase import Rebase
@@ -198,7 +199,7 @@ def test_a_board_passes_over_what_it_has_and_misses_nothing():
     params = model.new_params(spec)
     model.init_params(spec, params)
     data = bytes(params)
-    base = model.MemoryBase()
+    base = MemoryBase()
 
     def begin():
         return Rebase(
