@@ -89,17 +89,37 @@ def test_nothing_is_learned_from_who_is_left_out() -> None:
 
 def test_boards_learn_and_are_judged_by_other_samples() -> None:
     those = few()
-    for validate in (False, True):
-        split = gestures._split(those, 3, 5, validate)
-        for person, (learned, kept) in enumerate(split):
+    final, chosen = gestures.Split(those, 3, 5), gestures.Split(those, 3, 3, validate=True)
+    for split, n_learned, n_kept in ((final, 10, 10), (chosen, 6, 4)):
+        for person, kept in enumerate(split.kept):
+            learned = split.learned[person]
             assert not set(learned) & set(kept)
             assert set(those.person[learned]) | set(those.person[kept]) == {person}
-            assert len(learned) == (6 if validate else 10)
-            assert len(kept) == (4 if validate else 10)
-    unseen = {int(row) for _, kept in gestures._split(those, 3, 5, False) for row in kept}
-    validation = gestures._split(those, 3, 5, True)
-    seen = {int(row) for both in validation for rows in both for row in rows}
+            assert (len(learned), len(kept)) == (n_learned, n_kept)
+    unseen = {int(row) for kept in final.kept for row in kept}
+    seen = {int(row) for rows in (*chosen.learned, *chosen.kept) for row in rows}
     assert not unseen & seen  # settings are chosen without the samples that judge in the end
+    fewer = gestures.Split(those, 3, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(fewer.kept, final.kept, strict=True))
+
+
+def test_a_board_of_the_fleet_learns_as_if_it_were_alone() -> None:
+    """A split's boards, judged in one go: each as a network of its own would be."""
+    those = few()
+    split = gestures.Split(those, 3, 5)
+    start = split.federated(8, 2)
+    assert split.federated(8, 2) is start
+    orders = np.random.default_rng((3, 4))
+    passes = [orders.permuted(split.learned, axis=1) for _ in range(3)]
+    found = []
+    for person, kept in enumerate(split.kept):
+        net = Network(split.spec, array("h", start.params.astype(np.int16).tobytes()), 1, 0, 7)
+        for order in passes:
+            for row in order[person]:
+                net.learn(array("b", those.views[0, row].tobytes()), int(those.y[row]))
+        right = [net.predict(array("b", row.tobytes())) for row in those.views[0, kept]]
+        found.append(np.mean(right == those.y[kept]))
+    assert split.judged(start, 7, 3) == pytest.approx(np.mean(found))
 
 
 def test_features_are_a_boards() -> None:
@@ -109,6 +129,21 @@ def test_features_are_a_boards() -> None:
     out = array("b", bytes(made.shape[1]))
     Features(30, 3, 4, 1).compute(array("h", x[1, :30].ravel().tolist()), out)
     assert made[1].tolist() == list(out)
+
+
+def test_of_the_wand_only_strokes_are_used(tmp_path: Path) -> None:
+    """Not what is recorded in another unit: that alone would tell them apart."""
+    rng = np.random.default_rng(1)
+    y = np.arange(40) % 4
+    x = np.where((y == 3)[:, None, None], 1000, 1) * rng.integers(-3, 4, (40, 128, 3))
+    person = np.where(y == 3, 0, 8 + np.arange(40) % 3)
+    np.savez(tmp_path / "gestures_wand.npz", x=x.astype(np.int16), y=y, person=person,
+             length=np.full(40, 60))  # fmt: skip
+    those = people.wand(tmp_path)
+    assert those.views.shape == (1, 30, 27)
+    assert np.array_equal(those.y, y[y < 3])
+    assert those.names == ("person 1", "person 2", "person 3")
+    assert those.views.std(axis=1).min() > 0  # of whole g no feature is taken for noise
 
 
 def test_permuted_clients_have_labels_of_their_own() -> None:

@@ -274,12 +274,14 @@ def choose(
 
 
 def paint(figure: Figure, titled: Sequence[tuple[str, Found]]) -> None:
-    """A row of axes for each of `titled`: accuracy against passes, by shots."""
+    """A row of axes for each of `titled`: accuracy against passes, by shots. First: all ways."""
     grid = figure.subplots(len(titled), len(SHOTS), sharex=True, squeeze=False)
+    names = list(dict.fromkeys(way for _, found in titled for way, _ in found))
     for line, (title, found) in zip(grid, titled, strict=True):
-        names = list(dict.fromkeys(way for way, _ in found))
         for axes, shots in zip(line, SHOTS, strict=True):
             for k, way in enumerate(names):
+                if (way, shots) not in found:
+                    continue
                 y = np.stack(found[way, shots])
                 axes.plot(
                     range(len(PASSES)), y.mean(axis=0), label=way, color=common.COLOURS[k],

@@ -194,7 +194,7 @@ def _gestures(label: str) -> list[Goal]:
                  "the interval's lower end", above(mine, those), 0, unit="points")
             for other, those in others.items()
         ]  # fmt: skip
-    for own in (2, 5):
+    for own in (1, 2, 5):
         metric = f"{label}, on boards, {own} own samples, accuracy"
         goals += [
             Goal("gestures", f"{label}, all have {own} a gesture: personal, above {other}: "
@@ -263,6 +263,8 @@ GOALS: tuple[Goal, ...] = (
         for shots, target in (("1 shot", 0.70), ("5 shots", 0.85))
     ),
     *_gestures("punchflex"),
+    *_gestures("punchflex_octaves"),
+    *_gestures("wand"),
     *(
         Goal("robust", f"{data}: {what}",
              combine(*(mean(f"{data}, {metric}", f"{attack}, multi-krum") for attack in _ATTACKS)),

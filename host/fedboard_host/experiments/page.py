@@ -43,8 +43,8 @@ on MicroPython boards, tests show: `tests/test_fleet.py`, `test_demo.py` and `te
 """
 
 _DATA = """\
-Files are sought in `../shared/data`, or where `--data` says. They are plain npz; docs/formats.md tells
-what else is read.
+Files are sought in a folder `shared/data` beside the checkout, or where `--data` says. They are plain
+npz; docs/formats.md tells what else is read.
 
 | name | what | where the original is |
 |---|---|---|
@@ -53,6 +53,7 @@ what else is read.
 | `omniglot28` | 242 characters of 8 alphabets, 20 drawings each | Omniglot, Lake et al., MIT: github.com/brendenlake/omniglot, the two small background sets |
 | `fsdd_mfcc` | 3,000 spoken digits of 6 speakers, 20 frames of 13 MFCC | Free Spoken Digit Dataset, CC BY-SA 4.0: github.com/Jakobovski/free-spoken-digit-dataset |
 | `gestures_punchflex` | 226 motions of 7 owners of an Arduino Nano 33 BLE, 2 kinds | recordings of public tutorials, licence unclear |
+| `gestures_wand` | 253 strokes of 3 people, 3 kinds | the magic wand of TensorFlow Lite's examples, no licence stated |
 | `sine` | made up: random waves | Finn et al., 2017 |"""  # noqa: E501
 
 

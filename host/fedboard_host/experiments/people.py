@@ -2,16 +2,18 @@
 
     speech     six speakers say ten digits: 20 frames of 13 int8 MFCC       views: other onsets
     punchflex  seven people punch and flex, 6 axes -> 60 features of fedboard.features
+    wand       three people draw three strokes with a wand, 3 axes -> 27 features
 
-Files come from --data (a file, or a folder with NAME.npz), or ../shared/data beside the checkout.
-Without them scikit-learn's digits stand in: four "people" whose paper lies further left or right.
+Files come from --data (a file, or a folder with NAME.npz), or a folder shared/data beside the
+checkout. Without them scikit-learn's digits stand in: four "people" whose paper lies further left
+or right.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +73,36 @@ def speech(data: Path | None) -> People:
     return _people("speech", np.stack(views), arrays["y"], arrays["speaker"], names)
 
 
-def punchflex(data: Path | None) -> People:
+def punchflex(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
+    """With the features that boards compute if they are not told otherwise."""
     arrays = _find("gestures_punchflex", data, ("x", "y", "user"))
     if arrays is None:
         return stand_in("punchflex")
     x = arrays["x"]
-    found = features(x, np.full(len(x), x.shape[1]), 6, 2)
+    found = features(x, np.full(len(x), x.shape[1]), blocks, bands)
     names = tuple(f"user {k + 1}" for k in range(int(arrays["user"].max()) + 1))
     return _people("punchflex", found[None], arrays["y"], arrays["user"], names)
+
+
+def punchflex_octaves(data: Path | None) -> People:
+    """The same motions in as many features: less of their shape, more of how fast they are."""
+    return replace(punchflex(data, 2, 6), name="punchflex, octaves")
+
+
+def wand(data: Path | None) -> People:
+    """Wing, ring and slope. The set's other motions are in another unit, and not used.
+
+    Strokes are in whole g; as counts of 4096 a g they are above what features take for noise.
+    """
+    arrays = _find("gestures_wand", data, ("x", "length", "y", "person"))
+    if arrays is None:
+        return stand_in("wand")
+    drawn = arrays["y"] < 3
+    x = np.clip(arrays["x"][drawn].astype(np.int32) * 4096, -32768, 32767).astype(np.int16)
+    people, person = np.unique(arrays["person"][drawn], return_inverse=True)
+    found = features(x, arrays["length"][drawn], 4, 3)
+    names = tuple(f"person {k + 1}" for k in range(len(people)))
+    return _people("wand", found[None], arrays["y"][drawn], person, names)
 
 
 def features(x: Values, lengths: NDArray[np.integer], blocks: int, bands: int) -> Views:
