@@ -34,7 +34,7 @@ MAX_ERRORS = 5  # unexpected ones between two rounds
 GARBAGE_BYTES = 512
 # But a collection takes as long as a Pico learns ten samples. What learning, a transfer and a
 # sensor make is short-lived: meanwhile a share of what is free, beyond what a round may need in one
-# piece, may become garbage; the half while a model comes in, as that needs nothing more.
+# piece, may become garbage; all of that while a model comes in, as it needs nothing more.
 GARBAGE_SHARE = 4
 RESERVED_BYTES = 8192
 
@@ -186,7 +186,7 @@ class Runner:
         if moving:
             share = (self._free - RESERVED_BYTES) // GARBAGE_SHARE
             if self._board.receiving:
-                share = self._free // 2
+                share = max(self._free // 2, self._free - RESERVED_BYTES)
         share = max(GARBAGE_BYTES, share)
         if share != self._garbage and hasattr(gc, "threshold"):
             self._garbage = share
