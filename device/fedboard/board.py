@@ -76,14 +76,14 @@ class Board:
         """Take what the link brought. Raises WireError if the host broke the protocol."""
         self._now_ms = now_ms
         for event in self.node.receive(data, now_ms):
-            if isinstance(event, messages.Task):
+            if isinstance(event, messages.Chunk):
+                if self._rebase is not None:
+                    self._on_model(self._rebase.take, event.offset, event.data)
+            elif isinstance(event, messages.Task):
                 self.rest_s = 0
                 self._on_task(event)
             elif isinstance(event, messages.Begin):
                 self._on_begin(event)
-            elif isinstance(event, messages.Chunk):
-                if self._rebase is not None:
-                    self._on_model(self._rebase.take, event.offset, event.data)
             elif isinstance(event, messages.End):
                 if self._rebase is not None:
                     self._on_model(self._finish_model)

@@ -67,8 +67,10 @@ class Node(Peer):
                     events.append(Denied(denial.reason))
             elif frame.kind >= messages.Status.KIND:
                 self.heard_ms = now_ms
-                is_chunk = frame.kind == messages.Chunk.KIND
-                message = messages.unpack(frame.kind, frame.view if is_chunk else frame.payload)
+                if frame.kind == messages.Chunk.KIND:
+                    events.append(messages.unpack_chunk(frame.view))
+                    continue
+                message = messages.unpack(frame.kind, frame.payload)
                 if isinstance(message, messages.Ping):
                     self.send(messages.Pong(token=message.token))
                 else:

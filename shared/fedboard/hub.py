@@ -213,8 +213,7 @@ class Hub(Peer):
             if kind == messages.Begin.KIND:
                 data = b""  # the transfer before was given up
             elif kind == messages.Chunk.KIND and (data or len(payload) > longest + head):
-                chunk = messages.unpack(kind, payload)
-                assert isinstance(chunk, messages.Chunk)
+                chunk = messages.unpack_chunk(payload)
                 at = chunk.offset - len(data)
                 data += chunk.data
                 n = wire.fit(data[:longest], head)

@@ -10,10 +10,6 @@ import struct
 
 from fedboard import StateError, WireError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 _SIZES = {"B": 1, "H": 2, "I": 4}
 
 
@@ -308,11 +304,15 @@ add(Knock, Hello, Welcome, Deny, Status, Task, Begin, Chunk, End, Progress, Acce
     Metrics, Ping, Pong, Error, Bye, Sleep)  # fmt: skip
 
 
-def unpack(kind: int, payload: "Any") -> Message:
-    """The message in a frame. Raises WireError for an unknown kind or a malformed payload.
+def unpack_chunk(payload: "bytes | memoryview") -> Chunk:
+    """A CHUNK; its data is a view if the payload is."""
+    if len(payload) < Chunk.HEAD_BYTES:
+        raise WireError("Chunk is cut short in offset")
+    return Chunk(struct.unpack_from("<I", payload, 0)[0], payload[Chunk.HEAD_BYTES :])
 
-    A CHUNK's payload may be a view: so is its data then.
-    """
+
+def unpack(kind: int, payload: bytes) -> Message:
+    """The message in a frame. Raises WireError for an unknown kind or a malformed payload."""
     if kind not in _BY_KIND and kind & 0xF0 == FIRST_COLLECT:
         from fedboard import collect  # boards load it when they are asked, and it adds itself
 
@@ -323,8 +323,8 @@ def unpack(kind: int, payload: "Any") -> Message:
         assert cohort
     if kind not in _BY_KIND:
         raise WireError(f"message kind 0x{kind:02x} is unknown: update the older side")
-    if kind == Chunk.KIND and len(payload) >= 4:
-        return Chunk(struct.unpack_from("<I", payload, 0)[0], payload[4:])
+    if kind == Chunk.KIND:
+        return unpack_chunk(payload)
     cls = _BY_KIND[kind]
     values: dict[str, int | str | bytes] = {}
     at = 0
