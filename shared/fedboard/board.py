@@ -78,7 +78,7 @@ class Board:
         for event in self.node.receive(data, now_ms):
             if isinstance(event, messages.Chunk):
                 if self._rebase is not None:
-                    self._on_model(self._rebase.take, event.offset, event.data)
+                    self._on_model(self._on_chunk, event)
             elif isinstance(event, messages.Task):
                 self.rest_s = 0
                 self._on_task(event)
@@ -150,13 +150,13 @@ class Board:
 
     @property
     def receiving(self) -> bool:
-        """A model is coming in: there are more chunks of it."""
-        return self._rebase is not None and self._rebase.left > 0
+        """A model is coming in."""
+        return self._rebase is not None
 
     @property
     def moving(self) -> bool:
         """Bytes or readings are: they leave garbage."""
-        return self._rebase is not None or self.node.transferring or self.collecting
+        return self.receiving or self.node.transferring or self.collecting
 
     def _say(self, text: str) -> None:
         if self._log is not None:
@@ -269,6 +269,13 @@ class Board:
         if self.task is not None and begin.version == self.task.version:
             self._on_model(self._begin_model, begin)
         # else it is of a task that we dropped: its chunks are ignored
+
+    def _on_chunk(self, chunk: messages.Chunk) -> None:
+        if self._rebase is None:
+            raise WireError("model not received: no task needs it")
+        self._rebase.take(chunk.offset, chunk.data)
+        if not self._rebase.left:
+            self.node.channel.hurry()  # END waits for this
 
     def _begin_model(self, begin: messages.Begin) -> None:
         if self.task is None:

@@ -99,6 +99,10 @@ class Channel:
         """The oldest was repeated twice, and no word came of it."""
         return self._timeout_ms > 2 * TIMEOUT_MS
 
+    def hurry(self) -> None:
+        """Acknowledge by the next outgoing(): the peer waits for that."""
+        self._ack_due = True
+
     def send(self, kind: int, payload: bytes) -> None:
         """Queue one payload. It is kept until the peer acknowledges it."""
         self.queue.append((kind, payload))
