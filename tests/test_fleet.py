@@ -20,7 +20,8 @@ from fedboard.order import Order
 from fedboard_host import fleet_squeeze, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, FleetJudge
-from fedboard_host.fleet_rounds import FleetFederation, in_order
+from fedboard_host.fleet_order import in_order
+from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.judge import Judge, network
 from fedboard_host.strategies import centring
 from federations import N_CLASSES, N_IN, blobs

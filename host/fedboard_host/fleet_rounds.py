@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import os
 from array import array
-from binascii import crc32
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,10 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import DataError, prng
-from fedboard.learner import LOCAL
 from fedboard.model import Spec
-from fedboard.order import Order
-from fedboard_host import history, privacy
+from fedboard_host import fleet_order, history, privacy
 from fedboard_host.clip import Update
 from fedboard_host.dataset import Set
 from fedboard_host.fleet import Fleet, Words, boards_in_a_block
@@ -336,41 +333,16 @@ class FleetFederation:
     def _drawn(
         self, members: NDArray[np.intp], work: Work, local: bool = False
     ) -> tuple[Features, Classes, NDArray[np.int64]]:
-        """The samples that learner.Learner.train() takes, in its order: x, y, how many of each.
-
-        local: those for the local layers alone.
-        """
-        drawn = []
-        for b in members:
-            rows = self.rows[b]
-            n = len(rows)
-            seed = prng.mix(self._run, crc32(self._names[b].encode()))
-            streams = local or (work.stream and work.n_max)
-            per_pass = n if streams or not work.n_max else min(work.n_max, n)
-            count = work.epochs * per_pass
-            if streams:
-                count = work.n_local if local else work.n_max
-            order = []
-            for turn, first in enumerate(range(0, count, per_pass)):
-                if local:
-                    mixed = prng.mix(prng.mix(seed, self.number, LOCAL), turn)
-                else:
-                    mixed = prng.mix(seed, self.number, turn)
-                order.append(in_order(n, mixed, min(per_pass, count - first)))
-            drawn.append(rows[np.concatenate(order)])
-        lengths = np.array([len(each) for each in drawn])
-        at = np.zeros((len(drawn), lengths.max()), np.intp)
-        for i, each in enumerate(drawn):
+        """The samples that these boards learn from: x, y, how many of each."""
+        taken = [
+            fleet_order.taken(self.rows[b], self._names[b], self._run, self.number, work, local)
+            for b in members
+        ]
+        lengths = np.array([len(each) for each in taken])
+        at = np.zeros((len(taken), lengths.max()), np.intp)
+        for i, each in enumerate(taken):
             at[i, : len(each)] = each
         return self.samples.x[at], self.samples.y[at], lengths
-
-
-def in_order(n: int, seed: int, count: int) -> NDArray[np.intp]:
-    """The first `count` numbers that order.Order(n, seed) gives."""
-    order = Order(n, seed)
-    first = order.next()
-    stride = order.next() - first
-    return (first + stride * np.arange(count)) % n
 
 
 def _ints(params: array[int]) -> Ints:

@@ -17,7 +17,7 @@ from fedboard.model import Spec
 from fedboard_host.dataset import Set
 from fedboard_host.experiments.images import BATCH
 from fedboard_host.fleet_float import FloatFleet, start_images
-from fedboard_host.fleet_rounds import in_order
+from fedboard_host.fleet_order import in_order
 
 UNIT = 128  # of the features
 WEIGHT_UNIT = 4096  # of the start values, which are the integer rule's

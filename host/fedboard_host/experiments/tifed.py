@@ -27,7 +27,8 @@ from fedboard_host.experiments import common, images, speed
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.images import BATCH, EPOCHS, Course, Pictures
 from fedboard_host.fleet import Fleet, FleetJudge
-from fedboard_host.fleet_rounds import FleetFederation, in_order
+from fedboard_host.fleet_order import in_order
+from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.selection import Ints
 
 if TYPE_CHECKING:
