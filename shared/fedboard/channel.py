@@ -175,8 +175,10 @@ class Channel:
 
     def outgoing(self, now_ms: int) -> bytes:
         """What to write now: raw frames, repeats that are due, new frames, else a bare ACK."""
-        out = b"".join(self._raw)
-        self._raw = []
+        out = b""
+        if self._raw:
+            out = out.join(self._raw)
+            self._raw = []
         if self.open:
             if self._sent_ms < 0:
                 self._sent_ms = now_ms
@@ -190,8 +192,7 @@ class Channel:
                 left -= 1
                 if self._n_sent == 0:
                     self._sent_ms = now_ms
-                kind, payload = self.queue[self._n_sent]
-                out += self._pack(kind, (self._base + self._n_sent) & 0xFF, payload)
+                out += self._pack_queued(self._n_sent)
                 self._n_sent += 1
             if self._n_owed and self._owed_ms < 0:
                 self._owed_ms = now_ms
@@ -199,6 +200,10 @@ class Channel:
                 out += self._pack(ACK, 1 if self._missing else 0, b"")
         self.bytes_out += len(out)
         return out
+
+    def _pack_queued(self, i: int) -> bytes:
+        kind, payload = self.queue[i]
+        return self._pack(kind, (self._base + i) & 0xFF, payload)
 
     def _pack(self, kind: int, seq: int, payload: bytes) -> bytes:
         self._tx_counter += 1

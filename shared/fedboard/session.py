@@ -107,6 +107,11 @@ class Peer:
         return self._longest
 
     def _pump(self, now_ms: int) -> bytes:
+        if self._transfer is not None:
+            self._queue_chunks()
+        return self.channel.outgoing(now_ms)
+
+    def _queue_chunks(self) -> None:
         while self._transfer is not None and self.channel.room > 0:
             try:
                 payload = next(self._transfer)
@@ -116,7 +121,6 @@ class Peer:
             if not payload:
                 break
             self.channel.send(messages.Chunk.KIND, payload)
-        return self.channel.outgoing(now_ms)
 
     def _void(self) -> None:
         self.channel.stop()
