@@ -26,7 +26,8 @@ from fedboard import DataError
 from fedboard.model import Spec, with_centre
 from fedboard_host import robust, strategies
 from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
-from fedboard_host.config_values import Key, check, find_lines, is_port, nearest, show
+from fedboard_host.config_tree import Tree
+from fedboard_host.config_values import is_port, nearest
 from fedboard_host.mqtt import Broker
 from fedboard_host.privacy import Privacy
 
@@ -108,15 +109,8 @@ def parse(text: str, path: Path) -> Home:
     return _Reader(tree, text, path).home()
 
 
-class _Reader:
-    """Walks the tree once and collects problems, each with the line it is on."""
-
-    def __init__(self, tree: dict[str, Any], text: str, path: Path) -> None:
-        self.tree = tree
-        self.path = path
-        self.lines = find_lines(text)
-        self.problems: list[tuple[int, str]] = []
-        self.flagged: set[tuple[str | int, ...]] = set()
+class _Reader(Tree):
+    """Walks the tree once."""
 
     def home(self) -> Home:
         for name in self.tree:
@@ -275,14 +269,6 @@ class _Reader:
             text = "bits is not for secure = true: masked values have 16. Leave it out"
             self.problem(("federation", "bits"), text)
 
-    def table(self, name: str) -> dict[str, Any]:
-        """The sound values of one table."""
-        found = self.tree.get(name, {})
-        if not isinstance(found, dict):
-            self.problem((name,), f"{name} is a table: write [{name}] on a line of its own")
-            return {}
-        return self.values((name,), f"[{name}]", found, TABLES[name])
-
     def boards(self) -> list[BoardEntry]:
         found = self.tree.get("board", [])
         if not isinstance(found, list) or not all(isinstance(b, dict) for b in found):
@@ -330,33 +316,3 @@ class _Reader:
         if "password_file" in values:
             values["password_file"] = self.path.parent / values["password_file"]
         return Broker(**{"host": "127.0.0.1", **values})
-
-    def values(
-        self, at: tuple[str | int, ...], title: str, found: dict[str, Any], keys: dict[str, Key]
-    ) -> dict[str, Any]:
-        sound: dict[str, Any] = {}
-        for name, value in found.items():
-            key = keys.get(name)
-            if key is None:
-                self.problem((*at, name), f"unknown key {name} in {title}{nearest(name, keys)}")
-                continue
-            reason = check(key, value)
-            if reason:
-                self.problem((*at, name), f"{name} = {show(value)}: {reason}")
-            else:
-                sound[name] = value
-        return sound
-
-    def problem(self, at: tuple[str | int, ...], text: str) -> None:
-        self.flagged.add(at)
-        while at and at not in self.lines:
-            at = at[:-1]
-        self.problems.append((self.lines.get(at, 0), text))
-
-    def raise_problems(self) -> None:
-        if self.problems:
-            lines = [
-                f"{self.path}:{line}: {text}" if line else f"{self.path}: {text}"
-                for line, text in sorted(self.problems)
-            ]
-            raise DataError("\n".join(lines))
