@@ -47,7 +47,7 @@ SHOTS = (1, 5)
 PASSES = (1, 3, 10)  # over the support; the last one is the headline
 RATE, ADAPT_RATE = 0.03, 0.015  # floats
 SHIFT, ADAPT_SHIFT = 7, 8  # integers: 1/8 and 1/16 in conv's units
-_RATES = (0.01, 0.02, 0.03, 0.05), (0.0075, 0.015, 0.03, 0.06)  # choose() tries
+_RATES = (0.02, 0.03, 0.05, 0.08, 0.12, 0.18), (0.0075, 0.015, 0.03)  # choose() tries
 _SHIFTS = (6, 7, 8), (7, 8, 9)
 _LAST = 0.1  # of the rate, in the last round; shifts go to SHIFT + 3
 _ONE = 1 << ckernels.WEIGHT_BITS
@@ -73,7 +73,9 @@ integer backpropagation through the convolutions, and a new board's adaptation.
   are ten points worse than from five.
 * **Settings** were tried on Sanskrit, one seed each, with 600 rounds of a prototype of this
   arithmetic (sums in float32); choose() tries the rates again. Rounds were then halved to save
-  time, after a first seed on the test alphabets. TinyReptile has the others' settings, untuned.
+  time, after a first seed on the test alphabets. TinyReptile's rows have the others' rates. On
+  Sanskrit four times the rate, 0.12, is its best of 0.01 to 0.18: 71.6 % there from five drawings
+  in place of 55.4 %, one seed. So it comes closer to the local last layer than these rows say.
 * Bytes are of dense shared layers, all boards together; no sparse updates were tried.
 """
 

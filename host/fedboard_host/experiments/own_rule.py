@@ -143,6 +143,8 @@ def run(
             rows += _rows(name, variant, seed, outcome, target, reduced, pictures)
             clock.tell(f"{variant.name}, seed", seed, seeds)
             common.save(name, rows, out_dir)  # an hour's run that is stopped keeps what it has
+    order = [variant.name for variant in chosen]
+    rows.sort(key=lambda row: (order.index(row.variant), row.seed or 0))
     common.finish(name, rows, out_dir, as_json)
     plot = out_dir / f"{name}.png"
     if not (done and plot.exists()):
