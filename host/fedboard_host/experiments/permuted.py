@@ -36,9 +36,9 @@ NOTES = """
 This is what meta-learning is for: labels mean something else to each client, so a network that is
 trained jointly is worse than random weights, and keeps being worse. What matters with integers is
 to step toward the mean of many clients: one client a round drags the weights from task to task, and
-ends below a random start. FedAvg is the same without an annealed outer step, and comes close. What
-helps most is that the last layer, in which tasks differ, is not shared at all: it begins each task
-as zeros, as in TinyMetaFed, and the first shots weigh more.
+ends little above a random start. FedAvg is the same without an annealed outer step, and comes
+close. What helps most is that the last layer, in which tasks differ, is not shared at all: it
+begins each task as zeros, as in TinyMetaFed, and the first shots weigh more.
 
 Each way has rates of its own, to learn and to adapt with, the best on validation digits of those
 that choose() tries: Reptile's at 300 rounds, TinyMetaFed's (of 4 to 8) at 120, all others' at 150.

@@ -78,6 +78,7 @@ shifts of 9, for single layers on MNIST 10, of 7 to 12, and a gain of 2; only on
 would be better than its 9, by 0.2 points, for single layers by 0.9. What that gave on validation
 samples, in percent, on MNIST and Fashion-MNIST: TIFeD's rule 88.3 and 79.1 (single layers 86.7 and
 77.8), FedAvg in floats 94.8 and 83.1, rule "fedboard" 93.9 and 83.0 (single layers 93.7 and 82.2).
+In the table floats are ahead with few boards, by up to 1.3 points; with 128 integers are.
 """
 _FEATURE_SEED = 1
 _CHUNK = 500
