@@ -81,7 +81,10 @@ def test_noisy_line(image, tmp_path):
                 assert (got.begin.meta, got.data) == (expected.begin.meta, expected.data)
 
 
-@pytest.mark.parametrize("sizes", [(200, 50, 10), (784, 64, 10)])
+LEAST_LEFT = {(200, 50, 10): 100 << 10, (784, 64, 10): 20 << 10}  # bytes of heap
+
+
+@pytest.mark.parametrize("sizes", list(LEAST_LEFT))
 def test_large_networks(deployed, tmp_path, sizes):
     """Deployed as sources, where the heap is the most broken up."""
     image = shutil.copy(deployed, tmp_path / "flash.img")
@@ -98,6 +101,8 @@ def test_large_networks(deployed, tmp_path, sizes):
             got = host.until(Update)
             expected = lab.InProcess(made).round(task, params)
             assert (got.begin.meta, got.data) == (expected.begin.meta, expected.data)
+        with plugged(board) as host:  # whoever comes back is told what is left beside the network
+            assert host.until(Joined).status.free_ram >= LEAST_LEFT[sizes]
 
 
 def test_federation_of_boards_of_all_kinds(compiled, micropython, tmp_path):
