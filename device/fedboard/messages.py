@@ -58,7 +58,7 @@ class Knock(Message):
 
 
 class Hello(Message):
-    """Node: who I am, unauthenticated. Sent again until Welcome."""
+    """Node: who I am; all of it is in the keys of the session. Sent again until Welcome."""
 
     KIND = 0x02
     FIELDS = (("protocol", "B"), ("keyed", "B"), ("window", "B"),
