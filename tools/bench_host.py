@@ -35,7 +35,7 @@ BOARDS = (10, 100, 1000, 10_000)
 N_DIFFERENT = 12
 N_SAMPLES = 40
 REPEAT_S = 1.0  # a measurement is repeated until it has taken so long, at most MAX_REPEATS times
-MAX_REPEATS = 9
+MAX_REPEATS = 99
 MAX_BARE_BYTES = 1 << 29  # Flower's bare aggregate() holds a product of every board's arrays
 SPARSE_GOAL, DENSE_GOAL = 20, 2  # times Flower's updates/s
 
