@@ -14,7 +14,7 @@ from fedboard.node import Identity, Node
 from fedboard.rebase import Rebase
 from test_session import KEY, MODEL, Wire, entropy, is_joined, make_hub, status
 
-FRAME = 1280
+FRAME = 2048
 
 
 def make_node(frame=FRAME):
@@ -91,7 +91,7 @@ def test_a_board_sends_short_frames():
 
 
 def test_a_line_that_gets_noisy_gets_short_frames_and_the_model():
-    """1 % of the bytes are damaged: of the frames of 1280 none ever comes through."""
+    """1 % of the bytes are damaged: of the frames of 2048 none ever comes through."""
     rng = random.Random(4)
 
     def spoil(data):

@@ -139,7 +139,7 @@ def tables(rows: list[Row]) -> str:
         "Whole program: serving USB, samples read from flash, garbage collected. link in: a model"
         " that comes down, from the end of BEGIN to END: all that the board does for it but the"
         " writes to flash, then with them (45 ms an erased sector); waiting for the host is not"
-        " counted. In frames of 1280 bytes; MicroPython takes 8 us a byte to read USB.\n"
+        " counted. In frames of 2048 bytes; MicroPython takes 8 us a byte to read USB.\n"
         f"energy = {SUPPLY_V} V * {SUPPLY_MA} mA * time: the current is assumed (one busy core; the"
         " data sheet gives none for that), not measured.\n"
         "No flash-cache misses are charged: a board may be some percent slower.\n"

@@ -22,23 +22,25 @@ def clock():
     return (mem32[0x40070014] - mem32[0x40070020]) & 0xFFFFFFFF
 
 
+def since(began):
+    return (clock() - began) & 0xFFFFFFFF
+
+
 def since_us(began):
-    return ((clock() - began) & 0xFFFFFFFF) / CYCLES_PER_US
+    return since(began) / CYCLES_PER_US
 
 
 class Timer:
-    """Adds up how long a function takes, in place of which it is called."""
+    """Adds up the cycles of a function of one argument, in place of which it is called."""
 
     def __init__(self, function):
         self.function = function
-        self.us = 0
+        self.cycles = 0
 
-    def __call__(self, *arguments):
+    def __call__(self, argument):
         began = clock()
-        try:
-            return self.function(*arguments)
-        finally:
-            self.us += since_us(began)
+        self.function(argument)
+        self.cycles += since(began)
 
 
 class Times:
@@ -48,9 +50,8 @@ class Times:
         self.board = board
         self.own_bytes = own_bytes
         self.began = self.model_at = 0
-        self.model_us = 0  # of a model so far: the counter wraps after 34 s
         self.flash = board.learner.base.write = Timer(board.learner.base.write)
-        for name in ("_begin_model", "_on_model", "_finish_model", "_start", "_upload", "_tell"):
+        for name in ("_begin_model", "_finish_model", "_start", "_upload", "_tell"):
             setattr(board, name, self.hook(getattr(board, name), getattr(self, "on" + name)))
 
     def hook(self, function, tell):
@@ -61,22 +62,20 @@ class Times:
 
     def on_begin_model(self, function, arguments):
         function(*arguments)
+        self.flash.cycles = 0
+        self.model_ms = time.ticks_ms()
         self.model_at = clock()
-        self.model_us = self.flash.us = 0
-
-    def on_on_model(self, function, arguments):
-        self.model_us += since_us(self.model_at)
-        self.model_at = clock()
-        function(*arguments)
 
     def on_finish_model(self, function, arguments):
-        us = self.model_us + since_us(self.model_at)
+        us = since_us(self.model_at)
+        flash_us = self.flash.cycles / CYCLES_PER_US
+        assert time.ticks_diff(time.ticks_ms(), self.model_ms) < 30000  # clock() wraps after 34 s
         function(*arguments)
         spec = self.board.learner.net.spec
         name = "-".join([str(size) for size in spec.sizes])
         n_bytes = 2 * spec.n_params
-        ROWS.append((name + " link in", n_bytes / (us - self.flash.us) * 1e3, "kB/s"))
-        us = self.model_us + since_us(self.model_at)
+        ROWS.append((name + " link in", n_bytes / (us - flash_us) * 1e3, "kB/s"))
+        us = since_us(self.model_at)
         ROWS.append((name + " link in, to flash", n_bytes / us * 1e3, "kB/s"))
 
     def on_start(self, function, arguments):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WRITE_TIMEOUT_MS = 5000
 READ_BYTES = 256
-LONG_FRAME = 1280  # where the other side waits while a buffer is full: fewer frames, less time
+LONG_FRAME = 2048  # where the other side waits while a buffer is full: fewer frames, less time
 ROOMY_BYTES = 65536  # free at the start: enough for a model, and for a buffer of that size
 _CANONICAL = 0x102  # ICANON, of Linux and of macOS
 WAIT = (errno.EAGAIN, 10035)  # nothing there yet; the latter is Windows'

@@ -184,9 +184,9 @@ class Runner:
         """Say when to collect garbage: `moving` is whether its makers are at work."""
         share = 0
         if moving:
-            share = (self._free - RESERVED_BYTES) // GARBAGE_SHARE
-            if self._board.receiving:
-                share = max(self._free // 2, self._free - RESERVED_BYTES)
+            share = self._free - RESERVED_BYTES
+            if not self._board.receiving:
+                share //= GARBAGE_SHARE
         share = max(GARBAGE_BYTES, share)
         if share != self._garbage and hasattr(gc, "threshold"):
             self._garbage = share
