@@ -133,8 +133,6 @@ def step_costs(sizes, batch, n):
     name = "-".join([str(size) for size in sizes])
     if batch == 1:
         say(name + " beyond weights", gc.mem_alloc() - before, "bytes")
-        if EMULATED:
-            say(name + " heap left", gc.mem_free(), "bytes")
         say(name + " step, at first", learning(net, made, n), "us")
         for _ in range(4 if n > 4 else 0):
             learning(net, made, n)
