@@ -205,7 +205,10 @@ def test_compiled_loops_come_when_they_pay(monkeypatch):
     monkeypatch.setattr(decode, "_n_parsed", decode.WORTH_COMPILING - 2)
     meta, data = encoded(1, 3, 100, 4, 300, 1.0)
     used = []
-    for _ in range(2):
+    for is_new in (False, True, False):
+        if is_new:
+            decode.begin_round()
+            monkeypatch.setattr(decode, "_n_parsed", decode._n_parsed + decode.WORTH_COMPILING - 2)
         host_parse(SPEC, 3, meta, data)
         used.append(decode._fast is not None)
-    assert used == [False, importlib.util.find_spec("numba") is not None]
+    assert used == [False, False, importlib.util.find_spec("numba") is not None]

@@ -7,9 +7,9 @@
 
 A gap's zeros end where the next 1 is, and what follows is of fixed width: so only the ends are
 looked for one by one (bytes.find), everything else is one NumPy operation for all entries. Where
-numba is installed (extra `fast`) compiled loops take over once so many updates have come that
-compiling pays; then add_to() makes sums of a sparse update's bits without a list of changes in
-between. All of them accept what the boards' Decoder accepts, and nothing else.
+numba is installed (extra `fast`) compiled loops take over once a round has so many updates that
+compiling pays (see begin_round()); then add_to() makes sums of a sparse update's bits without a
+list of changes in between. All of them accept what the boards' Decoder accepts, and nothing else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Reader = Callable[[Numbers, int, Numbers, Numbers, Numbers, Numbers], int]
 
 CUT_SHORT = -1
 BEYOND = -2
-WORTH_COMPILING = 2000  # updates
+WORTH_COMPILING = 2000  # updates of one round: numba takes a second, and 130 MB
 _MAX_HEADS = 256
 _PADDING = bytes(8)
 _MORE_PADDING = bytes(16)
@@ -186,6 +186,12 @@ def squares(values: Integers) -> int:
     """The sum of the squares of at most 2**20 values within ±2**16: exact, as it is below 2**53."""
     real = np.asarray(values, np.float64)
     return int(np.dot(real, real))
+
+
+def begin_round() -> None:
+    """Count updates anew: a home of few boards never needs compiled loops, however long it runs."""
+    global _n_parsed
+    _n_parsed = 0
 
 
 def _reader() -> Reader:
