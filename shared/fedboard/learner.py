@@ -134,18 +134,15 @@ class Learner:
             from fedboard import centre
         self._check_free(need, "the model")
         try:
-            self.params = zeros("f" if spec.is_float else "h", spec.n_params)
+            self.params = self.wire = zeros("f" if spec.is_float else "h", spec.n_params)
             if spec.is_float:
                 self.wire = image.Image(self.params)
                 self.net = mlp.make(spec, self.params)
             elif spec.n_conv:
-                self.wire = self.params
                 self.net = conv.Network(spec, self.params)
             elif spec.is_centred:
-                self.wire = self.params
                 self.net = centre.Network(spec, self.params)
             else:
-                self.wire = self.params
                 self.net = Network(spec, self.params)
         except MemoryError:
             self.net = None
