@@ -132,12 +132,79 @@ def test_chunks_are_cut_anew_although_they_came():
     line.run(is_joined)
     send_model(line)
     line.up = lambda data: b""
-    line.run(lambda x: x.now_ms > 3000)
+    line.run(lambda x: x.now_ms > 8000)
     line.up = bytes
     line.run(ended)
     chunks = [e for e in line.node_events if isinstance(e, messages.Chunk)]
     assert sum(len(chunk.data) for chunk in chunks) > len(MODEL)
     assert model_of(line.node_events) == MODEL
+
+
+def test_a_silent_board_gets_long_frames_when_it_is_back():
+    """No chunk was under way: none is to blame."""
+    down = Lengths()
+    line = Wire(make_hub(), make_node(), down, up=lambda data: b"" if line.hub.joined else data)
+    line.run(is_joined)
+    line.hub.send(messages.Ping(token=1))
+    line.run(lambda x: x.now_ms > 8000)
+    line.up = bytes
+    line.run(lambda x: x.hub.channel.idle)
+    down.seen.clear()
+    send_model(line)
+    line.run(ended)
+    assert model_of(line.node_events) == MODEL
+    assert max(down.seen) > 1900
+
+
+class SlowBoard:
+    """A board that needs 0.6 ms for each byte of a model, and says nothing meanwhile."""
+
+    def __init__(self, node):
+        self.node = node
+        self.pipe = b""  # what its USB buffers and the host's hold
+        self.free_ms = 0
+        self.n_down = 0
+
+    def down(self, data):
+        self.n_down += len(data)
+        self.pipe += data
+        return b""
+
+    def turn(self, now_ms):
+        """A frame, if it has time: the events, and what it says."""
+        end = self.pipe.find(wire.FLAG, 1) + 1
+        if now_ms < self.free_ms:
+            return [], b""
+        events = self.node.receive(self.pipe[:end], now_ms)
+        self.pipe = self.pipe[end:]
+        n = sum(len(e.data) for e in events if isinstance(e, messages.Chunk))
+        self.free_ms = now_ms + 6 * n // 10
+        return events, self.node.outgoing(now_ms)
+
+
+@pytest.mark.parametrize("frame", [0, 1280, FRAME])
+def test_a_slow_board_gets_all_once(frame):
+    board = SlowBoard(make_node(frame))
+    hub = make_hub()
+    hub.open(0)
+    data = random.Random(3).randbytes(20_000)
+    events = []
+    said = []  # (when it is done with the frame before, what it says)
+    for now_ms in range(0, 60_000, 10):
+        board.down(hub.outgoing(now_ms))
+        came, out = board.turn(now_ms)
+        events += came
+        said.append((board.free_ms, out))
+        while said and said[0][0] <= now_ms:
+            hub.receive(said.pop(0)[1], now_ms)
+        if hub.joined and not board.pipe and not hub.transferring and not events[1:]:
+            board.n_down = 0
+            hub.transfer(messages.Begin(what=messages.MODEL, n_bytes=len(data)), [data])
+        if any(isinstance(e, messages.End) for e in events):
+            break
+    assert model_of(events) == data
+    assert hub.channel.n_repeated == 0
+    assert board.n_down < 1.3 * len(data)
 
 
 @settings(deadline=None, max_examples=60)

@@ -240,6 +240,7 @@ class Runner:
     def _lost(self, why: str) -> None:
         """The link, or what was said on it, is void: start over, a dialled one after a while."""
         self._log(why)
+        self._link.steady = False
         gc.collect()
         if not self._link.dials:
             self._board.open(system.clock_ms())

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ACK = 0x04
 FIRST_RELIABLE = 0x10
 TIMEOUT_MS = 300  # first repeat; doubles up to MAX_TIMEOUT_MS
+# But never sooner than this for each byte of the longest payload under way: boards need up to
+# 0.6 ms for one, and acknowledge every second frame.
+BYTE_US = 1500
 MAX_TIMEOUT_MS = 4800
 ACK_DELAY_MS = 20  # for which a bare ACK waits for company: a frame of ours, or more to acknowledge
 
@@ -82,6 +85,7 @@ class Channel:
         self._nudged = False
         self._hurried = False  # one early repeat per loss, not one per duplicate ack
         self._timeout_ms = TIMEOUT_MS
+        self._n_vain = 0  # repeats since the peer acknowledged something
         self._sent_ms = 0
 
     @property
@@ -97,7 +101,7 @@ class Channel:
     @property
     def stuck(self) -> bool:
         """The oldest was repeated twice, and no word came of it."""
-        return self._timeout_ms > 2 * TIMEOUT_MS
+        return self._n_vain > 1
 
     def hurry(self) -> None:
         """Acknowledge by the next outgoing(): the peer waits for that."""
@@ -151,11 +155,13 @@ class Channel:
             self._base = frame.ack
             self._n_sent -= n
             self._timeout_ms = TIMEOUT_MS
+            self._n_vain = 0
             self._sent_ms = -1  # the rest gets a fresh timer
             self._hurried = False
         elif n == 0 and frame.kind == ACK and frame.seq and self._n_sent > 1 and not self._hurried:
             self._n_sent = 0
             self.n_lost += 1
+            self._n_vain += 1
             self._hurried = True
         if frame.kind == ACK:
             return False
@@ -182,9 +188,10 @@ class Channel:
         if self.open:
             if self._sent_ms < 0:
                 self._sent_ms = now_ms
-            if self._n_sent and now_ms - self._sent_ms >= self._timeout_ms:
+            if self._is_late(now_ms):
                 self._n_sent = 0
                 self._timeout_ms = min(2 * self._timeout_ms, MAX_TIMEOUT_MS)
+                self._n_vain += 1
                 self.n_repeated += 1
                 self.n_lost += 1
             left = self.burst
@@ -200,6 +207,14 @@ class Channel:
                 out += self._pack(ACK, 1 if self._missing else 0, b"")
         self.bytes_out += len(out)
         return out
+
+    def _is_late(self, now_ms: int) -> bool:
+        """Is it time to repeat what is under way?"""
+        waited_ms = now_ms - self._sent_ms
+        if not self._n_sent or waited_ms < self._timeout_ms:
+            return False
+        longest = max([len(payload) for _, payload in self.queue[: self._n_sent]])
+        return 1000 * waited_ms >= BYTE_US * longest
 
     def _pack_queued(self, i: int) -> bytes:
         kind, payload = self.queue[i]

@@ -205,7 +205,11 @@ class Hub(Peer):
         head = messages.Chunk.HEAD_BYTES
         queue = self.channel.queue
         self._n_lost = self.channel.n_lost
-        self._longest = longest = max(LEAST_CHUNK, min(self._longest // 2, wire.MAX_PAYLOAD))
+        longest = max(LEAST_CHUNK, min(self._longest // 2, wire.MAX_PAYLOAD))
+        sizes = [len(payload) for kind, payload in queue if kind == messages.Chunk.KIND]
+        if not sizes or max(sizes) <= longest + head:
+            return  # no chunk is to blame: the board is silent, or away
+        self._longest = longest
         data = b""  # to be sent anew, from `at` on
         at = 0
         for i in range(len(queue)):
