@@ -12,6 +12,7 @@ from fedboard.base import MemoryBase
 from fedboard.hub import LONGEST_FRAME, Joined
 from fedboard.node import Identity, Node
 from fedboard.rebase import Rebase
+from fedboard_device import link
 from test_session import KEY, MODEL, Wire, entropy, is_joined, make_hub, status
 
 FRAME = 2048
@@ -282,3 +283,53 @@ def test_a_board_passes_over_what_it_has_and_misses_nothing():
     taken.take(0, data[:100])
     with pytest.raises(WireError, match="missing"):
         taken.take(101, data[101:200])
+
+
+class Trickle:
+    """A board's stdin. A read waits for all that it asks for: meanwhile the next host knocks."""
+
+    KNOCK = wire.pack(messages.Knock.KIND, 0, 0, wire.FROM_HUB, 0, b"\x01")
+
+    def __init__(self):
+        self.data = b""
+        self.n_knocks = 0
+
+    def knock(self):
+        self.n_knocks += 1
+        self.data += self.KNOCK
+
+    def ipoll(self, timeout_ms):
+        return [0] if self.data else []
+
+    def readinto(self, buffer):
+        while len(self.data) < len(buffer):
+            self.knock()
+        buffer[:] = self.data[: len(buffer)]
+        self.data = self.data[len(buffer) :]
+        return len(buffer)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+@pytest.mark.parametrize("n_cut", [3, 15, 40, 1400])
+def test_a_board_hears_the_next_host_when_one_stopped_amid_a_chunk(n_cut, steady):
+    console = link.Console()
+    console._view = memoryview(bytearray(FRAME))
+    stdin = console._in = console._poll = Trickle()
+    decoder = wire.Decoder(FRAME)
+
+    def heard(data):
+        stdin.data += data
+        found = []
+        while came := console._read_each():
+            found += [bytes(body) for body in decoder.feed(came)]
+        return found
+
+    chunk = wire.pack(messages.Chunk.KIND, 0, 0, wire.FROM_HUB, 1, bytes(1500), None, FRAME)
+    assert heard(chunk) == [chunk[1:-1]]
+    console.steady = steady
+    found = heard(chunk[:n_cut])
+    while stdin.KNOCK[1:-1] not in found:
+        stdin.knock()
+        found = heard(b"")
+    assert stdin.n_knocks <= 2 + link.PIECE_BYTES // len(stdin.KNOCK)
+    assert heard(chunk)[-1] == chunk[1:-1]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WRITE_TIMEOUT_MS = 5000
 READ_BYTES = 256
+PIECE_BYTES = 64  # of a frame, read at once: all of them are waited for, so they must be few
+PIECE_MS = 300  # how long the next one is waited for
 LONG_FRAME = 2048  # where the other side waits while a buffer is full: fewer frames, less time
 ROOMY_BYTES = 65536  # free at the start: enough for a model, and for a buffer of that size
 _CANONICAL = 0x102  # ICANON, of Linux and of macOS
@@ -147,7 +149,7 @@ class Console(Link):
         But a chunk's kind and header say how many must still come: those are read at once, twenty
         times as fast on a Pico, and nothing behind them, so that the decoder gets it in one piece.
         While a transfer is under way another frame is sure to come: so is its header. If they do
-        not come, they are waited for, until the host repeats itself.
+        not come, see _take(), what does is read byte by byte again.
         """
         one = self._one
         view = self._view
@@ -155,7 +157,7 @@ class Console(Link):
         n = due = 0
         if self.steady and self._at < 0 and self._is_whole:
             n = self._take(0, 1 + wire.HEADER_BYTES)  # a flag comes first
-            due = self._parse(n)
+            due = self._parse(n) if n else 0
         self._is_whole = False
         while n < len(view):
             if due:
@@ -184,9 +186,17 @@ class Console(Link):
         return view[:n] if n else b""
 
     def _take(self, n: int, due: int) -> int:
-        """Read `due` bytes, one more for each escape, behind the first n: how many are there?"""
+        """Read `due` bytes, one more for each escape, behind the first n: how many are there?
+
+        Fewer if a host stops amid them, or begins anew: they are read in pieces.
+        """
+        n_flags = 0 if n else 1  # a frame's own
         while due:
-            part = self._view[n : n + due]
+            for _ in self._poll.ipoll(PIECE_MS):
+                break
+            else:
+                break
+            part = self._view[n : n + min(due, PIECE_BYTES)]
             got = self._in.readinto(part)
             if not got:
                 if not len(part):
@@ -194,6 +204,9 @@ class Console(Link):
                 raise OSError("the console was closed")
             n += got
             due -= got - wire.count(part, got, 0x7D)
+            if due and wire.count(part, got, 0x7E) > n_flags:
+                break
+            n_flags = 0
         return n
 
     def _parse(self, n: int) -> int:
