@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said(home):
         assert "Traceback" not in done.output
     (home / "home.toml").unlink()
     done = fedboard("record", "process:x", "--label", "wave")
-    assert "name the labels in home.toml" in done.stderr
+    assert "no home.toml here that names labels" in done.stderr
     assert "which boards?" in fedboard("evaluate").stderr
 
 
