@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from fedboard import DataError, messages, wire
+from fedboard import PROTOCOL, DataError, messages, wire
 from fedboard_host import roster
 from fedboard_host.events import BoardJoined, BoardLeft, Note, RoundClosed
 from fedboard_host.links import Link, LinkError, Opener, repl
@@ -86,7 +86,8 @@ def test_hellos_without_end_get_nowhere(tmp_path):
         fleet.federation.add_link(host)
         n = 0
         while not end.closed:
-            hello = messages.Hello(protocol=1, keyed=1, window=1, nonce=os.urandom(16), name="x")
+            nonce = os.urandom(16)
+            hello = messages.Hello(protocol=PROTOCOL, keyed=1, window=1, nonce=nonce, name="x")
             await end.write(wire.pack(messages.Hello.KIND, 0, 0, 0, 0, hello.pack()))
             await asyncio.sleep(0)
             n += 1

@@ -71,16 +71,6 @@ def test_frames_are_as_long_as_the_board_says(said, longest):
     assert longest - 64 < max(down.seen) <= longest
 
 
-def test_a_board_of_old_says_nothing_of_frames():
-    said = status().pack()
-    assert messages.unpack(messages.Status.KIND, said).frame == 0
-    longer = status()
-    longer.frame = FRAME
-    assert longer.pack() == said + FRAME.to_bytes(2, "little")
-    with pytest.raises(WireError, match="left out"):
-        messages.unpack(messages.Status.KIND, said + bytes(2))
-
-
 def test_a_board_sends_short_frames():
     up = Lengths()
     line = Wire(make_hub(), make_node(), up=up)

@@ -224,7 +224,8 @@ def test_before_the_proof_a_hub_keeps_one_frame_and_one_hello(parts):
     hub = Hub(KEY, entropy(1))
     hub.open(0)
     for i, part in enumerate(parts):
-        hello = messages.Hello(protocol=1, keyed=1, nonce=(part + bytes(16))[:16], name=f"n{i}")
+        nonce = (part + bytes(16))[:16]
+        hello = messages.Hello(protocol=PROTOCOL, keyed=1, nonce=nonce, name=f"n{i}")
         hub.receive(part + wire.pack(messages.Hello.KIND, 0, 0, 0, 0, hello.pack()), i)
         hub.outgoing(i)
         channel = hub.channel

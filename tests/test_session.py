@@ -186,16 +186,15 @@ def test_a_key_on_one_side_only_is_refused(hub_key, node_key, remedy):
     assert remedy in line.node_events[0].reason
 
 
-def test_other_protocol_is_refused_with_a_remedy(monkeypatch):
-    line = Wire(make_hub(), make_node())
-    monkeypatch.setattr(node, "PROTOCOL", PROTOCOL + 1)
-    data = Node(Identity("old", b"u"), KEY, entropy(3), status)
-    data.open(0)
-    hello = data.outgoing(0)
-    monkeypatch.undo()
-    (denied,) = line.hub.receive(hello, 0)
-    assert f"protocol {PROTOCOL + 1}" in denied.reason
-    assert "deploy again" in denied.reason
+@pytest.mark.parametrize("key", [KEY, None])
+@pytest.mark.parametrize("other", [PROTOCOL - 1, PROTOCOL + 1])
+def test_other_protocol_is_refused_with_a_remedy(monkeypatch, other, key):
+    line = Wire(make_hub(key), make_node(key))
+    monkeypatch.setattr(node, "PROTOCOL", other)
+    with pytest.raises(AssertionError, match="in time"):
+        line.run(is_joined, 1000)
+    for denied in (line.hub_events[0], line.node_events[0]):
+        assert f"speaks protocol {other}, this host {PROTOCOL}: deploy again" in denied.reason
 
 
 def test_a_board_that_restarts_leaves_and_joins_again():

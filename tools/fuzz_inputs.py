@@ -359,7 +359,7 @@ def seeds(name: str) -> "list[bytes]":
         return list(targets.GENUINE)
     if name == "message":
         said = (
-            messages.Hello(protocol=1, keyed=1, window=1, nonce=bytes(16), uid=b"u", name="x"),
+            messages.Hello(protocol=2, keyed=1, window=1, nonce=bytes(16), uid=b"u", name="x"),
             messages.Status(firmware="test", kernels="pure", n_in=12, digest=b"12345678"),
             messages.Task(run=1, round=2, version=3, digest=b"12345678", spec=targets.SPEC.pack()),
             messages.Begin(what=messages.UPDATE, n_samples=40, meta=b"\x03\x7e"),

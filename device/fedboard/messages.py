@@ -16,7 +16,6 @@ _SIZES = {"B": 1, "H": 2, "I": 4}
 class Message:
     KIND = 0
     FIELDS: "tuple[tuple[str, str], ...]" = ()
-    YOUNG = ""  # the last field, if there was a time when it was not there: left out if it is 0
 
     def __init__(self, **values: "int | str | bytes") -> None:
         for name, code in self.FIELDS:
@@ -29,8 +28,6 @@ class Message:
         out = b""
         for name, code in self.FIELDS:
             value = getattr(self, name)
-            if name == self.YOUNG and not value:
-                break
             if code in _SIZES:
                 if not 0 <= value < 1 << 8 * _SIZES[code]:
                     raise StateError(f"{type(self).__name__}.{name} = {value} is out of range")
@@ -65,7 +62,7 @@ class Hello(Message):
               ("nonce", "b"), ("uid", "b"), ("name", "s"))
     protocol: int
     keyed: int  # 1: I have a key and speak to nobody without it
-    window: int  # frames of MAX_FRAME bytes that my receive buffer holds
+    window: int  # frames, each as long as Status says, that may be under way to me
     nonce: bytes
     uid: bytes  # the hardware's own id: tells a reconnect from a second board of this name
     name: str
@@ -97,7 +94,6 @@ class Status(Message):
     FIELDS = (("firmware", "s"), ("kernels", "s"), ("free_ram", "I"), ("n_samples", "I"),
               ("n_in", "H"), ("version", "I"), ("digest", "b"), ("free_flash", "I"),
               ("n_saves", "I"), ("frame", "H"))
-    YOUNG = "frame"
     firmware: str
     kernels: str
     free_ram: int  # bytes; 0 where the board cannot tell
@@ -329,8 +325,6 @@ def unpack(kind: int, payload: bytes) -> Message:
     values: dict[str, int | str | bytes] = {}
     at = 0
     for name, code in cls.FIELDS:
-        if name == cls.YOUNG and at == len(payload):
-            break
         size = _SIZES.get(code, 0)
         if code in "sb":
             size = payload[at] if at < len(payload) else 256
@@ -348,8 +342,6 @@ def unpack(kind: int, payload: bytes) -> Message:
                 raise WireError(f"{cls.__name__}.{name} is not text")
         elif code in _SIZES:
             values[name] = struct.unpack("<" + code, part)[0]
-            if name == cls.YOUNG and not values[name]:
-                raise WireError(f"{cls.__name__}.{name} of 0 is left out")
         else:
             values[name] = part
     if at != len(payload):

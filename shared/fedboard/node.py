@@ -84,7 +84,8 @@ class Node(Peer):
         if len(welcome.nonce) != auth.NONCE_BYTES:
             return
         if welcome.protocol != PROTOCOL:
-            reason = f"the host speaks protocol {welcome.protocol}, this board {PROTOCOL}"
+            reason = (f"the host speaks protocol {welcome.protocol}, this board {PROTOCOL}: "
+                      "deploy again, or update the host")
             events.append(Denied(reason))
             return
         tx = rx = None
