@@ -143,7 +143,6 @@ def test_a_board_acknowledges_every_other_frame_or_after_a_while():
     assert node.outgoing(21) != b""
 
 
-
 @pytest.mark.parametrize("lag_ms", [5, 50])
 def test_one_timeout_does_not_make_a_storm_of_repeats(lag_ms):
     """A board that was busy for long answers the repeats, too: what follows is not repeated."""
@@ -164,3 +163,17 @@ def test_one_timeout_does_not_make_a_storm_of_repeats(lag_ms):
         n_frames += sum(1 for body in more if wire.unpack(body).kind == 21)
     assert [frame.payload[0] for frame in got] == list(range(100))
     assert n_frames == 102
+
+
+@pytest.mark.parametrize(("window", "waits"), [(1, False), (3, True)])
+def test_a_lost_acknowledgement_comes_again_with_the_repeat(window, waits):
+    """At once where the peer can send nothing more: its window is one frame."""
+    node, hub = Channel(False), Channel(True)
+    hub.start(None, None, window)
+    node.start(None, None, 1, rx_window=window)
+    hub.send(21, b"x")
+    assert [f.payload for f in node.receive(hub.outgoing(0))] == [b"x"]
+    assert node.outgoing(0) + node.outgoing(20)
+    assert node.receive(hub.outgoing(320)) == []
+    assert (node.outgoing(320) == b"") == waits
+    assert node.outgoing(340) != b"" or not waits

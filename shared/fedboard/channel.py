@@ -169,7 +169,9 @@ class Channel:
             self._owed_ms = -1
         if frame.seq != self._rx_next:
             if (frame.seq - self._rx_next) & 0x80:
-                self._n_owed = max(1, self._n_owed)  # what we have: its answer may wait
+                self._n_owed = max(1, self._n_owed)  # what we have: its answer may wait,
+                if self._rx_window == 1:
+                    self._ack_due = True  # but not where nothing else can come before it
             else:
                 self._ack_due = self._missing = True  # ahead of a lost one
             return False
