@@ -41,7 +41,7 @@ def test_too_little_memory_is_said(micropython, tmp_path):
             host.send_task(lab.make_task(params, 1, spec, batch=8), params)
             said = ""
             try:
-                host.until(lab.Update, 20)
+                host.until(lab.Update, 60)
             except AssertionError as error:
                 said = str(error) + repr(host.output)
             if said or free < 13000:

@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import ulab_fake
-from fedboard import fkernels, fselftest, mlp, model
+from fedboard import conv, fkernels, fselftest, kernels, mlp, model
 from fedboard_device import backends
 from fedboard_host import fkernels_numpy
 
@@ -107,6 +107,26 @@ def test_a_wrong_float_backend_is_told_of(pure):
     assert fkernels.backend == "pure"
     assert len(said) == 1
     assert "'ulab' fail in forward" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "spec"),
+    [
+        ("floats", mlp.make, model.Spec((4, 3), "float")),
+        ("conv", conv.Network, model.Spec((64, 5, 5), "conv1", 4)),
+    ],
+)
+def test_a_board_without_such_kernels_looks_for_them_once(pure, monkeypatch, kind, make, spec):
+    looks = []
+
+    def offer():
+        looks.append(kind)
+        getattr(backends, "offer_" + kind)(looks.append)
+
+    monkeypatch.setattr(kernels, "offer_" + kind, offer)
+    for _ in range(3):
+        make(spec, (mlp if kind == "floats" else model).new_params(spec))
+    assert looks == [kind]
 
 
 @pytest.mark.pico

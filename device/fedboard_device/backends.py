@@ -40,9 +40,10 @@ def offer_frames(say: "Callable[[str], None]") -> None:
 
 
 def offer_floats(say: "Callable[[str], None]") -> None:
-    """The same for `fkernels`: close to the pure ones, not equal."""
+    """The same for `fkernels`: close to the pure ones, not equal. Only once."""
     from fedboard import fkernels, fselftest
 
+    kernels.offer_floats = None
     for name, offered in _importable("float_", FLOAT_NAMES):
         wrong = fselftest.failing(offered)
         if not wrong:
@@ -52,9 +53,10 @@ def offer_floats(say: "Callable[[str], None]") -> None:
 
 
 def offer_conv(say: "Callable[[str], None]") -> None:
-    """The same for `ckernels`."""
+    """The same for `ckernels`. Only once."""
     from fedboard import ckernels, cselftest
 
+    kernels.offer_conv = None
     for name, offered in _importable("conv_", CONV_NAMES):
         wrong = cselftest.failing(offered)
         if not wrong:
