@@ -18,7 +18,7 @@ class Identity:
             raise DataError(f"board name '{name}': use 1 to 24 letters, digits, - _ and .")
         self.name = name
         self.uid = uid[:16]
-        self.window = window  # frames of wire.MAX_FRAME bytes that the receive buffer holds
+        self.window = window  # frames that may be under way to it, each so long:
         self.frame = frame  # bytes of the longest that it takes; 0: wire.MAX_FRAME
 
 

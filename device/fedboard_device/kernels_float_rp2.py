@@ -2,7 +2,7 @@
 """Float kernels for the RP2040, which has no floating-point unit: by the routines in its boot ROM.
 
 MicroPython adds and multiplies by the same ones, so the results are equal; what is saved is all
-around them: an object for each number, and the bytecode. Some 170 cycles a product, not 3,500.
+around them: an object for each number, and the bytecode. Some 140 cycles a product, not 4,100.
 A whole step makes no object. Other chips have no such routines: an ImportError.
 
 How instructions are written that the assembler lacks: see kernels_thumb; BLX rm is 0x4780 + 8 rm.

@@ -6,9 +6,10 @@
     write(data)      all of it; waits while the far end is slow, then OSError
     wait(ms)         until something can be read, or the time is over
     dials            True: the board opens it, and opens it again after a break
-    window           frames of 256 bytes that the receive buffer surely holds
-    frame            bytes of the longest frame that it takes, as the host waits while it is full;
-                     0: 256, and the host never sends more than the window
+    window           frames that may be under way to the board, each of `frame` bytes
+    frame            bytes of the longest frame that it takes, if its flow control makes the host
+                     wait while the receive buffer is full; 0: 256, and the buffer surely holds
+                     `window` of them
 
 0x03 is never part of a frame: on a console it is Ctrl-C. Boards raise KeyboardInterrupt in their
 driver; a desktop's console is made raw here and does it in read().

@@ -20,7 +20,8 @@ DESKTOP = RUNTIME == "cpython" or sys.platform in ("linux", "darwin", "win32")
 # Frames of 256 bytes that the console surely holds: a Pico's buffers three, an ESP32's one; a
 # desktop's pty many.
 CONSOLE_WINDOW = 4 if DESKTOP else 3 if sys.platform == "rp2" else 1
-# Does the other side wait while it is full? USB does; an ESP32's console may be a UART.
+# Does its flow control make the host wait while it is full? USB's does; an ESP32's console may be a
+# UART. So may an RP2040's, by os.dupterm(): docs/board.md says what main.py does then.
 CONSOLE_WAITS = DESKTOP or sys.platform == "rp2"
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
