@@ -319,8 +319,10 @@ def test_take_is_parse_and_add(kind):
             wire = encoded(spec, change, *((1000, 16) if b == 5 else (300, 4)))
             ways[0].take(decoder, 3, *wire, 5 + b, f"b{b}")
             ways[1].add(decoder.parse(3, *wire), 5 + b, f"b{b}")
-        with pytest.raises(WireError):
-            ways[0].take(decoder, 3, wire[0], wire[1][:-1], 5, "b9")
+            if b == 3:
+                sparse = wire
+        with pytest.raises(WireError):  # what was summed before its end was missed is taken back
+            ways[0].take(decoder, 3, sparse[0], sparse[1][:-1], 5, "b9")
         assert ways[0].merge() == ways[1].merge()
         assert ways[0].opinions == ways[1].opinions
         assert [one.clipped for one in ways[0].opinions] == [b == 4 and turn > 0 for b in range(6)]
