@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import sys
 import time
 
@@ -222,6 +223,24 @@ def test_model_that_does_not_fit(command, made, tmp_path):
         host.send_task(lab.make_task(lab.start_params(spec), spec=spec), None)
         with pytest.raises(AssertionError, match="17 inputs, this board's samples 16"):
             host.until(Update)
+
+
+def test_a_host_that_breaks_the_protocol_amid_a_model(command, made, tmp_path):
+    """And then says nothing more: the board waits for no chunk of it, but says HELLO again."""
+    params = lab.start_params()
+    with Process(command, tmp_path, {}) as board:
+        host = Host(board.stream)
+        host.until(Joined)
+        host.send_task(lab.make_task(params), params)
+        host.hub.cancel()
+        chunk = messages.Chunk(offset=0, data=bytes(params)[:100])
+        host.hub.channel.send(messages.Chunk.KIND, chunk.pack())
+        host.hub.channel.send(0x7B, bytes(40))
+        board.stream.write(host.hub.outgoing(host.now_ms()))
+        said = b""
+        while b"broke the protocol" not in said or b"\x7e\x02" not in said.split(b"broke", 1)[1]:
+            assert select.select([board.stream], [], [], 30)[0], said
+            said += board.stream.read()
 
 
 def test_model_that_is_too_large(micropython, made, tmp_path):
