@@ -18,6 +18,7 @@ import shutil
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("FEDBOARD_NUMBA", "0")  # a second each time that a test runs a home
 
 from pathlib import Path
 

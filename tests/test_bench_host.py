@@ -19,7 +19,6 @@ SMALL = ((20, 8, 4),)
 def quick(monkeypatch):
     monkeypatch.setattr(bench_host, "NETWORKS", SMALL)
     monkeypatch.setattr(bench_host, "REPEAT_S", 0.0)
-    monkeypatch.setattr(decode, "WORTH_COMPILING", decode.WORTH_COMPILING)  # put back
     yield
     decode.use_compiled(False)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fedboard import WireError, delta, sparse, update
 from fedboard.base import MemoryBase
 from fedboard.model import Spec
-from fedboard_host import decode
+from fedboard_host import decode, strategies
 
 SPEC = Spec((30, 20, 7), seed=3)
 
@@ -200,15 +200,32 @@ def test_an_index_that_is_none_is_our_own_fault(at):
         decode.add(np.zeros(9, np.int64), array("i", [0, at]), array("i", [1, 1]), 1)
 
 
-def test_compiled_loops_come_when_they_pay(monkeypatch):
+def test_numba_is_used_if_it_is_installed_and_wanted(monkeypatch):
     decode.use_compiled(False)
-    monkeypatch.setattr(decode, "_n_parsed", decode.WORTH_COMPILING - 2)
-    meta, data = encoded(1, 3, 100, 4, 300, 1.0)
-    used = []
-    for is_new in (False, True, False):
-        if is_new:
-            decode.begin_round()
-            monkeypatch.setattr(decode, "_n_parsed", decode._n_parsed + decode.WORTH_COMPILING - 2)
-        host_parse(SPEC, 3, meta, data)
-        used.append(decode._fast is not None)
-    assert used == [False, False, importlib.util.find_spec("numba") is not None]
+    monkeypatch.setenv("FEDBOARD_NUMBA", "0")
+    decode.use_installed()
+    assert not decode.is_compiled()
+    monkeypatch.delenv("FEDBOARD_NUMBA")
+    decode.use_installed()
+    assert decode.is_compiled() == (importlib.util.find_spec("numba") is not None)
+
+
+def test_all_is_compiled_beforehand():
+    """Else the first update would stop everything while numba compiles for its types."""
+    if not decode.use_compiled():
+        pytest.skip("numba is not installed: pip install 'fedboard[fast]'")
+    loops = [decode._fast.read, decode._fast.add_all, decode._fast.add_some]
+    loops += [decode._sums.add_stream, decode._sums.close]
+    before = [len(loop.signatures) for loop in loops]
+    made = strategies.make("fedavg", {})
+    merger = made.merger(SPEC)
+    merger.start(array("h", bytes(2 * SPEC.n_params)))
+    decoder = decode.Decoder(SPEC)
+    sizes = (30, 30, 30, 30000)  # the last is far longer than those before: it is clipped
+    for i, (bits, permille) in enumerate(((4, 100), (16, 1000), (8, 1000), (3, 1000))):
+        for k, size in enumerate(sizes):
+            meta, data = encoded(i, 3, permille, bits, size, 1.0)
+            merger.take(decoder, 3, meta, data, 10, f"board {k}")
+            merger.add(decoder.parse(3, meta, data), 10, f"board {k + 4}")
+        merger.merge()
+    assert [len(loop.signatures) for loop in loops] == before

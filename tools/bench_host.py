@@ -44,7 +44,6 @@ Wire = tuple[bytes, bytes]  # an update's meta and stream
 
 def run(as_json: bool, boards: tuple[int, ...] = BOARDS, numpy_only: bool = False) -> int:
     compiled = decode.use_compiled(not numpy_only)
-    decode.WORTH_COMPILING = -1
     flower = find_flower()
     rows = []
     for sizes in NETWORKS:

@@ -248,10 +248,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--atheris", action="store_true", help="guided by coverage")
     options = parser.parse_args(arguments)
-    if options.atheris:
-        decode.WORTH_COMPILING = -1  # compiled code cannot be seen from outside
-    else:
-        decode.use_compiled()  # now: it takes a while, and would look like a hang
+    if not options.atheris:  # which sees nothing of compiled code
+        decode.use_compiled()
     if options.target == "corpus":
         return write_corpora()
     if options.target == "all":

@@ -7,9 +7,9 @@
 
 A gap's zeros end where the next 1 is, and what follows is of fixed width: so only the ends are
 looked for one by one (bytes.find), everything else is one NumPy operation for all entries. Where
-numba is installed (extra `fast`) compiled loops take over once a round has so many updates that
-compiling pays (see begin_round()); then add_to() makes sums of a sparse update's bits without a
-list of changes in between. All of them accept what the boards' Decoder accepts, and nothing else.
+numba is installed (extra `fast`) compiled loops may take over (use_installed()); then add_to()
+makes sums of a sparse update's bits without a list of changes in between. All of them accept what
+the boards' Decoder accepts, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import os
 from array import array
 from collections.abc import Callable, Iterable
 from typing import Any, Union
@@ -36,13 +37,11 @@ Reader = Callable[[Numbers, int, Numbers, Numbers, Numbers, Numbers], int]
 
 CUT_SHORT = -1
 BEYOND = -2
-WORTH_COMPILING = 2000  # updates of one round: numba takes a second, and 130 MB
 _MAX_HEADS = 256
 _PADDING = bytes(8)
 _MORE_PADDING = bytes(16)
 _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
 
-_n_parsed = 0
 _fast: Any = None  # the module decode_numba, once it is used
 _sums: Any = None  # and sums_numba
 
@@ -90,7 +89,8 @@ class Decoder:
         words: Numbers = np.ndarray((len(data) + 1,), "<u8", data + _PADDING, strides=(1,))
         starts = np.empty(len(head.table), np.int64)
         indices, values = np.empty((2, head.n_sparse), np.int32)
-        _check_end(_reader()(words, 8 * len(data), head.table, starts, indices, values), data)
+        reader = read if _fast is None else _fast.read
+        _check_end(reader(words, 8 * len(data), head.table, starts, indices, values), data)
         found: list[tuple[int, Numbers, Numbers]] = []
         at = 0
         for row, part in enumerate(head.parts):
@@ -188,18 +188,14 @@ def squares(values: Integers) -> int:
     return int(np.dot(real, real))
 
 
-def begin_round() -> None:
-    """Count updates anew: a home of few boards never needs compiled loops, however long it runs."""
-    global _n_parsed
-    _n_parsed = 0
+def use_installed() -> None:
+    """use_compiled() where numba is installed, unless FEDBOARD_NUMBA=0 is in the environment.
 
-
-def _reader() -> Reader:
-    global _n_parsed
-    _n_parsed += 1
-    if _n_parsed == WORTH_COMPILING and _fast is None:
+    It takes a second, or some when numba compiles for the first time, and 130 MB: do it beside
+    other things. Until it is done, and without numba, it is NumPy that decodes.
+    """
+    if os.environ.get("FEDBOARD_NUMBA") != "0":
         use_compiled()
-    return read if _fast is None else _fast.read
 
 
 def use_compiled(wanted: bool = True) -> bool:
@@ -207,7 +203,8 @@ def use_compiled(wanted: bool = True) -> bool:
     global _fast, _sums
     _fast = _sums = None
     if wanted:
-        with contextlib.suppress(ImportError, RuntimeError):  # it may find no folder to cache in
+        # It may be missing, find no folder to cache in, or be too old or new: then NumPy decodes.
+        with contextlib.suppress(Exception):
             compiled: Any = importlib.import_module("fedboard_host.decode_numba")
             compiled.warm_up()
             sums: Any = importlib.import_module("fedboard_host.sums_numba")

@@ -131,10 +131,13 @@ add_some = _adder(_add_some)
 
 def warm_up() -> None:
     """Compile all of it now, for the types that Decoder gives: or load what has been before."""
-    words: Any = np.ndarray((1,), "<u8", bytes(8), strides=(1,))
+    words: Any = np.ndarray((2,), "<u8", bytes(9), strides=(1,))
     indices, values = np.empty((2, 0), np.int32)
     read(words, 0, np.empty((0, 7), np.int64), np.empty(0, np.int64), indices, values)
     acc = np.zeros(1, np.int64)
-    add_some(acc, indices, values, 1)
-    for kind in (np.int8, np.int16, np.int32):
+    for kind in (np.int32, np.int64):  # as they are, and clipped
+        add_some(acc, indices, np.empty(0, kind), 1)
+    for kind in (np.int16, np.int32, np.int64):
         add_all(acc, np.empty(0, kind), 1)
+    for kind in (np.int8, np.int16):  # what lies in the stream as it is
+        add_all(acc, np.frombuffer(bytes(2), kind)[:0], 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from fedboard import DataError, prng
 from fedboard.model import Spec, with_centre
-from fedboard_host import dataset, export, judge, keyfile, links, mqtt, presence
+from fedboard_host import dataset, decode, export, judge, keyfile, links, mqtt, presence
 from fedboard_host.advertise import Advert, addresses, host_name
 from fedboard_host.branch import Branch
 from fedboard_host.config import Home
@@ -108,7 +108,7 @@ async def _run(
     view.watch_boards(federation.boards)
     advert: Advert | None = None
     page: Page | None = None
-    tasks: list[asyncio.Task[None]] = []
+    tasks = [asyncio.create_task(asyncio.to_thread(decode.use_installed))]
     with stop_on_interrupt(federation, view):
         try:
             for board in home.boards:

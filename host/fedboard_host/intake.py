@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fedboard import WireError, hub, messages
 from fedboard.model import Spec
-from fedboard_host import decode, rounds
+from fedboard_host import rounds
 from fedboard_host.aggregate import Merger
 from fedboard_host.decode import Decoder
 from fedboard_host.dispatch import refuse
@@ -42,7 +42,6 @@ class Intake:
     def open(self, round_: Round) -> None:
         self._round = round_
         self.n_bytes = 0
-        decode.begin_round()
         self._merger.drop()
 
     def close(self) -> None:

@@ -197,5 +197,5 @@ def warm_up() -> None:
     """Compile all of it now, for the types that are used: or load what has been before."""
     acc = np.zeros(1, np.int64)
     table = np.empty((0, 7), np.int64)
-    add_stream(np.zeros(16, np.uint8), 0, table, acc, 1, np.empty(0, np.int64))
+    add_stream(np.frombuffer(bytes(16), np.uint8), 0, table, acc, 1, np.empty(0, np.int64))
     close(acc, 1, 1, 1, np.zeros(1, np.int64), np.zeros(1, np.int16))
