@@ -79,11 +79,25 @@ def test_csv_with_words_for_labels(tmp_path, heading):
     assert data.x_test.tolist() == [[12, 5], [13, 6], [14, 0]]
 
 
+@pytest.mark.parametrize("words", [("y", "n"), ("User", "guest"), ("person", "car")])
+@pytest.mark.parametrize("heading", ["", "label,0,1\n", "kind,a,b\n"])
+def test_a_label_that_is_a_word_of_headings_is_none(tmp_path, words, heading):
+    text = "".join(f"{word},{i},{i + 1}\n" for word in words for i in range(10))
+    (tmp_path / "a.csv").write_text(heading + text)
+    data = datafile.load(tmp_path / "a.csv")
+    assert (len(data.y) + len(data.y_test), data.n_in, data.n_classes) == (20, 2, 2)
+    assert not len(data.writer)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("0,1,2\n0,1\n", "line 2 has 2 columns"),
         ("label,a\n0,1\n2\n", "line 3 has 1 columns"),
+        ("\nlabel,a\n\n\n0,1\n2\n", "line 6 has 1 columns"),
+        ("inf,1\n0,1\n", "labels are whole numbers from 0 to 255"),
+        ("1e300,1\n0,1\n", "labels are whole numbers from 0 to 255"),
+        ("256,1\n0,1\n", "labels are whole numbers from 0 to 255"),
         ("1.5,2,0\n2,3,1\n", "column 1 is taken for the labels"),
         ("0,1,cat\n", "'cat': labels, which may be words"),
     ],

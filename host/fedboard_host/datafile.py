@@ -3,7 +3,8 @@
     npz     x_train, y_train, x_test, y_test, or x, y; any shape (n, ...); a further array of length
             n ("writer", "speaker", "person", "user", "drawer") tells whose sample it is
     csv     a sample a line, its label, a whole number or a word, in the column "label" or "y", else
-            in the first; a column named like those arrays likewise; the heading is optional
+            in the first; a column named like those arrays likewise; the heading is optional:
+            see _is_heading()
     IDX     ...images-idx3-ubyte beside ...labels-idx1-ubyte; "train" has "t10k" or "test" beside it
 
 What has no test part of its own gets every fifth sample of each class as one. features() makes
@@ -29,6 +30,7 @@ from fedboard_host.dataset import Labels, Set
 Values = NDArray[Any]
 
 WRITERS = ("writer", "speaker", "person", "user", "drawer")
+_NAMES = ("label", "y", *WRITERS)
 SCALES = ("half", "centred", "signed")
 _TEST_EVERY = 5
 _IDX_KINDS = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -103,9 +105,6 @@ def load(path: Path) -> Data:
         found = _load_csv(path, data)
     if not len(found.y) or not len(found.y_test):
         raise DataError(f"{path}: too few samples")
-    labels = np.concatenate([found.y, found.y_test])
-    if labels.min() < 0 or labels.max() > _LARGEST_LABEL:
-        raise DataError(f"{path}: labels are whole numbers from 0 to {_LARGEST_LABEL}")
     return found
 
 
@@ -167,19 +166,21 @@ def _idx(path: Path, data: bytes) -> Values:
 
 def _load_csv(path: Path, data: bytes) -> Data:
     try:
-        lines = [line for line in csv.reader(io.StringIO(data.decode("utf-8-sig"))) if line]
+        reader = csv.reader(io.StringIO(data.decode("utf-8-sig")))
+        numbered = [(reader.line_num, line) for line in reader if line]
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"{path}: neither npz nor csv nor IDX") from None
     names: list[str] = []
-    if lines and _is_heading(lines[0]):
-        names = [name.strip().lower() for name in lines.pop(0)]
-    n_columns = len(lines[0]) if lines else 0
-    for number, line in enumerate(lines, start=1 + bool(names)):
+    if _is_heading([line for _, line in numbered]):
+        names = _lower(numbered.pop(0)[1])
+    n_columns = len(numbered[0][1]) if numbered else 0
+    for number, line in numbered:
         if len(line) != n_columns or n_columns < 2:
             raise DataError(
                 f"{path}: line {number} has {len(line)} columns: each needs a label and as many"
                 " values as the others"
             )
+    lines = [line for _, line in numbered]
     label = next((names.index(n) for n in ("label", "y") if n in names), 0)
     writer = next((names.index(n) for n in WRITERS if n in names), -1)
     rest = [c for c in range(n_columns) if c not in (label, writer)]
@@ -202,9 +203,25 @@ def _load_csv(path: Path, data: bytes) -> Data:
     return _made(path, x, labels, None, None, whose)
 
 
-def _is_heading(cells: list[str]) -> bool:
-    known = ("label", "y", *WRITERS)
-    return any(c.strip().lower() in known for c in cells) or not any(map(_is_number, cells))
+def _is_heading(lines: list[list[str]]) -> bool:
+    """Whether the first line names columns: no number is in it, or it names one as _NAMES does.
+
+    Such a word that comes again in its column is a label: of y and n, or of person and car.
+    """
+    if not lines:
+        return False
+    first = _lower(lines[0])
+    if not any(map(_is_number, first)):
+        return True
+    known = [(column, word) for column, word in enumerate(first) if word in _NAMES]
+    return any(
+        all([word] != _lower(line[column : column + 1]) for line in lines[1:])
+        for column, word in known
+    )
+
+
+def _lower(cells: list[str]) -> list[str]:
+    return [cell.strip().lower() for cell in cells]
 
 
 def _classes(labels: list[str]) -> NDArray[np.float64]:
@@ -222,6 +239,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _are_whole(labels: Values) -> bool:
+    """Within bounds first: of infinity nothing else may be asked."""
+    within = bool(((labels >= 0) & (labels <= _LARGEST_LABEL)).all())
+    return within and bool((labels == labels // 1).all())
+
+
 def _made(
     path: Path,
     x: Values,
@@ -235,8 +258,8 @@ def _made(
             continue
         if len(values) != len(labels) or values.ndim < 2 or values.dtype.kind not in "iuf":
             raise DataError(f"{path}: x must be numbers (n, ...), y their n labels")
-        if labels.ndim != 1 or labels.dtype.kind not in "iuf" or (labels != labels // 1).any():
-            raise DataError(f"{path}: labels must be whole numbers")
+        if labels.ndim != 1 or labels.dtype.kind not in "iuf" or not _are_whole(labels):
+            raise DataError(f"{path}: labels are whole numbers from 0 to {_LARGEST_LABEL}")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(f"{path}: has values that are no numbers: fill or drop them")
     flat = x.reshape(len(x), -1)
