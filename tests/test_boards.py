@@ -89,6 +89,18 @@ def test_what_was_just_heard_counts_more_than_what_was_told() -> None:
     assert (found.state, found.description, found.run) == ("here", "Pico idle", "k")
 
 
+def test_a_run_holds_a_port_by_its_lasting_name(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    port, lasting = tmp_path / "ttyACM0", tmp_path / "by-id"
+    lasting.symlink_to(port)
+    view = replace(WINDOW, link=str(lasting))
+    told = discover.of_run(presence.Presence("k", 1, 1.0, 1, 2, boards=[vars_of(view)]))
+    busy = discover.Finding(str(port), "Pico", state="busy", why="in use by fedboard run")
+    (found,) = discover.merge([busy], told)
+    assert (found.state, found.port, found.description) == ("here", str(lasting), "Pico idle")
+
+
 def vars_of(view: BoardView) -> dict[str, object]:
     from dataclasses import asdict
 
@@ -145,7 +157,13 @@ def test_a_home_names_cables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     usb = discover.Finding("/dev/ttyACM0", "Pico")
     monkeypatch.setattr(discover, "serial_ports", lambda everything: [usb])
     monkeypatch.setattr(discover, "knock_on_ports", knock)
-    links = {"a": "serial:/dev/ttyACM0", "b": "process:python3 /x/main.py --config b.json"}
+    lasting = tmp_path / "by-id"
+    lasting.symlink_to("/dev/ttyACM0")
+    links = {
+        "a": "serial:/dev/ttyACM0",
+        "b": "process:python3 /x/main.py --config b.json",
+        "c": f"serial:{lasting}",
+    }
     tables = "".join(f'[[board]]\nname = "{k}"\nlink = "{link}"\n' for k, link in links.items())
     home = tmp_path / "home.toml"
     home.write_text(f'[federation]\nname = "k"\n[model]\nlayers = [4, 2]\n{tables}')
@@ -242,6 +260,25 @@ def test_a_busy_port_says_who_has_it(locked: bool) -> None:
         other.communicate()
         os.close(master)
         os.close(slave)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux' /proc")
+def test_all_names_of_a_port_tell_who_has_it(tmp_path: Path) -> None:
+    port, lasting = tmp_path / "port", tmp_path / "by-id"
+    lasting.symlink_to(port)
+    port.touch()
+    code = "import sys\nfile = open(sys.argv[1])\nprint(flush=True)\nsys.stdin.read()"
+    command = [sys.executable, "-c", code, str(port)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        names = [str(port), str(lasting), f"serial:{lasting}"]
+        owners = portowner.find_all([*names, "COM5"])
+        assert set(owners) == set(names)
+        assert {owner.pid for owner in owners.values()} == {other.pid}
+    finally:
+        other.communicate()
 
 
 def test_the_name_of_a_host() -> None:

@@ -51,7 +51,7 @@ def boards(
     """
     import asyncio
 
-    from fedboard_host import discover, keyfile
+    from fedboard_host import discover, keyfile, portowner
 
     told, home_key, cables = _told(home, bool(ports))
     key_file = key_file or home_key
@@ -60,8 +60,8 @@ def boards(
     found = [discover.Finding(port) for port in ports]
     if not ports:
         found = discover.serial_ports(everything)
-        seen = {finding.port for finding in found}
-        found += [cable for cable in cables if cable.port.removeprefix("serial:") not in seen]
+        seen = {portowner.real_path(finding.port) for finding in found}
+        found += [cable for cable in cables if portowner.real_path(cable.port) not in seen]
     began_s = click.get_current_context().obj
     patience_s = None if began_s is None else discover.patience_s(time.monotonic() - began_s)
     found = asyncio.run(discover.knock_on_ports(found, key, start, labels, patience_s))

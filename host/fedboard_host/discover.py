@@ -118,14 +118,15 @@ def of_run(told: Presence) -> list[Finding]:
 def merge(knocked: Sequence[Finding], told: Sequence[Finding]) -> list[Finding]:
     """Each board once: of a port that a run holds the run tells, else what was heard counts."""
     here = {finding.name for finding in knocked if finding.state == "here"}
-    held = {finding.port for finding in told if finding.state == "here"}
-    titles = {finding.port: finding.description + " " for finding in knocked}
+    real = portowner.real_path
+    held = {real(finding.port) for finding in told if finding.state == "here"}
+    titles = {real(finding.port): finding.description + " " for finding in knocked}
     of_run = [
-        replace(finding, description=titles.get(finding.port, "") + finding.description)
+        replace(finding, description=titles.get(real(finding.port), "") + finding.description)
         for finding in told
         if finding.name not in here
     ]
-    return [finding for finding in knocked if finding.port not in held] + of_run
+    return [finding for finding in knocked if real(finding.port) not in held] + of_run
 
 
 def patience_s(age_s: float) -> float:
@@ -151,12 +152,11 @@ async def knock_on_ports(
     timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
     asked = (_knock_on_port(port, key, start, with_labels, timeout_s) for port in ports)
     found = list(await asyncio.gather(*asked))
-    silent = {finding.port: finding.port.removeprefix("serial:") for finding in found
-              if finding.state == "silent"}  # fmt: skip
-    owners = await asyncio.to_thread(portowner.find_all, silent.values()) if silent else {}
+    silent = [finding.port for finding in found if finding.state == "silent"]
+    owners = await asyncio.to_thread(portowner.find_all, silent) if silent else {}
     return [
-        replace(finding, state="busy", why=f"open, too, in {owners[silent[finding.port]]}")
-        if silent.get(finding.port) in owners else finding
+        replace(finding, state="busy", why=f"open, too, in {owners[finding.port]}")
+        if finding.port in owners else finding
         for finding in found
     ]  # fmt: skip
 
@@ -300,6 +300,6 @@ def _joined(finding: Finding, event: Joined) -> Finding:
     return replace(
         finding, state="here", name=hello.name, uid=hello.uid.hex(), firmware=status.firmware,
         kernels=status.kernels, free_ram=status.free_ram, free_flash=status.free_flash,
-        n_saves=status.n_saves,
-        n_samples=status.n_samples, n_in=status.n_in, version=status.version, last_seen_s=0.0,
+        n_saves=status.n_saves, n_samples=status.n_samples, n_in=status.n_in,
+        version=status.version, last_seen_s=0.0,
     )  # fmt: skip

@@ -42,6 +42,11 @@ class Owner:
         return f"{self.program} (process {self.pid}): {self.remedy}"
 
 
+def real_path(port: str) -> str:
+    """The one name of a serial port: a lasting one, as in /dev/serial/by-id, is a link to it."""
+    return os.path.realpath(port.removeprefix("serial:"))
+
+
 def find(port: str) -> Owner | None:
     """Another process that has `port` open, the longest-lived one; None: nobody is seen to."""
     return find_all([port]).get(port)
@@ -49,14 +54,18 @@ def find(port: str) -> Owner | None:
 
 def find_all(ports: Iterable[str]) -> dict[str, Owner]:
     """Of each of these ports that another process has open, the longest-lived one."""
-    wanted = {os.path.realpath(port): port for port in ports if port.startswith("/")}
+    wanted: dict[str, list[str]] = {}
+    for port in ports:
+        if port.removeprefix("serial:").startswith("/"):
+            wanted.setdefault(real_path(port), []).append(port)
     found: dict[str, Owner] = {}
     if not wanted or not _PROC.is_dir():
         return found
     for pid in sorted(int(each.name) for each in _PROC.iterdir() if each.name.isdigit()):
         if pid != os.getpid():
             for path in _opened(pid) & set(wanted):
-                found.setdefault(wanted[path], _owner(pid))
+                for port in wanted[path]:
+                    found.setdefault(port, _owner(pid))
     return found
 
 
