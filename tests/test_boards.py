@@ -202,6 +202,19 @@ def test_all_ports_are_knocked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert [(f.port, f.state) for f in found] == [(f"port{k}", "silent") for k in range(n)]
 
 
+def test_a_port_that_does_not_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opener(links.Opener):
+        async def open(self) -> links.Link:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    monkeypatch.setattr(links, "parse", lambda port: Opener())
+    asked = [discover.Finding("socket://pi:4000", "desk in home.toml")]
+    (found,) = asyncio.run(discover.knock_on_ports(asked, timeout_s=0.01))
+    assert (found.port, found.state) == ("socket://pi:4000", "unusable")
+    assert "opening it takes too long" in found.why
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"at": "x"}', '{"at": 1, "boards": 5}'])
 def test_a_broken_file_tells_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / presence.FILE).write_text(text)

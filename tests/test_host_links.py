@@ -356,6 +356,38 @@ def test_a_port_that_is_in_use_is_told():
     run(work())
 
 
+@pytest.mark.parametrize("opens", [True, False])
+def test_an_opening_that_is_given_up_holds_nobody_up(monkeypatch, opens):
+    """Not the end of the loop either; a port that opens after all is closed."""
+    begun, may_end, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Port:
+        close = closed.set
+
+    def slow(self):
+        begun.set()
+        may_end.wait(60)
+        if opens:
+            return Port()
+        raise LinkError("nobody there")
+
+    monkeypatch.setattr(SerialOpener, "_open", slow)
+
+    async def work():
+        task = asyncio.create_task(SerialOpener("socket://pi:4000").open())
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(work())
+    (thread,) = [t for t in threading.enumerate() if t.name == "serial-open"]
+    assert not closed.is_set()
+    may_end.set()
+    thread.join()
+    assert closed.is_set() == opens
+
+
 def test_a_serial_server_elsewhere_is_a_network():
     assert SerialOpener("socket://192.168.1.7:4000")._is_network
     assert SerialOpener("rfc2217://pi.local:4000")._is_network

@@ -10,6 +10,7 @@ all ports at once takes about as long as on one: as long as a silent one is wait
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import struct
 import time
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field, fields, replace
 from fedboard import WireError, collect, messages
 from fedboard.hub import Hub, Joined
 from fedboard.session import Denied
-from fedboard_host import links, portowner
+from fedboard_host import links, portowner, usb_names
 from fedboard_host.clock import SLOW
 from fedboard_host.links import Link, LinkError
 from fedboard_host.presence import Presence
@@ -29,23 +30,6 @@ LEAST_S = 1.0 * SLOW  # two knocks, and half a second for the answer to the seco
 ENOUGH_S = 1.75 * SLOW  # of a command that answers within two seconds
 _START_TIMEOUT_S = 12.0  # a program's start on a slow board
 _TICK_S = 0.05
-
-# What makers of boards and of bridge chips call themselves: (vendor, product or None).
-_MAKERS = {
-    (0x2E8A, 0x0003): "Raspberry Pi in BOOTSEL mode",
-    (0x2E8A, None): "Raspberry Pi Pico",
-    (0x239A, None): "Adafruit (CircuitPython)",
-    (0x303A, None): "Espressif ESP32",
-    (0xF055, None): "MicroPython board",
-    (0x0D28, None): "micro:bit",
-    (0x2341, None): "Arduino",
-    (0x2886, None): "Seeed",
-    (0x16C0, None): "Teensy",
-    (0x10C4, None): "CP210x bridge",
-    (0x1A86, None): "CH340 bridge",
-    (0x0403, None): "FTDI bridge",
-    (0x067B, None): "PL2303 bridge",
-}
 
 
 @dataclass(frozen=True)
@@ -83,16 +67,7 @@ def serial_ports(everything: bool = False) -> list[Finding]:
     for port in sorted(list_ports.comports(), key=lambda p: p.device):
         if port.vid is None and not everything:
             continue
-        maker = ""
-        if port.vid is not None:
-            maker = _MAKERS.get((port.vid, port.pid)) or _MAKERS.get((port.vid, None)) or ""
-        told = port.product or (port.description if port.description != "n/a" else "") or ""
-        if told == port.device or told == os.path.basename(port.device):
-            told = ""
-        if maker and told and maker.lower() not in told.lower():
-            told = f"{told} ({maker})"
-        ids = f" {port.vid:04x}:{port.pid:04x}" if port.vid is not None else ""
-        found.append(Finding(port.device, ((told or maker or "serial port") + ids).strip()))
+        found.append(Finding(port.device, usb_names.title(port)))
     return found
 
 
@@ -147,7 +122,7 @@ async def knock_on_ports(
     """Each port with what answered there. Ports may be anything that links.parse() takes.
 
     with_labels: boards are asked for their samples' labels, too; that code then stays in their RAM.
-    timeout_s: for an answer, None: TIMEOUT_S.
+    timeout_s: for an answer, None: TIMEOUT_S. Opening a port counts, too, but for LEAST_S.
     """
     timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
     asked = (_knock_on_port(port, key, start, with_labels, timeout_s) for port in ports)
@@ -197,11 +172,18 @@ async def listen(
 async def _knock_on_port(
     port: Finding, key: bytes | None, start: bool, with_labels: bool, timeout_s: float
 ) -> Finding:
+    opens_s = None if port.port.startswith("process:") else timeout_s  # that starts at once
     try:
-        link = await links.parse(port.port).open()
+        async with asyncio.timeout(opens_s) as limit:
+            link = await links.parse(port.port).open()
+    except TimeoutError:
+        why = "opening it takes too long: is all on that leads there?"
+        return replace(port, state="unusable", why=why)
     except LinkError as error:
         state = "busy" if "in use" in str(error) else "unusable"
         return replace(port, state=state, why=str(error).removeprefix(port.port + " is "))
+    left_s = (limit.when() or math.inf) - asyncio.get_running_loop().time()
+    timeout_s = min(timeout_s, max(LEAST_S, left_s))
     try:
         found = await _ask(link, port, key, timeout_s, True, with_labels)
         if found.state == "silent" and start:

@@ -13,7 +13,7 @@ import contextlib
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,8 +138,30 @@ class SerialOpener(Opener):
         self._is_network = host is not None and not is_loopback(host) and "loop:" not in port
 
     async def open(self) -> Link:
-        port = await asyncio.get_running_loop().run_in_executor(None, self._open)
+        opened: Future[Any] = Future()
+        threading.Thread(
+            target=self._open_for, args=(opened,), name="serial-open", daemon=True
+        ).start()
+        try:
+            port = await asyncio.wrap_future(opened)
+        except asyncio.CancelledError:
+            if not opened.cancel() and not opened.exception():
+                opened.result().close()
+            raise
         return SerialLink(self.name, port, self._is_network)
+
+    def _open_for(self, opened: Future[Any]) -> None:
+        """In a thread that nobody waits for: over a network pyserial may take 5 s to give up."""
+        try:
+            port = self._open()
+        except BaseException as error:
+            with contextlib.suppress(InvalidStateError):
+                opened.set_exception(error)
+            return
+        try:
+            opened.set_result(port)
+        except InvalidStateError:
+            port.close()  # too late
 
     def _open(self) -> Any:
         options: dict[str, Any] = {"baudrate": self._baud, "timeout": _POLL_S}
