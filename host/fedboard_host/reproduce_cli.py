@@ -29,18 +29,23 @@ _BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_M
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="Every experiment, one after another.")
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: does it work?")
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1, 100))
+@click.option(
+    "--seeds", type=click.IntRange(1, 100),
+    help="How many, from 1 on.  [default: 5; gestures 30, as in docs/results.md]",
+)  # fmt: skip
 @click.option("--data", type=_PATH, help="The data set, or a folder that has it as NAME.npz.")
 @click.option("--out", type=_PATH, default=Path("results"), show_default=True)
 @click.option(
     "--shared-arrays", is_flag=True, help="tifed-*: the published code's workers, on one array."
 )
-@click.option("--resume", is_flag=True, help="Keep the rows that OUT has, and add the rest.")
+@click.option(
+    "--resume", is_flag=True, help="Keep OUT's rows, and add the rest: with the same settings only."
+)
 def reproduce(
     names: tuple[str, ...],
     everything: bool,
     quick: bool,
-    seeds: int,
+    seeds: int | None,
     data: Path | None,
     out: Path,
     shared_arrays: bool,
@@ -77,7 +82,8 @@ def reproduce(
                 del options[option]
         if not as_json and len(chosen) > 1:
             click.echo(f"\n## {name}\n")
-        run(quick=quick, seeds=seeds, out_dir=out, as_json=as_json, **options)
+        n = seeds or experiments.seeds(name)
+        run(quick=quick, seeds=n, out_dir=out, as_json=as_json, **options)
     if chosen and not as_json:
         click.echo(f"\nFiles in {out}", err=True)
 

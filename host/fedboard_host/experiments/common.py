@@ -165,7 +165,7 @@ def kept(
 ) -> tuple[list[Row], set[tuple[str, int]]]:
     """Rows of these variants that an earlier run left in out_dir; which (variant, seed) they are.
 
-    resume False: none. Whoever resumes says that all other options are the same.
+    resume False: none. Whoever resumes says that all settings are the same: titles hold not all.
     """
     path = out_dir / f"{name}.jsonl"
     if not resume or not path.is_file():

@@ -253,8 +253,9 @@ def choose(
     """Print how settings do on validation people, for each person who is left out of all of it.
 
     For person p the boards of all but p and a neighbour learn, the neighbour judges; the mean over
-    both neighbours. So no sample of p has a say in p's settings. A score is the mean of the
-    accuracies after 1 and 10 passes; SHOTS and `rates` (to adapt with) are told apart.
+    both neighbours. So no sample of p has a say in p's own figures; in their mean all have. A score
+    is the mean of the accuracies after 1 and 10 passes; SHOTS and `rates` (to adapt with) are told
+    apart.
     """
     n = len(people.names)
     scores: dict[tuple[int, str, int], list[list[float]]] = {}

@@ -205,6 +205,7 @@ def _gestures(label: str) -> list[Goal]:
     return goals
 
 
+_BEYOND = ", beyond the aim"  # which is of boards with about the same kinds of samples
 _ATTACKS = ("sign", "x100", "-x100", "labels", "constant")
 
 GOALS: tuple[Goal, ...] = (
@@ -266,10 +267,13 @@ GOALS: tuple[Goal, ...] = (
     *_gestures("punchflex_octaves"),
     *_gestures("wand"),
     *(
-        Goal("robust", f"{data}: {what}",
+        Goal("robust", f"{data}{note}: {what}",
              combine(*(mean(f"{data}, {metric}", f"{attack}, multi-krum") for attack in _ATTACKS)),
              target, metric == "cost", unit)
-        for data in ("digits", "mnist")
+        for data, note in (
+            ("digits", ""), ("mnist", ""),
+            ("digits (Dirichlet 0.3)", _BEYOND), ("mnist (Dirichlet 0.3)", _BEYOND),
+        )
         for what, combine, metric, target, unit in (
             ("what one bad board of 8 costs at most", most, "cost", 0.02, "points"),
             ("the bad board is named", least, "named", 1.0, "%"),

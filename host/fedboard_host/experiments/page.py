@@ -19,16 +19,17 @@ from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.goals import GOALS, Goal, Missing
 
 FLAGS = ("--shared-arrays",)  # whose rows have a file of their own
-_SEEDS = 5  # the command's default
 
 _HEAD = """# Results
 
 Made by `.venv/bin/python tools/results.py` from the rows in [results](results), which the command
-above each table wrote; nothing here is typed in. Figures are means over seeds, with 95 % intervals
+above each table wrote: tables, plots and what was reached are computed from them; the texts, and
+the figures in them, were written by hand. Figures are means over seeds, with 95 % intervals
 (Student's t). "Published" are the papers' figures, where there are any. kB: all boards and rounds.
 `fedboard reproduce --all --out docs/results` repeats everything, in hours; `--quick` shows in
 seconds that it works, and `--resume` goes on with a long one that was stopped. Settings were chosen
-on validation data, never on what the tables show.
+on validation data, never on what the tables show, with two exceptions: of [gestures](#gestures) and
+[speech](#speech) there are so few people that the same ones are both.
 
 ## The data
 {data}
@@ -37,6 +38,10 @@ Without a data set an experiment takes scikit-learn's digits, or makes its tasks
 
 ## What was to be shown
 {goals}
+
+Of gestures, settings were chosen on other splits of the same people's samples, for each way alike:
+what is reached may be better than with other people. "Beyond the aim" has no target of its own: it
+is what happens where boards are as uneven as homes are.
 
 That the integer strategies give the same model bits in the simulator, in a federation in memory and
 on MicroPython boards, tests show: `tests/test_fleet.py`, `test_demo.py` and `test_golden.py`.
@@ -111,5 +116,6 @@ def _section(name: str, folder: Path, known: dict[str, list[Row]]) -> str:
 
 def _command(name: str, flag: str, rows: Sequence[Row]) -> str:
     seeds = len({row.seed for row in rows if row.seed is not None})
-    words = ["fedboard reproduce", name, flag, f"--seeds {seeds}" if seeds != _SEEDS else ""]
+    usual = experiments.seeds(name)
+    words = ["fedboard reproduce", name, flag, f"--seeds {seeds}" if seeds != usual else ""]
     return " ".join([word for word in words if word] + ["--out docs/results"])

@@ -5,7 +5,8 @@ place, by FedAvg, by TinyReptile (one speaker a round) or by Reptile (all five a
 out one's board adapts it to a few shots a digit, one sample a step (`fewshot`). A 260-64-10 network
 of rule "fedboard" hears 20 frames of 13 MFCC; it learns samples at several onsets (`people`).
 
-Settings were chosen on validation speakers; choose() shows how, with nobody judged by his own:
+Settings are one for all, by the mean over validation speakers, of whom each of the six is one.
+choose() shows how, and each speaker's figures without any sample of his own:
     python -c "from fedboard_host.experiments import speech; speech.choose()"
 """
 
