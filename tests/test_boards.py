@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -130,6 +131,17 @@ def test_how_long_ports_may_take() -> None:
     for age_s in (0.0, 0.7, 5.0):  # however late it is, the second knock can be answered
         assert discover.patience_s(age_s) >= (session.REPEAT_MS / 1000 + 0.5) * SLOW
         assert discover.patience_s(age_s) <= discover.TIMEOUT_S
+
+
+def test_the_tool_that_measures_it_tells_of_boards_that_never_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tool = pytest.importorskip("boards_time", reason="tools/ want POSIX")
+    monkeypatch.setattr(tool, "board", lambda _, name, __: contextlib.nullcontext(name))
+    monkeypatch.setattr(tool, "ask", lambda ports: (0.0, 0.0, {"board0"}))
+    monkeypatch.setattr(tool, "_START_S", -1.0)
+    with pytest.raises(SystemExit, match=r"^board1, board2 did not start"):
+        tool.measure(0, 3, 0, 1)
 
 
 def test_the_command_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:

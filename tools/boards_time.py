@@ -35,6 +35,7 @@ PRIORITY = 10  # of boards, which have processors of their own, before all else:
 COMPUTE = [sys.executable, "-c", "while True: pass"]
 USUAL = ["nice", "-n", str(PRIORITY)]
 _READ_BYTES = 4096
+_START_S = 60.0  # which boards get, on a machine however busy
 
 
 class Port:
@@ -94,6 +95,18 @@ def _used_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _wait_for(names: set[str], ports: list[str]) -> None:
+    """Until these boards have started. Raises SystemExit if some do not."""
+    ends_s = time.monotonic() + _START_S
+    while missing := names - ask(ports)[2]:
+        if time.monotonic() > ends_s:
+            raise SystemExit(
+                f"{', '.join(sorted(missing))} did not start within {_START_S:g} s: does"
+                " `python -m pytest tests/test_board.py` pass?"
+            )
+        time.sleep(0.5)
+
+
 def measure(n_silent: int, n_boards: int, n_busy: int, n_runs: int) -> dict[str, Any]:
     found = get_micropython.native(fetch=False)
     interpreter = found.command or [sys.executable]
@@ -103,8 +116,8 @@ def measure(n_silent: int, n_boards: int, n_busy: int, n_runs: int) -> dict[str,
         ports = [Port() for _ in range(n_silent)]
         listed = [port.name for port in ports]
         listed += [stack.enter_context(board(interpreter, each, folder)) for each in sorted(names)]
-        while n_boards and ask(listed[n_silent:])[2] != names:
-            time.sleep(0.5)  # they start
+        if n_boards:
+            _wait_for(names, listed[n_silent:])
         others = [subprocess.Popen([*USUAL, *COMPUTE]) for _ in range(n_busy)]
         try:
             runs = [ask(listed) for _ in range(n_runs)]
