@@ -347,6 +347,13 @@ def test_all_boards(ports, drive, monkeypatch):
         places([])
 
 
+def test_a_lasting_name_of_a_port_names_its_board(ports, tmp_path):
+    (tmp_path / "by-id").symlink_to("/dev/ttyACM0")
+    entries = [BoardEntry("door", f"serial:{tmp_path / 'by-id'}")]
+    assert places([], entries)[0] == ("/dev/ttyACM0", False, "door")
+    assert places(["/dev/ttyACM0"], entries) == [("/dev/ttyACM0", False, "door")]
+
+
 def test_boards_by_name_port_and_folder(ports, drive, tmp_path):
     entries = [BoardEntry("door", "serial:/dev/ttyACM0")]
     assert places(["window"]) == [("/dev/ttyACM1", False, "")]

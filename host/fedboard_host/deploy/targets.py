@@ -18,6 +18,7 @@ from fedboard_host.config import BoardEntry
 from fedboard_host.deploy import DeployError, Target
 from fedboard_host.deploy.drive import Drive, find_drives, is_drive
 from fedboard_host.deploy.repl import ReplBoard
+from fedboard_host.portowner import real_path
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,21 @@ def find(
     words: Sequence[str], entries: Sequence[BoardEntry] = (), key: bytes | None = None
 ) -> list[Place]:
     """The boards that `words` name; without words, all. Raises DeployError if there are none."""
-    by_port = {_port(entry.link): entry.name for entry in entries if _port(entry.link)}
+    linked = {entry.name: _port(entry.link) for entry in entries}
+    by_port = {real_path(port): name for name, port in linked.items() if port}
     if not words:
         return _all(by_port)
     places, names = [], []
     for word in words:
-        entry = next((entry for entry in entries if entry.name == word), None)
         if is_drive(Path(word)):
             places.append(Place(word, True))
-        elif entry is not None and _port(entry.link):
-            places.append(Place(_port(entry.link), name=word))
+        elif port := linked.get(word, ""):
+            places.append(Place(port, name=word))
         elif Path(word).is_dir():
             Drive(Path(word))  # raises: says what is missing
         elif _is_port(word):
             port = word.removeprefix("serial:")
-            places.append(Place(port, name=by_port.get(port, "")))
+            places.append(Place(port, name=by_port.get(real_path(port), "")))
         else:
             names.append(word)
     return places + (_by_name(names, key) if names else [])
@@ -62,7 +63,7 @@ def _all(by_port: dict[str, str]) -> list[Place]:
     places = [Place(drive.name, True) for drive in drives]
     for port, serial_number in _usb_ports():
         if serial_number.lower() not in uids:  # else it is the console of one of the drives
-            places.append(Place(port, name=by_port.get(port, "")))
+            places.append(Place(port, name=by_port.get(real_path(port), "")))
     if not places:
         raise DeployError(
             "no board: no USB serial port and no CIRCUITPY drive. Is one plugged in, with a cable "
