@@ -323,3 +323,15 @@ def test_a_board_hears_the_next_host_when_one_stopped_amid_a_chunk(n_cut, steady
         found = heard(b"")
     assert stdin.n_knocks <= 2 + link.PIECE_BYTES // len(stdin.KNOCK)
     assert heard(chunk)[-1] == chunk[1:-1]
+
+
+def test_nobody_waits_for_the_rest_of_a_damaged_welcome():
+    """A byte of its header is lost, so that it seems to be long; the host waits for the board."""
+    console = link.Console()
+    console._view = memoryview(bytearray(FRAME))
+    stdin = console._in = console._poll = Trickle()
+    welcome = wire.pack(messages.Welcome.KIND, 0, 0, wire.FROM_HUB, 0, bytes((2, 16)) * 14)
+    stdin.data = welcome[:8] + welcome[9:]
+    while console._read_each():
+        pass
+    assert stdin.n_knocks == 0

@@ -34,6 +34,7 @@ HEADER_BYTES = 10
 _AROUND = 2 + 2 * (HEADER_BYTES + TAG_BYTES + 4)
 MARGIN = MAX_FRAME - MAX_PAYLOAD  # those, and some escapes in the payload
 _LONG = 32
+_NUMBERED = 0x10  # channel.FIRST_RELIABLE
 _ESCAPES = (  # 7D first when stuffing, last when unstuffing
     (b"\x7d", b"\x7d\x5d"),
     (b"\x7e", b"\x7d\x5e"),
@@ -179,8 +180,11 @@ def unpack(stuffed: "bytes | bytearray | memoryview", limit: int = MAX_FRAME) ->
 def n_due(header: "bytes | bytearray", limit: int = MAX_FRAME) -> int:
     """How many bytes of a hub's frame are sure to follow this header: 0 if it is none.
 
-    And 0 for a short frame, as it may be one that is not repeated when it gets lost.
+    And 0 for a frame of the handshake, or a short one: it is not repeated when some of it gets
+    lost, and who waits for all of it would wait for ever.
     """
+    if header[0] < _NUMBERED:
+        return 0
     flags = header[3]
     length = header[8] | header[9] << 8
     if not flags & FROM_HUB or flags > KEYED | FROM_HUB or not _LONG <= length <= limit - MARGIN:
