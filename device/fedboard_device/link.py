@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WRITE_TIMEOUT_MS = 5000
 READ_BYTES = 256
-PIECE_BYTES = 64  # of a frame, read at once: all of them are waited for, so they must be few
+PIECE_BYTES = 128  # of a frame, read at once: all of them are waited for, so they must not be many
 PIECE_MS = 300  # how long the next one is waited for
 LONG_FRAME = 2048  # where the other side waits while a buffer is full: fewer frames, less time
 ROOMY_BYTES = 65536  # free at the start: enough for a model, and for a buffer of that size

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from fedboard_host.links import Link, LinkError, Opener
 
 _READ_BYTES = 4096
+_LAST_WORDS_S = 0.5
 _LAST_WORDS = 2000
 _POSIX = os.name == "posix"
 
@@ -82,6 +83,8 @@ class ProcessLink(Link):
                     break
             except TimeoutError:
                 continue
+        # Its last words may still be in the pipe, whose end others that it started may hold open.
+        await asyncio.wait([self._watch], timeout=_LAST_WORDS_S)
         self._watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._watch
