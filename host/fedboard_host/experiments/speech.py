@@ -29,11 +29,11 @@ make starts that cannot be told apart, and after ten passes over five shots a ra
 caught up with them. What others have learned pays for the first shots and passes. Rates were
 searched on validation speakers (choose(), one seed): TinyReptile's and joint training's of 10 to
 12, FedAvg's and Reptile's of 8 to 10, those to adapt with of 7 to 9. What is used is best or within
-0.3 points of it; only the random start would rather adapt at 7 than at 8, by 5 points for one shot
-and by 1 for five. Hearing samples at other onsets, in training and in later passes, was worth half
-a point to a point there. Subtracting each utterance's mean, as recognisers do, cost points before
-adaptation. Speakers differ far more than seeds do: the rows on file tell each one's figures. The
-features were standardised over all six speakers by whoever made the data set.
+0.3 points of it; the random start adapts at 7, all others at 8. Hearing samples at other onsets, in
+training and in later passes, was worth half a point to a point there. Subtracting each utterance's
+mean, as recognisers do, cost points before adaptation. Speakers differ far more than seeds do: the
+rows on file tell each one's figures. The features were standardised over all six speakers by
+whoever made the data set.
 """
 HEADLINES = ("accuracy",)
 
@@ -44,7 +44,7 @@ REPTILE = Way("Reptile, all speakers a round", "tinyreptile", {**_ALL, "select":
               rates=RATES)  # fmt: skip
 FEDAVG = Way("FedAvg", "fedavg", {"rate": 9, "n_max": 10, "carry": False}, ROUNDS, rates=RATES)
 JOINT = replace(TINY, name="trained jointly", pooled=True)
-SCRATCH = Way("random start", rates=RATES)
+SCRATCH = Way("random start", rates={1: 7, 5: 7})
 WAYS = (SCRATCH, JOINT, FEDAVG, TINY, REPTILE)
 
 
