@@ -155,8 +155,12 @@ def study(
     n_draws: int,
     clock: common.Clock,
     prefix: str = "",
+    own: Callable[[Way, int], Way] = lambda way, person: way,
 ) -> tuple[list[Row], Found]:
-    """Each person left out once. Rows: the mean over people, a seed each; and every person's."""
+    """Each person left out once. Rows: the mean over people, a seed each; and every person's.
+
+    own(way, person): the way with the settings that are used when this person is left out.
+    """
     rows: list[Row] = []
     curves: Found = {}
     n = len(people.names)
@@ -164,13 +168,14 @@ def study(
         began = clock.seconds
         starts, values = [], []
         for person in range(n):
-            starts.append(without(people, (person,), ways, hidden, seed))
+            mine = [own(way, person) for way in ways]
+            starts.append(without(people, (person,), mine, hidden, seed))
             values.append({
                 (way.name, shots): judged(
                     people, person, starts[-1][way.name], hidden, shots, way.rates[shots], seed,
                     n_draws,
                 )
-                for way in ways
+                for way in mine
                 for shots in SHOTS
             })  # fmt: skip
             clock.tell(f"{people.name}, seed {seed}: people", person + 1, n)
@@ -249,15 +254,16 @@ def choose(
     hidden: int,
     rates: Sequence[int],
     seed: int = 101,
-) -> None:
+) -> dict[tuple[int, str, int], list[float]]:
     """Print how settings do on validation people, for each person who is left out of all of it.
 
     For person p the boards of all but p and a neighbour learn, the neighbour judges; the mean over
     both neighbours. So no sample of p has a say in p's own figures; in their mean all have. A score
     is the mean of the accuracies after 1 and 10 passes; SHOTS and `rates` (to adapt with) are told
-    apart.
+    apart. Returns the scores of each person, by shots, name and rate.
     """
     n = len(people.names)
+    found_of: dict[tuple[int, str, int], list[float]] = {}
     scores: dict[tuple[int, str, int], list[list[float]]] = {}
     for a in range(n):
         pair = a, (a + 1) % n
@@ -270,8 +276,10 @@ def choose(
                         by_person[out].append(float(found[[1, 3]].mean()))
     for (shots, name, rate), by_person in sorted(scores.items()):
         each = [sum(values) / len(values) for values in by_person]
+        found_of[shots, name, rate] = each
         listed = " ".join(f"{value:.3f}" for value in each)
         print(f"{shots} shots, {name}, adapted at {rate}: {sum(each) / n:.4f}; of each: {listed}")
+    return found_of
 
 
 def paint(figure: Figure, titled: Sequence[tuple[str, Found]]) -> None:

@@ -28,8 +28,8 @@ the figures in them, were written by hand. Figures are means over seeds, with 95
 (Student's t). "Published" are the papers' figures, where there are any. kB: all boards and rounds.
 `fedboard reproduce --all --out docs/results` repeats everything, in hours; `--quick` shows in
 seconds that it works, and `--resume` goes on with a long one that was stopped. Settings were chosen
-on validation data, never on what the tables show, with two exceptions: of [gestures](#gestures) and
-[speech](#speech) there are so few people that the same ones are both.
+on validation data, never on what the tables show, with one exception: of [gestures](#gestures)
+there are so few people that the same ones are both.
 
 ## The data
 {data}
