@@ -364,7 +364,7 @@ def test_a_crash_in_a_view_is_not_swallowed(tmp_path):
                 if isinstance(event, UpdateReceived):
                     raise RuntimeError("the view is broken")
 
-            fleet.federation._conductor._on_event = view
+            fleet.federation._state.on_event = view
             await fleet.run(1)
 
     with pytest.raises(RuntimeError, match="the view is broken"):

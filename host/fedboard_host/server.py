@@ -4,7 +4,8 @@
     federation.add_opener(links.parse("serial:/dev/ttyACM0"))
     result = await federation.run(20)
 
-What it is made of: roster (who is here, on which link), conductor (the rounds), store (the disk).
+What it is made of: roster (who is here, on which link), conductor (the rounds), hearing (what
+boards say), runstate (what these have in common), store (the disk).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fedboard_host.member import BoardView
 from fedboard_host.robust import Merging
 from fedboard_host.roster import Roster
 from fedboard_host.rounds import Policy
+from fedboard_host.runstate import RunState
 from fedboard_host.store import Store
 from fedboard_host.strategies import centring
 from fedboard_host.strategies.base import Strategy
@@ -89,21 +91,21 @@ class Federation:
         self._listeners: list[TcpListener] = []
         self._stop_asked = asyncio.Event()
         strategy = centring.for_model(strategy, spec, measures=start is None)
-        self._conductor = Conductor(
-            strategy, policy or Policy(), store, latest, evaluate, on_event, self._clock, merging
-        )
+        self._state = RunState(latest, store, on_event, self._clock)
+        self._conductor = Conductor(strategy, policy or Policy(), self._state, evaluate, merging)
+        hearing, max_update_bytes = self._conductor.hearing, 3 * spec.n_params + 256
         self._roster = Roster(
-            self._conductor, self._clock, key, name, 3 * spec.n_params + 256, dead_ms, handshake_ms
+            hearing, self._clock, key, name, max_update_bytes, dead_ms, handshake_ms
         )
-        self._conductor.members = self._roster.members
+        self._state.members = self._roster.members
         self._conductor.totals = lambda: (self._roster.bytes_up, self._roster.bytes_down)
         if not is_new:
-            self._conductor.emit(Note("info", f"resumed after round {latest.round}"))
+            self._state.emit(Note("info", f"resumed after round {latest.round}"))
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The state after the last closed round."""
-        return self._conductor.now
+        return self._state.now
 
     def add_link(self, link: Link) -> None:
         """Serve an open link until it closes: a board that dialled in, for example."""
@@ -132,26 +134,26 @@ class Federation:
 
         From the loop's thread, another one or a signal handler.
         """
-        self._conductor.n_stops += 1
-        self._loop.call_soon_threadsafe(self._conductor.changed.set)
+        self._state.n_stops += 1
+        self._loop.call_soon_threadsafe(self._state.changed.set)
         self._loop.call_soon_threadsafe(self._stop_asked.set)
 
     def pause(self, paused: bool) -> None:
         """Start no round until pause(False); the open one goes on. In the loop's thread."""
-        conductor = self._conductor
-        if conductor.paused != paused:
-            conductor.paused = paused
+        state = self._state
+        if state.paused != paused:
+            state.paused = paused
             what = "is paused: no round starts" if paused else "goes on"
-            conductor.emit(Note("info", f"the run {what}"))
-            conductor.changed.set()
+            state.emit(Note("info", f"the run {what}"))
+            state.changed.set()
 
     def record(self, board: str, label: int, seconds: float) -> None:
         """Let a board record samples; the log tells what came of it. Raises DataError."""
-        self._conductor.asides.record(board, label, seconds)
+        self._conductor.hearing.asides.record(board, label, seconds)
 
     def personalize(self, board: str) -> None:
         """Let a board adapt the model to itself, likewise."""
-        self._conductor.asides.personalize(board)
+        self._conductor.hearing.asides.personalize(board)
 
     async def adopt(self, params: array[int]) -> None:
         """Between two run()s: go on from this model. Its version is the next one."""
@@ -163,19 +165,19 @@ class Federation:
 
     @property
     def is_paused(self) -> bool:
-        return self._conductor.paused
+        return self._state.paused
 
     async def run(self, n_rounds: int) -> Result:
         """Go on to the round number `n_rounds` (closed ones of an earlier run() count)."""
-        conductor, roster = self._conductor, self._roster
+        state, roster = self._state, self._roster
         started_ms = self._clock.now_ms()
         up, down = roster.bytes_up, roster.bytes_down
-        began = conductor.now.round
-        await conductor.conduct(n_rounds)
-        conductor.n_stops = 0
-        now = conductor.now
+        began = state.now.round
+        await self._conductor.conduct(n_rounds)
+        state.n_stops = 0
+        now = state.now
         stopped = now.round < n_rounds
-        conductor.emit(Finished(now.round, now.version, stopped))
+        state.emit(Finished(now.round, now.version, stopped))
         return Result(
             now.round, now.version, now.params, now.result, now.accuracy, now.loss,
             roster.bytes_up - up, roster.bytes_down - down,
@@ -187,7 +189,7 @@ class Federation:
         for listener in self._listeners:
             await listener.close()
         await self._roster.close()
-        await self._conductor.tasks.cancel()
+        await self._state.tasks.cancel()
 
 
 def _first(spec: Spec, strategy: Strategy, params: array[int], run: int) -> Checkpoint:

@@ -7,7 +7,7 @@ one tells its seeds: boards can, as all of them have the mask key. See secret.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from fedboard import WireError
 from fedboard.cohort import Unmask
 from fedboard_host.aggregate import Merger
 from fedboard_host.checkpoints import Checkpoint
-from fedboard_host.clock import Clock
 from fedboard_host.member import Member
+from fedboard_host.runstate import RunState
 from fedboard_host.secret import Secret
 from fedboard_host.strategies.base import Work
 
@@ -32,16 +32,9 @@ def secret_of(now: Checkpoint, number: int, works: Mapping[str, Work]) -> Secret
     return Secret(now.spec, *kind, now.run, number, names)
 
 
-async def merge_sum(
-    secret: Secret,
-    merger: Merger,
-    members: Mapping[str, Member],
-    clock: Clock,
-    changed: asyncio.Event,
-    is_stopped: Callable[[], bool],
-) -> str:
+async def merge_sum(secret: Secret, merger: Merger, state: RunState) -> str:
     """Have the sum opened and give it to the merger. Returns why that failed, or ""."""
-    if not await open_sum(secret, members, clock, changed, is_stopped):
+    if not await open_sum(secret, state):
         return "too few boards have told what opens the sum"
     try:
         sums = await asyncio.to_thread(secret.sums)
@@ -53,14 +46,9 @@ async def merge_sum(
     return ""
 
 
-async def open_sum(
-    secret: Secret,
-    members: Mapping[str, Member],
-    clock: Clock,
-    changed: asyncio.Event,
-    is_stopped: Callable[[], bool],
-) -> bool:
-    """False: too few boards have answered in time, or it was stopped."""
+async def open_sum(secret: Secret, state: RunState) -> bool:
+    """False: too few boards have answered in time, or the round is to be dropped."""
+    members, clock = state.members, state.clock
     until_ms = clock.now_ms() + OPEN_MS
     turn = 0
     while True:
@@ -76,9 +64,9 @@ async def open_sum(
         while clock.now_ms() < again_ms:
             if secret.is_open:
                 return True
-            if is_stopped() or clock.now_ms() >= until_ms:
+            if state.n_stops > 1 or clock.now_ms() >= until_ms:
                 return False
-            await clock.wait(changed, again_ms - clock.now_ms())
+            await state.wait(again_ms - clock.now_ms())
 
 
 def _send(member: Member, ask: Unmask) -> None:
