@@ -25,7 +25,7 @@ import fuzz_targets as targets
 from fedboard import auth, channel, checkpoint, delta, messages, model, rebase, sparse, update, wire
 from fedboard.base import MemoryBase
 from fedboard_device import config as board_config
-from fedboard_host import checkpoints, config, config_values, decode
+from fedboard_host import checkpoints, config, config_learning, config_values, decode
 
 _TELLING = (0, 1, 0x0A, 0x0D, 0x10, 0x7D, 0x7E, 0x7F, 0x80, 0xFE, 0xFF)
 
@@ -385,5 +385,5 @@ READERS = {
     "frame": (wire, channel, auth, messages), "message": (messages,),
     "update": (update, sparse, decode), "delta": (rebase, sparse, model),
     "checkpoint": (checkpoint, model), "npz": (checkpoints, model),
-    "home": (config, config_values), "settings": (board_config,),
+    "home": (config, config_learning, config_values), "settings": (board_config,),
 }  # fmt: skip

@@ -25,11 +25,11 @@ from typing import Any
 from fedboard import DataError
 from fedboard.model import Spec, with_centre
 from fedboard_host import robust, strategies
-from fedboard_host.config_keys import PLAIN, STRATEGY, TABLES, THRIFT
+from fedboard_host.config_keys import PLAIN, TABLES
+from fedboard_host.config_learning import read_merging, read_strategy
 from fedboard_host.config_tree import Tree
 from fedboard_host.config_values import is_port, nearest
 from fedboard_host.mqtt import Broker
-from fedboard_host.privacy import Privacy
 
 # What a board's link may begin with; "network": the board dials in, see [network].
 LINKS = ("serial:", "socket://", "rfc2217://", "process:", "network")
@@ -142,31 +142,24 @@ class _Reader(Tree):
                 ("board", at, "link"),
                 'a board with link = "network" dials in: add [network] listen = "0.0.0.0:4850"',
             )
-        for key in ("bits", "down_bits"):
-            bits = federation.get(key, 16)
-            if 8 < bits < 16:
-                self.problem(("federation", key), f"{key} = {bits}: use 1 to 8, or 16 for exact")
         quorum = federation.get("quorum", 0)
         if not listen and quorum > len(boards) > 0:
             self.problem(
                 ("federation", "quorum"),
                 f"quorum = {quorum} of {len(boards)} boards: it is at most their number",
             )
-        if "layers" in model:
-            try:
-                rule = model.get("rule", Home.rule)
-                Spec(with_centre(model["layers"], rule), rule)
-            except DataError as error:
-                self.problem(("model", "layers"), f"layers = {model['layers']}: {error}")
+        rule, rounds = model.get("rule", Home.rule), federation.get("rounds", Home.rounds)
+        spec = self.spec(model["layers"], rule) if "layers" in model else None
         if len(model.get("labels", [])) > model.get("layers", [255])[-1]:
             self.problem(
                 ("model", "labels"),
                 f"{len(model['labels'])} labels for {model['layers'][-1]} classes: "
                 "the last of layers is their number",
             )
-        strategy = self.strategy(federation, model)
+        strategy = read_strategy(self, federation, spec, rounds)
         mqtt = self.mqtt()
-        merging = self.merging(federation, strategy, len(boards) if not listen else 0)
+        n_boards = len(boards) if not listen else 0
+        merging = read_merging(self, federation, strategy, rule, n_boards)
         self.raise_problems()
         root = self.path.parent
         plain: dict[str, Any] = {k: federation[k] for k in PLAIN if k in federation}
@@ -191,83 +184,13 @@ class _Reader(Tree):
             **plain,
         )
 
-    def strategy(self, federation: dict[str, Any], model: dict[str, Any]) -> strategies.Strategy:
-        """The strategy with its parameters, those of another strategy being problems."""
-        name = federation.get("strategy", "fedavg")
-        known = strategies.parameters(name)
-        params: dict[str, Any] = {}
-        if name.startswith("fedavg"):
-            params = {k: v for k, v in THRIFT.items() if k in known}
-            if federation.get("merge") == "median":  # of what few send it is 0
-                params["top_percent"] = 100.0
-        if "rounds" in known:  # what is annealed ends with the run
-            params["rounds"] = federation.get("rounds", Home.rounds)
-        for key in STRATEGY:
-            if key in federation and key not in known:
-                self.problem(
-                    ("federation", key), f"strategy {name} has no {key}: it has {', '.join(known)}"
-                )
-            elif key in federation:
-                params[key] = federation[key]
+    def spec(self, layers: list[int], rule: str) -> Spec | None:
+        """The model, if there is such a one."""
         try:
-            strategy = strategies.make(name, params)
-            if "layers" in model:
-                rule = model.get("rule", Home.rule)
-                spec = Spec(with_centre(model["layers"], rule), rule)
-                strategy.start(spec)
-                if spec.n_conv and getattr(strategy, "batch", 1) != 1:
-                    text = f"rule {spec.rule} learns sample by sample: set batch = 1"
-                    self.problem(("federation", "batch"), text)
+            return Spec(with_centre(layers, rule), rule)
         except DataError as error:
-            self.problem(("federation", "strategy"), str(error))
-            return strategies.make("fedavg")
-        return strategy
-
-    def merging(
-        self, federation: dict[str, Any], strategy: strategies.Strategy, n_boards: int
-    ) -> robust.Merging:
-        """How updates are merged; that enough boards take part. n_boards: 0: nobody knows."""
-        kind, secure = federation.get("merge", "mean"), federation.get("secure", False)
-        try:
-            noise, clip = federation.get("noise", 0.0), federation.get("clip_norm", 0)
-            merging = robust.Merging(
-                kind, federation.get("faulty", 1), secure, Privacy(noise, clip)
-            )
-        except DataError as error:
-            first = next((k for k in ("noise", "clip_norm", "secure") if k in federation), "merge")
-            self.problem(("federation", first), str(error))
-            return robust.Merging()
-        if merging.privacy.noise and self.tree.get("model", {}).get("rule") == "centred":
-            text = "noise is not for rule centred, which learns a mean first: use another"
-            self.problem(("federation", "noise"), text)
-        if secure:
-            self.secure(federation, strategy)
-        if "faulty" in federation and merging.kind == "mean":
-            text = "faulty is for a merge that compares boards: set merge = \"multi-krum\""
-            self.problem(("federation", "faulty"), text)
-        for n, remedy in (
-            (n_boards, "add boards, or lower faulty"),
-            (federation.get("quorum", 0), f"set quorum = {merging.least}"),
-            (strategy.selection()[0], "use select = 0, or another strategy"),
-        ):
-            try:
-                if n:
-                    merging.check(n, remedy)
-            except DataError as error:
-                self.problem(("federation", "merge"), str(error))
-        return merging
-
-    def secure(self, federation: dict[str, Any], strategy: strategies.Strategy) -> None:
-        """What cannot be where boards mask their updates."""
-        if strategy.name != "fedavg":
-            text = f"secure = true is for strategy fedavg, not {strategy.name}: choose one of them"
-            self.problem(("federation", "secure"), text)
-        if self.tree.get("model", {}).get("rule") == "centred":
-            text = "secure = true hides the features' mean, too: use another rule than centred"
-            self.problem(("federation", "secure"), text)
-        if "bits" in federation:
-            text = "bits is not for secure = true: masked values have 16. Leave it out"
-            self.problem(("federation", "bits"), text)
+            self.problem(("model", "layers"), f"layers = {layers}: {error}")
+            return None
 
     def boards(self) -> list[BoardEntry]:
         found = self.tree.get("board", [])
