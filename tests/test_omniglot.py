@@ -12,7 +12,7 @@ import pytest
 from fedboard import DataError
 from fedboard_host import characters
 from fedboard_host.characters import SHIFT, WAYS, Characters, Homes, NewTasks
-from fedboard_host.experiments import common, omniglot
+from fedboard_host.experiments import common, conv_learner, omniglot
 
 
 def archive(path: Path, n: int = 6) -> Path:
@@ -133,7 +133,7 @@ def test_integers_keep_up_with_floats() -> None:
     found = []
     for base in (omniglot.INTEGERS, omniglot.FLOATS):
         learner = replace(base, ways=10, boards=2)
-        spec, start = omniglot.train(learner, training, 1, 10)
-        found.append(omniglot.adapt(learner, spec, start, tasks)[-1])
+        spec, start = conv_learner.train(learner, training, 1, 10)
+        found.append(conv_learner.adapt(learner, spec, start, tasks)[-1])
     assert min(found) > 0.7
     assert abs(found[0] - found[1]) < 0.1
