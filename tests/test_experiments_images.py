@@ -12,7 +12,7 @@ import pytest
 from fedboard.dfa import Network
 from fedboard.model import Spec, init_params, new_params
 from fedboard_host import experiments
-from fedboard_host.experiments import common, images, own_rule, tifed, tifed_transfer
+from fedboard_host.experiments import common, course_run, images, own_rule, tifed, tifed_transfer
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_transfer(tmp_path, monkeypatch):
 
 def test_features_are_of_every_sample():
     """A head's features are what the network itself sees, sample by sample."""
-    pictures = images.find("mnist", None, own_rule.SCALE)
+    pictures = images.find("mnist", None, course_run.SCALE)
     spec = Spec(pictures.sizes, "fedboard", 1)
     params = new_params(spec)
     init_params(spec, params)
@@ -98,8 +98,8 @@ def test_courses_deal_every_sample_once_a_pass():
 
 
 def test_a_goal_that_is_not_reached_is_infinite(tmp_path):
-    pictures = images.find("mnist", None, own_rule.SCALE)
+    pictures = images.find("mnist", None, course_run.SCALE)
     variant = own_rule.variants("mnist")[0]
-    outcome = own_rule.train(pictures, variant, 1, 2, 0.99)
+    outcome = course_run.train(pictures, variant, 1, 2, 0.99)
     rows = own_rule._rows("e", variant, 1, outcome, 0.99, False, pictures)
     assert next(row.ours for row in rows if row.metric.startswith("buffers")) == math.inf

@@ -21,10 +21,10 @@ import numpy as np
 from fedboard.model import Spec
 from fedboard_host import datafile, strategies
 from fedboard_host.dataset import Set
-from fedboard_host.experiments import common, images, own_rule
+from fedboard_host.experiments import common, course_run, images, own_rule
 from fedboard_host.experiments.common import Row
+from fedboard_host.experiments.course_run import SCALE, Variant
 from fedboard_host.experiments.images import EPOCHS, Pictures
-from fedboard_host.experiments.own_rule import Variant
 from fedboard_host.fleet import Fleet
 from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.fleet_squeeze import Features
@@ -116,7 +116,7 @@ def run(
         ]
         made = features(source, task, data, 4 if quick else 0) if missing else {}
         for n, variant, seed in missing:
-            outcome = own_rule.train(made[variant.scale], variant, seed, 0, 0, n)
+            outcome = course_run.train(made[variant.scale], variant, seed, 0, 0, n)
             value, sent = outcome.last
             paid = sent, outcome.merges, outcome.seconds, outcome.bytes_down
             title = _title(source, task, variant)
@@ -139,9 +139,9 @@ def _metric(n_workers: int) -> str:
 
 def features(source: str, task: str, data: Path | None, n_buffers: int = 0) -> dict[str, Pictures]:
     """By scale: the task's samples as the source's network sees them. n_buffers 0: all."""
-    known = images.find(source, data, own_rule.SCALE)
+    known = images.find(source, data, SCALE)
     spec, params = _pretrain(known, source, n_buffers)
-    wanted = images.find(task, data, own_rule.SCALE)
+    wanted = images.find(task, data, SCALE)
     seen = [_hidden(spec, params, own.x) for own in (wanted.train, wanted.test)]
     made = {}
     for scale in ("centred", "signed"):
@@ -182,7 +182,7 @@ def choose(seed: int = 101, folder: Path | None = None) -> None:
         judged = {k: v.validation() for k, v in features(source, task, folder).items()}
         for variant in variants(task):
             for trial in _trials(variant):
-                value = own_rule.train(judged[trial.scale], trial, seed).last[0]
+                value = course_run.train(judged[trial.scale], trial, seed).last[0]
                 told = trial.float_rate or trial.parameters
                 print(f"{source} to {task}: {trial.name} {told}: {value:.4f}", flush=True)
 
