@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from fedboard import cohort, collect, messages
+from fedboard.message import Message
 from fedboard_device import config as board_config
 from fedboard_host import cli, config, config_keys
 
@@ -89,7 +90,7 @@ def test_privacy_names_all_that_a_board_says() -> None:
         kind
         for module in (messages, collect, cohort)
         for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, messages.Message) and kind.KIND
+        if isinstance(kind, type) and issubclass(kind, Message) and kind.KIND
     ]
     said = {k.__name__ for k in kinds if not (k.__doc__ or "").startswith("Hub")}
     assert {"Hello", "Status", "Metrics", "Prediction"} < said

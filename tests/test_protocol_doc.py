@@ -14,6 +14,7 @@ import golden_runner
 import interpreters
 import test_golden
 from fedboard import auth, channel, cohort, collect, messages, wire
+from fedboard.message import Message
 from fedboard_host import connection, gate, roster
 from test_docs import blocks
 
@@ -76,7 +77,7 @@ def test_every_message_is_there_with_its_fields():
         kind.KIND: kind
         for module in (messages, collect, cohort)
         for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, messages.Message) and kind.KIND
+        if isinstance(kind, type) and issubclass(kind, Message) and kind.KIND
     }
     rows = re.findall(r"^\| ([0-9A-F]{2}) \| ([A-Z]+) \| \w+ \| (.*) \|$", TEXT, re.M)
     found = {(int(kind, 16), name, fields) for kind, name, fields in rows if name != "ACK"}

@@ -18,6 +18,7 @@ from fedboard import (
     wire,
 )
 from fedboard.hub import Hub, Joined, Left, Update
+from fedboard.message import Message
 from fedboard.node import Identity, Node, Opened
 
 KEY = b"k" * 32
@@ -47,7 +48,7 @@ def describe(event):
         return ("Update", repr(event.begin), event.data)
     if isinstance(event, Joined):
         return ("Joined", event.hello.name, repr(event.status))
-    if isinstance(event, messages.Message):
+    if isinstance(event, Message):
         return repr(event)
     return (type(event).__name__, getattr(event, "reason", ""))
 

@@ -23,7 +23,7 @@ from fedboard.collect_messages import Recorded as Recorded
 from fedboard.collect_messages import Remove as Remove
 from fedboard.collect_messages import Runs as Runs
 from fedboard.collect_messages import Stop as Stop
-from fedboard.messages import Message
+from fedboard.message import Message
 from fedboard.model import unpack_spec
 
 TYPE_CHECKING = False

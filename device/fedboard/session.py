@@ -24,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from fedboard.message import Message
+
 LEAST_CHUNK = 32  # bytes: how short chunks get on a noisy line
 REPEAT_MS = 500  # between KNOCKs, and between HELLOs
 
@@ -54,7 +56,7 @@ class Peer:
         self._n_lost = 0  # by the channel, when that was found
         self._again_ms = 0
 
-    def send(self, message: messages.Message) -> None:
+    def send(self, message: "Message") -> None:
         """Queue one message; it arrives once and in order, or the link is dead."""
         if not self.channel.open:
             raise StateError("no session yet: wait for Opened or Joined")
@@ -127,7 +129,7 @@ class Peer:
         self._transfer = None
 
 
-def handshake(frame: wire.Frame) -> "messages.Message | None":
+def handshake(frame: wire.Frame) -> "Message | None":
     """A raw frame's message, or None: before authentication, nonsense is noise."""
     try:
         return messages.unpack(frame.kind, frame.payload)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fedboard import DataError, collect, messages
+from fedboard.message import Message
 from fedboard_host.events import Event, Note
 from fedboard_host.member import Member
 from fedboard_host.units import percent
@@ -88,7 +89,7 @@ class Asides:
         member.state = state
         return self._token
 
-    def _send(self, member: Member, message: messages.Message) -> None:
+    def _send(self, member: Member, message: Message) -> None:
         assert member.connection is not None
         member.connection.hub.send(message)
         member.connection.wake()

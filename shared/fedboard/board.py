@@ -14,6 +14,7 @@ the same update, byte for byte.
 
 from fedboard import DataError, FedboardError, WireError, kernels, messages
 from fedboard.learner import Learner, NoMemory, NoSamples
+from fedboard.message import Message
 from fedboard.node import Identity, Node, Opened
 from fedboard.session import Denied
 
@@ -106,7 +107,7 @@ class Board:
                 self._say("host left: " + event.reason)
             elif isinstance(event, messages.Sleep):
                 self.rest_s = event.seconds
-            elif isinstance(event, messages.Message):
+            elif isinstance(event, Message):
                 if event.KIND & 0xF0 == messages.FIRST_MASKED:
                     self._mask(event)
                 else:
@@ -162,7 +163,7 @@ class Board:
         if self._log is not None:
             self._log(text)
 
-    def _tell(self, message: messages.Message) -> None:
+    def _tell(self, message: Message) -> None:
         """Send if there is a session; without one there is nobody to miss it."""
         if self.node.channel.open:
             self.node.send(message)
@@ -195,7 +196,7 @@ class Board:
 
     # Its samples and its sensor
 
-    def _collect(self, message: messages.Message) -> None:
+    def _collect(self, message: Message) -> None:
         """Do what a person asks for: see collect."""
         if self._collector is None:
             from fedboard import collect  # only the boards that are asked pay for it
@@ -212,7 +213,7 @@ class Board:
 
     # Those with whom it masks its updates
 
-    def _mask(self, message: messages.Message) -> None:
+    def _mask(self, message: Message) -> None:
         """Learn who they are, or open the sum of their updates: see mask."""
         from fedboard import cohort, mask  # only the boards of such a run pay for it
 

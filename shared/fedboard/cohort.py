@@ -13,6 +13,7 @@ Boards load this only for a run that masks; its messages add themselves.
 import struct
 
 from fedboard import DataError, WireError, auth, messages
+from fedboard.message import BYTES, TEXT, U8, U32, Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ SEED_BYTES = 32
 TAG_BYTES = 4
 
 
-class Peer(messages.Message):
+class Peer(Message):
     """Hub: before a masked TASK, one for each board of the round."""
 
     KIND = 0x30
-    FIELDS = (("round", "I"), ("nonce", "b"), ("place", "B"), ("of", "B"), ("name", "s"))
+    FIELDS = (("round", U32), ("nonce", BYTES), ("place", U8), ("of", U8), ("name", TEXT))
     round: int
     nonce: bytes
     place: int  # of this board among them
@@ -39,22 +40,22 @@ class Peer(messages.Message):
     name: str
 
 
-class Unmask(messages.Message):
+class Unmask(Message):
     """Hub: these updates are in: open their sum. Answered by Openings, or an Error."""
 
     KIND = 0x31
-    FIELDS = (("round", "I"), ("nonce", "b"), ("survivors", "I"), ("of", "B"))
+    FIELDS = (("round", U32), ("nonce", BYTES), ("survivors", U32), ("of", U8))
     round: int
     nonce: bytes
     survivors: int  # bit i set: the update of the board at place i
     of: int  # whose seeds are wanted: the board's own, or those of one that is gone
 
 
-class Opening(messages.Message):
+class Opening(Message):
     """Node: one sealed seed of board `of`, and this board's share of what opens it."""
 
     KIND = 0x32
-    FIELDS = (("round", "I"), ("of", "B"), ("peer", "B"), ("share", "b"), ("sealed", "b"))
+    FIELDS = (("round", U32), ("of", U8), ("peer", U8), ("share", BYTES), ("sealed", BYTES))
     round: int
     of: int
     peer: int  # `of` itself: its own mask; else the lost board that it shares this seed with

@@ -14,7 +14,7 @@ Every answer has its question's token; what cannot be done is an Error with the 
 """
 
 from fedboard import messages
-from fedboard.messages import Message
+from fedboard.message import REST, U8, U16, U32, Message
 
 ANY = 256  # no label, in REMOVE
 MAX_SHARES = 8  # classes in a PREDICTION
@@ -24,7 +24,7 @@ class Record(Message):
     """Hub: record n samples (0: any number) of this label, for duration_ms at most (0: no end)."""
 
     KIND = 0x20
-    FIELDS = (("token", "I"), ("label", "B"), ("n", "I"), ("duration_ms", "I"))
+    FIELDS = (("token", U32), ("label", U8), ("n", U32), ("duration_ms", U32))
     token: int
     label: int
     n: int
@@ -35,7 +35,7 @@ class Recorded(Message):
     """Node: the sensor is open and n samples of this recording are on flash."""
 
     KIND = 0x21
-    FIELDS = (("token", "I"), ("n", "I"), ("n_all", "I"), ("done", "B"))
+    FIELDS = (("token", U32), ("n", U32), ("n_all", U32), ("done", U8))
     token: int
     n: int
     n_all: int  # samples on the board
@@ -46,7 +46,7 @@ class Stop(Message):
     """Hub: end the recording (answered by RECORDED) or the predictions (not answered)."""
 
     KIND = 0x22
-    FIELDS = (("token", "I"),)
+    FIELDS = (("token", U32),)
     token: int
 
 
@@ -54,7 +54,7 @@ class Labels(Message):
     """Hub: which samples are there?"""
 
     KIND = 0x23
-    FIELDS = (("token", "I"),)
+    FIELDS = (("token", U32),)
     token: int
 
 
@@ -62,7 +62,7 @@ class Runs(Message):
     """Node: the labels of the samples from number `first` on; another one follows if `more`."""
 
     KIND = 0x24
-    FIELDS = (("token", "I"), ("n_in", "H"), ("first", "I"), ("more", "B"), ("runs", "*"))
+    FIELDS = (("token", U32), ("n_in", U16), ("first", U32), ("more", U8), ("runs", REST))
     token: int
     n_in: int
     first: int
@@ -74,7 +74,7 @@ class Remove(Message):
     """Hub: delete the samples of a label (ANY: of none), and the last n. Answered by RUNS."""
 
     KIND = 0x25
-    FIELDS = (("token", "I"), ("label", "H"), ("n_last", "I"))
+    FIELDS = (("token", U32), ("label", U16), ("n_last", U32))
     token: int
     label: int
     n_last: int
@@ -84,7 +84,7 @@ class Predict(Message):
     """Hub: predict n windows (0: until STOP)."""
 
     KIND = 0x26
-    FIELDS = (("token", "I"), ("n", "I"))
+    FIELDS = (("token", U32), ("n", U32))
     token: int
     n: int
 
@@ -93,7 +93,7 @@ class Prediction(Message):
     """Node: what it sees. The shares are a softmax's: an order of the classes, no true odds."""
 
     KIND = 0x27
-    FIELDS = (("token", "I"), ("number", "I"), ("version", "I"), ("personal", "B"), ("shares", "*"))
+    FIELDS = (("token", U32), ("number", U32), ("version", U32), ("personal", U8), ("shares", REST))
     token: int
     number: int  # 1, 2, ...
     version: int  # of the global model that this one is, or began as

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fedboard.message import Message
+
 PING_MS = 5000  # a silent board is asked
 LONGEST_FRAME = 2048  # bytes that are sent to a board which says that it takes so many
 
@@ -136,7 +138,7 @@ class Hub(Peer):
             protocol=PROTOCOL, window=self._window, nonce=self._welcome, name=self.name,
         ).pack(), tx)
 
-    def _message(self, message: messages.Message, events: "list[object]") -> None:
+    def _message(self, message: "Message", events: "list[object]") -> None:
         if not self.joined:
             if not isinstance(message, messages.Status) or self.hello is None:
                 raise WireError("a board must say STATUS first")
@@ -217,7 +219,7 @@ class Hub(Peer):
             if kind == messages.Begin.KIND:
                 data = b""  # the transfer before was given up
             elif kind == messages.Chunk.KIND and (data or len(payload) > longest + head):
-                chunk = messages.unpack_chunk(payload)
+                chunk = messages.Chunk.unpack(payload)
                 at = chunk.offset - len(data)
                 data += chunk.data
                 n = wire.fit(data[:longest], head)

@@ -1,56 +1,21 @@
 """What node and hub say to each other: one class a message, its fields in wire order.
 
-Field codes: B H I are little-endian unsigned integers of 1, 2, 4 bytes; s is a short text and
-b are short bytes (each behind a length byte); * is the rest of the payload. unpack() raises
-WireError for anything malformed. Whatever is not a CHUNK stays below 105 bytes, so that it fits
-a frame even if every byte of it needs escaping.
+Whatever is not a CHUNK stays below 105 bytes, so that it fits a frame even if every byte of it
+needs escaping. unpack() finds the class of a frame's kind; what is said of samples and sensors is
+in collect_messages, of masks in cohort: boards load those when they are asked.
 """
 
 import struct
 
-from fedboard import StateError, WireError
-
-_SIZES = {"B": 1, "H": 2, "I": 4}
-
-
-class Message:
-    KIND = 0
-    FIELDS: "tuple[tuple[str, str], ...]" = ()
-
-    def __init__(self, **values: "int | str | bytes") -> None:
-        for name, code in self.FIELDS:
-            default: int | str | bytes = 0 if code in _SIZES else "" if code == "s" else b""
-            setattr(self, name, values.pop(name, default))
-        if values:
-            raise StateError(f"{type(self).__name__} has no field {next(iter(values))}")
-
-    def pack(self) -> bytes:
-        out = b""
-        for name, code in self.FIELDS:
-            value = getattr(self, name)
-            if code in _SIZES:
-                if not 0 <= value < 1 << 8 * _SIZES[code]:
-                    raise StateError(f"{type(self).__name__}.{name} = {value} is out of range")
-                out += struct.pack("<" + code, value)
-                continue
-            data = value.encode() if code == "s" else bytes(value)
-            if code != "*":
-                if len(data) > 255:
-                    raise StateError(f"{type(self).__name__}.{name} is too long")
-                out += bytes([len(data)])
-            out += data
-        return out
-
-    def __repr__(self) -> str:
-        fields = [f"{name}={getattr(self, name)}" for name, _ in self.FIELDS]
-        return type(self).__name__ + "(" + ", ".join(fields) + ")"
+from fedboard import WireError
+from fedboard.message import BYTES, REST, TEXT, U8, U16, U32, Message
 
 
 class Knock(Message):
     """Hub: is a board there? Answered by Hello. Sent again until it is."""
 
     KIND = 0x01
-    FIELDS = (("protocol", "B"),)
+    FIELDS = (("protocol", U8),)
     protocol: int
 
 
@@ -58,8 +23,8 @@ class Hello(Message):
     """Node: who I am; all of it is in the keys of the session. Sent again until Welcome."""
 
     KIND = 0x02
-    FIELDS = (("protocol", "B"), ("keyed", "B"), ("window", "B"),
-              ("nonce", "b"), ("uid", "b"), ("name", "s"))
+    FIELDS = (("protocol", U8), ("keyed", U8), ("window", U8),
+              ("nonce", BYTES), ("uid", BYTES), ("name", TEXT))
     protocol: int
     keyed: int  # 1: I have a key and speak to nobody without it
     window: int  # frames, each as long as Status says, that may be under way to me
@@ -72,7 +37,7 @@ class Welcome(Message):
     """Hub: the session's other nonce. Its tag proves that the hub has the key."""
 
     KIND = 0x03
-    FIELDS = (("protocol", "B"), ("window", "B"), ("nonce", "b"), ("name", "s"))
+    FIELDS = (("protocol", U8), ("window", U8), ("nonce", BYTES), ("name", TEXT))
     protocol: int
     window: int
     nonce: bytes
@@ -83,7 +48,7 @@ class Deny(Message):
     """Hub: why there is no session. Unauthenticated: shown to people, never acted upon."""
 
     KIND = 0x05
-    FIELDS = (("reason", "s"),)
+    FIELDS = (("reason", TEXT),)
     reason: str
 
 
@@ -91,9 +56,9 @@ class Status(Message):
     """Node: the first authenticated word; proves the node's key. Again when samples come or go."""
 
     KIND = 0x10
-    FIELDS = (("firmware", "s"), ("kernels", "s"), ("free_ram", "I"), ("n_samples", "I"),
-              ("n_in", "H"), ("version", "I"), ("digest", "b"), ("free_flash", "I"),
-              ("n_saves", "I"), ("frame", "H"))
+    FIELDS = (("firmware", TEXT), ("kernels", TEXT), ("free_ram", U32), ("n_samples", U32),
+              ("n_in", U16), ("version", U32), ("digest", BYTES), ("free_flash", U32),
+              ("n_saves", U32), ("frame", U16))
     firmware: str
     kernels: str
     free_ram: int  # bytes; 0 where the board cannot tell
@@ -125,10 +90,10 @@ class Task(Message):
     """
 
     KIND = 0x11
-    FIELDS = (("run", "I"), ("round", "I"), ("version", "I"), ("digest", "b"), ("op", "B"),
-              ("flags", "B"), ("layers", "H"), ("epochs", "B"), ("batch", "B"), ("rate", "H"),
-              ("top_permille", "H"), ("bits", "B"), ("n_max", "I"), ("seed", "I"), ("spec", "b"),
-              ("local", "H"), ("n_local", "H"), ("shots", "B"))
+    FIELDS = (("run", U32), ("round", U32), ("version", U32), ("digest", BYTES), ("op", U8),
+              ("flags", U8), ("layers", U16), ("epochs", U8), ("batch", U8), ("rate", U16),
+              ("top_permille", U16), ("bits", U8), ("n_max", U32), ("seed", U32), ("spec", BYTES),
+              ("local", U16), ("n_local", U16), ("shots", U8))
     run: int
     round: int
     version: int
@@ -157,8 +122,8 @@ class Begin(Message):
     """Either: a transfer starts. MODEL goes to the node, UPDATE to the hub."""
 
     KIND = 0x12
-    FIELDS = (("what", "B"), ("round", "I"), ("version", "I"), ("base", "I"), ("encoding", "B"),
-              ("n_bytes", "I"), ("n_samples", "I"), ("digest", "b"), ("meta", "*"))
+    FIELDS = (("what", U8), ("round", U32), ("version", U32), ("base", U32), ("encoding", U8),
+              ("n_bytes", U32), ("n_samples", U32), ("digest", BYTES), ("meta", REST))
     what: int
     round: int
     version: int  # MODEL: of the new model; UPDATE: of the model that was trained on
@@ -174,7 +139,7 @@ class Chunk(Message):
     """Either: the next bytes of the transfer."""
 
     KIND = 0x13
-    FIELDS = (("offset", "I"), ("data", "*"))
+    FIELDS = (("offset", U32), ("data", REST))
     HEAD_BYTES = 4
 
     def __init__(self, offset: int = 0, data: "bytes | memoryview" = b"") -> None:
@@ -182,12 +147,19 @@ class Chunk(Message):
         self.offset = offset
         self.data = data  # at a Node, a view: good until more is received
 
+    @classmethod
+    def unpack(cls, payload: "bytes | memoryview") -> "Chunk":
+        """Its data is a view if the payload is."""
+        if len(payload) < Chunk.HEAD_BYTES:
+            raise WireError("Chunk is cut short in offset")
+        return cls(struct.unpack_from("<I", payload, 0)[0], payload[Chunk.HEAD_BYTES :])
+
 
 class End(Message):
     """Either: the transfer is complete."""
 
     KIND = 0x14
-    FIELDS = (("n_bytes", "I"), ("crc", "I"))
+    FIELDS = (("n_bytes", U32), ("crc", U32))
     n_bytes: int
     crc: int  # CRC-32 over all chunks' data
 
@@ -196,7 +168,7 @@ class Progress(Message):
     """Node: about once a second while it trains."""
 
     KIND = 0x15
-    FIELDS = (("round", "I"), ("done", "I"), ("total", "I"), ("n_correct", "I"), ("loss", "I"))
+    FIELDS = (("round", U32), ("done", U32), ("total", U32), ("n_correct", U32), ("loss", U32))
     round: int
     done: int  # samples
     total: int
@@ -208,7 +180,7 @@ class Accepted(Message):
     """Hub: the update of this round is in; what was sent is no longer residual."""
 
     KIND = 0x16
-    FIELDS = (("round", "I"),)
+    FIELDS = (("round", U32),)
     round: int
 
 
@@ -216,7 +188,7 @@ class Refused(Message):
     """Hub: the update of this round was not used, and why. What was learned stays on the board."""
 
     KIND = 0x17
-    FIELDS = (("round", "I"), ("reason", "s"))
+    FIELDS = (("round", U32), ("reason", TEXT))
     round: int
     reason: str
 
@@ -228,8 +200,8 @@ class Metrics(Message):
     """
 
     KIND = 0x18
-    FIELDS = (("round", "I"), ("version", "I"), ("n", "I"), ("n_correct", "I"), ("loss", "I"),
-              ("n_correct_before", "I"), ("loss_before", "I"), ("n_support", "H"))
+    FIELDS = (("round", U32), ("version", U32), ("n", U32), ("n_correct", U32), ("loss", U32),
+              ("n_correct_before", U32), ("loss_before", U32), ("n_support", U16))
     round: int
     version: int
     n: int
@@ -242,13 +214,13 @@ class Metrics(Message):
 
 class Ping(Message):
     KIND = 0x19
-    FIELDS = (("token", "I"),)
+    FIELDS = (("token", U32),)
     token: int
 
 
 class Pong(Message):
     KIND = 0x1A
-    FIELDS = (("token", "I"),)
+    FIELDS = (("token", U32),)
     token: int
 
 
@@ -256,7 +228,7 @@ class Error(Message):
     """Either: what was asked for cannot be done, and what would help."""
 
     KIND = 0x1B
-    FIELDS = (("code", "B"), ("round", "I"), ("text", "s"))
+    FIELDS = (("code", U8), ("round", U32), ("text", TEXT))
     code: int
     round: int
     text: str
@@ -273,7 +245,7 @@ class Bye(Message):
     """Either: an orderly end of the session."""
 
     KIND = 0x1C
-    FIELDS = (("reason", "s"),)
+    FIELDS = (("reason", TEXT),)
     reason: str
 
 
@@ -281,7 +253,7 @@ class Sleep(Message):
     """Hub: there is nothing to do for so long. A board that may sleeps, after a BYE."""
 
     KIND = 0x1F
-    FIELDS = (("seconds", "I"),)
+    FIELDS = (("seconds", U32),)
     seconds: int
 
 
@@ -300,13 +272,6 @@ add(Knock, Hello, Welcome, Deny, Status, Task, Begin, Chunk, End, Progress, Acce
     Metrics, Ping, Pong, Error, Bye, Sleep)  # fmt: skip
 
 
-def unpack_chunk(payload: "bytes | memoryview") -> Chunk:
-    """A CHUNK; its data is a view if the payload is."""
-    if len(payload) < Chunk.HEAD_BYTES:
-        raise WireError("Chunk is cut short in offset")
-    return Chunk(struct.unpack_from("<I", payload, 0)[0], payload[Chunk.HEAD_BYTES :])
-
-
 def unpack(kind: int, payload: bytes) -> Message:
     """The message in a frame. Raises WireError for an unknown kind or a malformed payload."""
     if kind not in _BY_KIND and kind & 0xF0 == FIRST_COLLECT:
@@ -319,31 +284,4 @@ def unpack(kind: int, payload: bytes) -> Message:
         assert cohort
     if kind not in _BY_KIND:
         raise WireError(f"message kind 0x{kind:02x} is unknown: update the older side")
-    if kind == Chunk.KIND:
-        return unpack_chunk(payload)
-    cls = _BY_KIND[kind]
-    values: dict[str, int | str | bytes] = {}
-    at = 0
-    for name, code in cls.FIELDS:
-        size = _SIZES.get(code, 0)
-        if code in "sb":
-            size = payload[at] if at < len(payload) else 256
-            at += 1
-        elif code == "*":
-            size = len(payload) - at
-        part = payload[at : at + size]
-        if len(part) != size:
-            raise WireError(f"{cls.__name__} is cut short in {name}")
-        at += size
-        if code == "s":
-            try:
-                values[name] = part.decode()
-            except UnicodeError:
-                raise WireError(f"{cls.__name__}.{name} is not text")
-        elif code in _SIZES:
-            values[name] = struct.unpack("<" + code, part)[0]
-        else:
-            values[name] = part
-    if at != len(payload):
-        raise WireError(f"{cls.__name__} has {len(payload) - at} bytes too many")
-    return cls(**values)
+    return _BY_KIND[kind].unpack(payload)

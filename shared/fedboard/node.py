@@ -68,7 +68,7 @@ class Node(Peer):
             elif frame.kind >= messages.Status.KIND:
                 self.heard_ms = now_ms
                 if frame.kind == messages.Chunk.KIND:
-                    events.append(messages.unpack_chunk(frame.view))
+                    events.append(messages.Chunk.unpack(frame.view))
                     continue
                 message = messages.unpack(frame.kind, frame.payload)
                 if isinstance(message, messages.Ping):
