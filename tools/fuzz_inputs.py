@@ -3,9 +3,9 @@
     MAKERS[target](rng) -> bytes      a malformed input, that follows from rng alone
     seeds(target)                     genuine inputs
 
-Damage is of two kinds. Blind: bits, bytes, slices, ends. Sealed: what a checksum covers is changed
-and the checksum made right again, so that the checks behind it are reached. Settings get mistakes
-that a reader must name: unknown names, wrong types, numbers out of range, broken syntax.
+Damage is of two kinds. Blind: see fuzz_damage. Sealed: what a checksum covers is changed and the
+checksum made right again, so that the checks behind it are reached. Settings get mistakes that a
+reader must name: see fuzz_settings.
 """
 
 import functools
@@ -21,48 +21,13 @@ from random import Random
 
 import numpy as np
 
+import fuzz_settings
 import fuzz_targets as targets
 from fedboard import auth, channel, checkpoint, delta, messages, model, rebase, sparse, update, wire
 from fedboard.base import MemoryBase
 from fedboard_device import config as board_config
 from fedboard_host import checkpoints, config, config_learning, config_values, decode
-
-_TELLING = (0, 1, 0x0A, 0x0D, 0x10, 0x7D, 0x7E, 0x7F, 0x80, 0xFE, 0xFF)
-
-
-def damaged(rng: Random, data: bytes) -> bytes:
-    """One to four blind changes."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(out) + 1)
-        kind = rng.randrange(8)
-        if kind <= 1 and at < len(out):
-            out[at] ^= 1 << rng.randrange(8)
-        elif kind == 2 and at < len(out):
-            out[at] = rng.choice(_TELLING)
-        elif kind == 3:
-            out[at:at] = rng.randbytes(rng.randint(1, 9))
-        elif kind == 4:
-            del out[at : at + rng.randint(1, 9)]
-        elif kind == 5:
-            del out[at:]
-        elif kind == 6:
-            out[at:at] = out[rng.randrange(len(out) + 1) :][: rng.randint(1, 60)]
-        elif at + 2 <= len(out):
-            out[at : at + 2] = rng.choice((0, 1, 255, 256, 32767, 65535)).to_bytes(2, "little")
-    return bytes(out)
-
-
-def _changed(
-    rng: Random, choices: "list[bytes]", change: "Callable[[Random, bytes], bytes]"
-) -> bytes:
-    """One of them, changed until it is another."""
-    data = rng.choice(choices)
-    while True:
-        out = change(rng, data)
-        if out not in choices:
-            return out
-
+from fuzz_damage import changed, damaged
 
 # Frames and messages
 
@@ -81,13 +46,13 @@ def make_frame(rng: Random) -> bytes:
 
     # Flags inside cut it into runs: of those none may be genuine, either.
     while True:
-        out = _changed(rng, targets.GENUINE, change)
+        out = changed(rng, targets.GENUINE, change)
         if not any(run in targets.GENUINE for run in out.split(wire.FLAG)):
             return out
 
 
 def make_message(rng: Random) -> bytes:
-    return _changed(rng, seeds("message"), damaged)
+    return changed(rng, seeds("message"), damaged)
 
 
 # Updates and models
@@ -129,11 +94,11 @@ def _deltas() -> "list[bytes]":
 
 
 def make_update(rng: Random) -> bytes:
-    return _changed(rng, seeds("update"), damaged)
+    return changed(rng, seeds("update"), damaged)
 
 
 def make_delta(rng: Random) -> bytes:
-    return _changed(rng, seeds("delta"), damaged)
+    return changed(rng, seeds("delta"), damaged)
 
 
 # Checkpoints
@@ -168,7 +133,7 @@ def make_checkpoint(rng: Random) -> bytes:
             return data[:end] + bytes(body) + struct.pack("<I", crc32(body))
         return damaged(rng, data)
 
-    return _changed(rng, seeds("checkpoint"), change)
+    return changed(rng, seeds("checkpoint"), change)
 
 
 def _npz() -> "tuple[checkpoints.Checkpoint, bytes]":
@@ -191,7 +156,7 @@ NPZ, _NPZ_BYTES = _npz()
 
 def make_npz(rng: Random) -> bytes:
     if rng.random() < 0.5:
-        return _changed(rng, [_NPZ_BYTES], damaged)
+        return changed(rng, [_NPZ_BYTES], damaged)
     with np.load(io.BytesIO(_NPZ_BYTES)) as arrays:  # a sound zip of the wrong arrays
         found = {name: arrays[name] for name in arrays.files}
     name = rng.choice([n for n in found if n not in ("version", "state_master")])
@@ -213,145 +178,6 @@ def make_npz(rng: Random) -> bytes:
     return out.getvalue()
 
 
-# Settings
-
-_HOME = """\
-[federation]
-name = "kitchen"
-rounds = 50
-quorum = 2
-seed = 1
-key_file = "kitchen.key"
-strategy = "fedavg"
-top_percent = 12
-bits = 2
-
-[model]
-layers = [64, 32, 10]
-rule = "fedboard"
-
-[[board]]
-name = "window"
-link = "serial:/dev/ttyACM0"
-
-[[board]]
-name = "door"
-link = "network"
-
-[network]
-listen = "0.0.0.0:4850"
-"""
-_JSON = {
-    "name": "kitchen", "key": "ab" * 32, "link": "tcp", "host": "192.168.1.10:4850",
-    "wifi": {"ssid": "home", "password": "secret word"}, "sensor": {"module": "mpu6050"},
-    "watchdog_ms": 8000, "max_samples": 200,
-}  # fmt: skip
-_WORDS = (
-    "",
-    "x",
-    "\u00b2",
-    "\u0661",
-    "-1",
-    "nan",
-    "../..",
-    "a:b:c",
-    "%s",
-    "\x7f",
-    "\U0001f600" * 30,
-)
-
-_DEEP = "[" * 3000
-
-
-def _odd(rng: Random) -> str:
-    """A text that means nothing to anybody."""
-    return rng.choice(_WORDS) + "".join(
-        chr(rng.choice((65, 97, 233, 0x4E2D, 35, 58))) for _ in range(6)
-    )
-
-
-def make_home(rng: Random) -> bytes:
-    lines = _HOME.splitlines()
-    own = [i for i, line in enumerate(lines) if " = " in line]
-    kind = rng.randrange(9)
-    at = rng.choice(own)
-    name, _, value = lines[at].partition(" = ")
-    if kind == 0:  # a name that is none
-        lines[at] = f"{name}{rng.choice('abcdefgh')}_ = {value}"
-    elif kind == 1:  # the wrong type
-        wrong = ["true", "1979-05-27", "{a = 1}", "[[1]]", "[]", "[1.5]"]
-        lines[at] = f"{name} = {rng.choice(wrong)}"
-    elif kind == 2:  # out of range
-        number = rng.choice(
-            ["-1", "0", "-9223372036854775808", "1e308", "nan", "inf", "4294967296"]
-        )
-        which = rng.choice([i for i in own if lines[i][-1].isdigit() and "seed" not in lines[i]])
-        name = lines[which].partition(" = ")[0]
-        lines[which] = f"{name} = {'-1' if (name, number) == ('quorum', '0') else number}"
-        if name == "rounds" and number == "4294967296":
-            lines[which] = "rounds = -2"
-    elif kind == 3:  # no TOML
-        lines[at] = rng.choice(
-            [
-                f"{name} = ",
-                f"{name} == {value}",
-                f'{name} = "{_odd(rng)}',
-                f"{name} = " + "[" * 3000,
-                "[",
-                "]",
-            ]
-        )
-    elif kind == 4:  # twice
-        lines.insert(at, lines[at])
-    elif kind == 5:  # no table of ours
-        lines.insert(rng.choice([0, len(lines)]), f"[t{rng.randrange(1000)}]")
-        lines.insert(0, f"x{rng.randrange(99)} = 1" if rng.random() < 0.3 else "")
-    elif kind == 6:  # something that is needed is not there
-        needed = ("name", "layers", "link", "key_file")
-        gone = rng.choice(needed)
-        lines = [line for line in lines if not line.startswith(gone)]
-    elif kind == 7:  # no link, no address, no strategy, no rule, no layers
-        what = rng.choice(("link", "listen", "strategy", "rule", "layers"))
-        odd = json.dumps(_odd(rng)) if what != "layers" else f"[{rng.randint(-9, 0)}, 3]"
-        if what == "listen" and rng.random() < 0.5:
-            odd = json.dumps(f"0.0.0.0:{rng.choice(_WORDS)}")
-        lines = [f"{what} = {odd}" if line.startswith(what + " ") else line for line in lines]
-    else:  # no text
-        data = bytearray("\n".join(lines).encode())
-        data[rng.randrange(len(data)) :] = rng.choice((b"\xff\xfe", b"\xc3", b"\0", b"\x80"))
-        return bytes(data)
-    return "\n".join(lines).encode()
-
-
-def make_settings(rng: Random) -> bytes:
-    values = dict(_JSON)
-    kind = rng.randrange(6)
-    name = rng.choice(list(values))
-    if kind == 0:
-        values[name + rng.choice("abcdefgh") + "_"] = values.pop(name)
-    elif kind == 1:
-        wrong: list[object] = [None, [], [1], 1.5, {"a": 1}]
-        values[name] = rng.choice(wrong)
-    elif kind == 2:
-        which = rng.choice(("key", "link", "host", "sleep"))
-        values[which] = _odd(rng)
-        if which == "host":
-            values[which] = "a:" + rng.choice((*_WORDS, ":1", "0", "65536", "9" * 5000))
-    elif kind == 3:
-        inner = dict(values[rng.choice(("wifi", "sensor"))])  # type: ignore[call-overload]
-        inner["z" + str(rng.randrange(99))] = 1
-        values["wifi"] = inner
-    elif kind == 4:
-        text = json.dumps(values)
-        return text[: rng.randrange(len(text) - 1)].encode()
-    else:
-        data = rng.choice(
-            (b"[]", b"1", b'"x"', b"null", b"{,}", b"[" * 9999, b'{"a":' * 5000, b"\xff")
-        )
-        return data + rng.randbytes(rng.randrange(2))
-    return json.dumps(values).encode()
-
-
 @functools.cache
 def seeds(name: str) -> "list[bytes]":
     """Genuine inputs of a target."""
@@ -370,15 +196,16 @@ def seeds(name: str) -> "list[bytes]":
         return [bytes((m.KIND,)) + m.pack() for m in said]
     made: dict[str, Callable[[], list[bytes]]] = {
         "update": _updates, "delta": _deltas, "checkpoint": _checkpoints,
-        "npz": lambda: [_NPZ_BYTES], "home": lambda: [_HOME.encode()],
-        "settings": lambda: [json.dumps(_JSON).encode()],
+        "npz": lambda: [_NPZ_BYTES], "home": lambda: [fuzz_settings.HOME.encode()],
+        "settings": lambda: [json.dumps(fuzz_settings.JSON).encode()],
     }  # fmt: skip
     return made[name]()
 
 
 MAKERS: "dict[str, Callable[[Random], bytes]]" = {
     "frame": make_frame, "message": make_message, "update": make_update, "delta": make_delta,
-    "checkpoint": make_checkpoint, "npz": make_npz, "home": make_home, "settings": make_settings,
+    "checkpoint": make_checkpoint, "npz": make_npz, "home": fuzz_settings.make_home,
+    "settings": fuzz_settings.make_settings,
 }  # fmt: skip
 # The modules that read a target's bytes, for coverage.
 READERS = {
