@@ -23,6 +23,7 @@ from pico.lab import Pico
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "board.md"
 SCRIPT = ROOT / "tools" / "board_script.py"
+PARTS = [str(SCRIPT.with_name(f"board_{name}.py")) for name in ("script", "codecs", "stopwatch")]
 START, END = "<!-- bench board -->", "<!-- /bench board -->"
 BACKENDS = {"pico": ("pure", "viper", "thumb"), "unix": ("pure", "viper")}
 WITH_FLOATS = ("thumb", "ulab")  # that have float kernels
@@ -62,7 +63,7 @@ def measure(on_pico: tuple[str, ...], on_unix: tuple[str, ...]) -> list[Row]:
         for backend in on_pico:
             copy = Path(shutil.copy(image, folder / "run.img"))
             with Pico(flash=copy, pace=0) as board:
-                pico_lab.mpremote(board, "cp", str(SCRIPT), ":")
+                pico_lab.mpremote(board, "cp", *PARTS, ":")
                 code = f"import board_script; board_script.main('{backend}', '/bench')"
                 said = pico_lab.run_code(board, code)
             rows += parsed("pico", backend, said)
