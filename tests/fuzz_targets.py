@@ -1,6 +1,7 @@
 """What hostile bytes are fed to, on any interpreter: each function takes bytes and says what came.
 
-    frame         a stream into a session with a key, and into the parsers behind it
+    frame         a stream into a host's session with a key, and into the parsers behind it
+    long          one into the session of a board that takes frames of 2048 bytes, from its buffer
     message       a message's kind and payload
     update        what a board sends: head and stream
     delta         what a host sends: a model, dense or as changes, over an old one
@@ -30,6 +31,11 @@ from fedboard.base import MemoryBase
 from fedboard.channel import FIRST_RELIABLE, Channel
 from fedboard.delta import encode, parse_update
 from fedboard.rebase import Rebase
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 ACCEPTED = "accepted"
 SPEC = model.Spec((12, 9, 4), "fedboard", 5)
@@ -67,25 +73,54 @@ _SAID = (
 )
 
 
-def genuine_frames() -> "list[bytes]":
-    """Its frames, flags and all."""
+# And what its host sends: a model, in frames as long as this board takes.
+LONGEST = 2048
+_TOLD = (
+    (0x12, unhexlify("0101000000020000000100000000d00700000000000008313233343536373801")),
+    (0x13, bytes(4) + bytes([(7 * i) & 0xFF for i in range(1900)])),
+    (0x13, b"\x70\x07\0\0" + b"\x7e\x7d\x03\x04\x0a\x0d" * 50),
+    (0x13, b"\x9c\x08\0\0" + bytes(400)),
+    (0x14, unhexlify("d007000004037d7e")),
+    (0x19, unhexlify("07000000")),
+)
+
+
+def _frames(
+    said: "tuple[tuple[int, bytes], ...]", flags: int, sign: "Callable[[bytes], bytes]"
+) -> "list[bytes]":
+    """What is between the flags of their frames."""
     frames = []
-    for i in range(len(_SAID)):
-        kind, payload = _SAID[i]
-        frames.append(wire.pack(kind, i, 0, 0, i + 1, payload, NODE.tag))
+    for i in range(len(said)):
+        kind, payload = said[i]
+        frames.append(wire.pack(kind, i, 0, flags, i + 1, payload, sign, LONGEST)[1:-1])
     return frames
 
 
-GENUINE = [data[1:-1] for data in genuine_frames()]
-_SIGNED = [unstuffed(data)[:-4] for data in GENUINE]
+GENUINE = _frames(_SAID, 0, NODE.tag)
+GENUINE_LONG = _frames(_TOLD, wire.FROM_HUB, HUB.tag)
+_SIGNED = [unstuffed(data)[:-4] for data in GENUINE + GENUINE_LONG]
 
 
 def frame(data: bytes) -> str:
+    channel = Channel(True)
+    channel.start(HUB, NODE, 4)
+    return _taken(channel, wire.FLAG + data + wire.FLAG)
+
+
+def long_frame(data: bytes) -> str:
+    """Unstuffed in the buffer that it came in, where it is one frame."""
+    channel = Channel(False, LONGEST)
+    channel.start(NODE, HUB, 4)
     stream = wire.FLAG + data + wire.FLAG
+    return _taken(channel, memoryview(bytearray(stream)))
+
+
+def _taken(channel: Channel, stream: "Any") -> str:
     text = "nothing"
-    for body in wire.Decoder().feed(stream):
+    limit = channel.decoder.limit
+    for body in wire.Decoder(limit).feed(bytes(stream)):
         try:
-            found = wire.unpack(body)
+            found = wire.unpack(body, limit)
         except WireError as error:
             text = str(error)
             continue
@@ -94,14 +129,12 @@ def frame(data: bytes) -> str:
         if struct.pack("<BBBBIH", *said) + found.payload + found.tag != unstuffed(body)[:-4]:
             raise Malformed("a frame that reads otherwise than it is")
         message(bytes((found.kind,)) + found.payload)
-    channel = Channel(True)
-    channel.start(HUB, NODE, 4)
     for taken in channel.receive(stream):
         if taken.kind >= FIRST_RELIABLE:
             if bytes(taken.signed) + taken.tag not in _SIGNED:
                 raise Forged("a session with a key took it")
             text = ACCEPTED
-    if len(channel.decoder.pending()) > wire.MAX_FRAME:
+    if len(channel.decoder.pending()) > limit:
         raise Malformed("an unbounded buffer")
     return text
 
@@ -194,7 +227,7 @@ def checkpoint_(data: bytes) -> str:
 
 
 TARGETS = {
-    "frame": frame, "message": message, "update": update_, "delta": delta,
+    "frame": frame, "long": long_frame, "message": message, "update": update_, "delta": delta,
     "checkpoint": checkpoint_,
 }  # fmt: skip
 

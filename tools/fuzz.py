@@ -43,7 +43,7 @@ from fedboard_host import checkpoints, config, decode  # noqa: E402
 FAILURES = Path("fuzz-failures")
 CORPORA = ROOT / "tests" / "corpora"
 HANG_S = 30
-FRAMES = {"frame": 1.0, "message": 0.1, "update": 0.1, "delta": 0.1}  # times --runs
+FRAMES = {"frame": 1.0, "long": 0.1, "message": 0.1, "update": 0.1, "delta": 0.1}  # times --runs
 FILES = {"checkpoint": 0.05, "npz": 0.005, "home": 0.025, "settings": 0.02}  # a tenth in all
 
 
@@ -233,7 +233,8 @@ def write_corpora() -> int:
         for i in range(30_000):
             data = inputs.MAKERS[name](rng)
             text = "".join("#" if c.isdigit() else c for c in TARGETS[name](data))
-            if (text not in said or i < 40) and len(data) < 2000:
+            is_new = text not in said and len(data) < 2100
+            if is_new or (i < 40 and len(data) < 700):
                 said.add(text)
                 chosen.append(data)
         (CORPORA / f"{name}.bin").write_bytes(targets.pack_corpus(chosen))

@@ -32,23 +32,33 @@ from fuzz_damage import changed, damaged
 # Frames and messages
 
 
-def make_frame(rng: Random) -> bytes:
-    def change(rng: Random, data: bytes) -> bytes:
-        if rng.random() < 0.4:
-            return damaged(rng, data)
-        body = bytearray(damaged(rng, targets.unstuffed(data)[:-4]))
-        if body and body[0] < channel.FIRST_RELIABLE:
-            body[0] |= channel.FIRST_RELIABLE  # the handshake's need no tag
-        if len(body) >= wire.HEADER_BYTES and rng.random() < 0.7:  # the right length
-            n_tag = wire.TAG_BYTES if body[3] & wire.KEYED else 0
-            body[8:10] = struct.pack("<H", max(0, len(body) - wire.HEADER_BYTES - n_tag))
-        return wire.stuff(bytes(body) + struct.pack("<I", crc32(body)))
+def _sealed_frame(rng: Random, data: bytes) -> bytes:
+    """Damaged, most often with a right checksum around the damage."""
+    if rng.random() < 0.4:
+        return damaged(rng, data)
+    body = bytearray(damaged(rng, targets.unstuffed(data)[:-4]))
+    if body and body[0] < channel.FIRST_RELIABLE:
+        body[0] |= channel.FIRST_RELIABLE  # the handshake's need no tag
+    if len(body) >= wire.HEADER_BYTES and rng.random() < 0.7:  # the right length
+        n_tag = wire.TAG_BYTES if body[3] & wire.KEYED else 0
+        body[8:10] = struct.pack("<H", max(0, len(body) - wire.HEADER_BYTES - n_tag))
+    return wire.stuff(bytes(body) + struct.pack("<I", crc32(body)))
 
+
+def _make_frame(rng: Random, genuine: "list[bytes]") -> bytes:
     # Flags inside cut it into runs: of those none may be genuine, either.
     while True:
-        out = changed(rng, targets.GENUINE, change)
-        if not any(run in targets.GENUINE for run in out.split(wire.FLAG)):
+        out = changed(rng, genuine, _sealed_frame)
+        if not any(run in genuine for run in out.split(wire.FLAG)):
             return out
+
+
+def make_frame(rng: Random) -> bytes:
+    return _make_frame(rng, targets.GENUINE)
+
+
+def make_long(rng: Random) -> bytes:
+    return _make_frame(rng, targets.GENUINE_LONG)
 
 
 def make_message(rng: Random) -> bytes:
@@ -183,6 +193,8 @@ def seeds(name: str) -> "list[bytes]":
     """Genuine inputs of a target."""
     if name == "frame":
         return list(targets.GENUINE)
+    if name == "long":
+        return list(targets.GENUINE_LONG)
     if name == "message":
         said = (
             messages.Hello(protocol=2, keyed=1, window=1, nonce=bytes(16), uid=b"u", name="x"),
@@ -203,13 +215,14 @@ def seeds(name: str) -> "list[bytes]":
 
 
 MAKERS: "dict[str, Callable[[Random], bytes]]" = {
-    "frame": make_frame, "message": make_message, "update": make_update, "delta": make_delta,
-    "checkpoint": make_checkpoint, "npz": make_npz, "home": fuzz_settings.make_home,
-    "settings": fuzz_settings.make_settings,
+    "frame": make_frame, "long": make_long, "message": make_message, "update": make_update,
+    "delta": make_delta, "checkpoint": make_checkpoint, "npz": make_npz,
+    "home": fuzz_settings.make_home, "settings": fuzz_settings.make_settings,
 }  # fmt: skip
 # The modules that read a target's bytes, for coverage.
 READERS = {
-    "frame": (wire, channel, auth, messages), "message": (messages,),
+    "frame": (wire, channel, auth, messages), "long": (wire, channel, auth, messages),
+    "message": (messages,),
     "update": (update, sparse, decode), "delta": (rebase, sparse, model),
     "checkpoint": (checkpoint, model), "npz": (checkpoints, model),
     "home": (config, config_learning, config_values), "settings": (board_config,),
