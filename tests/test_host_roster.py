@@ -16,7 +16,7 @@ from fedboard_host.links.tcp import TcpOpener
 from fedboard_host.rounds import Policy
 from fedboard_host.virtual import VirtualBoard
 from federations import SPEC, Fleet, blobs
-from test_host_links import FakeBoard
+from prompt_board import FakeBoard
 
 KEY = bytes(range(32))
 
