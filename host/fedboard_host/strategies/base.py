@@ -147,3 +147,9 @@ def check_range(name: str, value: int, low: int, high: int) -> None:
     """Raise DataError unless low <= value <= high."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise DataError(f"{name} = {value}: use a whole number from {low} to {high}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise DataError unless it is a bool."""
+    if not isinstance(value, bool):
+        raise DataError(f"{name} = {value}: use true or false")

@@ -14,7 +14,14 @@ from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host.aggregate import Merger
 from fedboard_host.means import MAX_GAIN, MeanMerger
-from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range, trainable
+from fedboard_host.strategies.base import (
+    BoardInfo,
+    Strategy,
+    Work,
+    check_flag,
+    check_range,
+    trainable,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,7 @@ class FedAvg(Strategy):
         check_range("n_max", self.n_max, 0, 1 << 20)
         check_range("gain", self.gain, 1, MAX_GAIN)
         check_range("average_shift", self.average_shift, 0, 8)
-        if not isinstance(self.carry, bool):
-            raise DataError(f"carry = {self.carry}: use true or false")
+        check_flag("carry", self.carry)
         check_range("down_bits", self.down_bits, 1, 16)
         permille("top_percent", self.top_percent)
         permille("down_percent", self.down_percent)

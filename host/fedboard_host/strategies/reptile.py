@@ -27,7 +27,7 @@ from fedboard.model import MAX_LAYERS, Spec
 from fedboard.reptile import ALPHA_BITS, linear
 from fedboard_host.aggregate import Ints, Merger
 from fedboard_host.means import MASTER_BITS, MeanMerger
-from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_range
+from fedboard_host.strategies.base import BoardInfo, Strategy, Work, check_flag, check_range
 from fedboard_host.strategies.fedavg import permille
 
 _REST_BITS = 16  # further bits of the master: what rounds may leave over is kept in them
@@ -74,8 +74,7 @@ class TinyReptile(Strategy):
         check_range("down_bits", self.down_bits, 1, 16)
         check_range("select", self.select, 0, 10_000)
         for name in ("carry", "in_turn"):
-            if not isinstance(getattr(self, name), bool):
-                raise DataError(f"{name} = {getattr(self, name)}: use true or false")
+            check_flag(name, getattr(self, name))
         for name in ("top_percent", "down_percent"):
             permille(name, getattr(self, name))
             if getattr(self, name + "_last"):
@@ -135,8 +134,7 @@ class TinyMetaFed(TinyReptile):
         check_range("n_local", self.n_local, 0, 65535)
         if self.n_local and not self.local:
             raise DataError("n_local needs local layers: local = 1")
-        if not isinstance(self.keep_local, bool):
-            raise DataError(f"keep_local = {self.keep_local}: use true or false")
+        check_flag("keep_local", self.keep_local)
         if self.keep_local and not (self.local and self.carry):
             raise DataError("keep_local needs layers that boards keep: local = 1, carry = true")
 

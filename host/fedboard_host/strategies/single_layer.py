@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fedboard import DataError
 from fedboard.model import Spec
-from fedboard_host.strategies.base import BoardInfo, Work
+from fedboard_host.strategies.base import BoardInfo, Work, check_flag
 from fedboard_host.strategies.fedavg import FedAvg
 from fedboard_host.strategies.tifed import assign_layers
 
@@ -24,8 +23,7 @@ class FedAvgSingleLayer(FedAvg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.rotate, bool):
-            raise DataError(f"rotate = {self.rotate}: use true or false")
+        check_flag("rotate", self.rotate)
 
     def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
         works = super().plan(spec, boards, round_no)

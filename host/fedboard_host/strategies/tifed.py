@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedboard import DataError
 from fedboard.model import Spec
 from fedboard_host.aggregate import Merger
 from fedboard_host.means import TruncatedMerger
@@ -19,6 +18,7 @@ from fedboard_host.strategies.base import (
     Strategy,
     Work,
     by_cost,
+    check_flag,
     check_range,
     fits,
 )
@@ -66,8 +66,7 @@ class TifedSingleLayer(TifedFull):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.rotate, bool):
-            raise DataError(f"rotate = {self.rotate}: use true or false")
+        check_flag("rotate", self.rotate)
 
     def plan(self, spec: Spec, boards: Sequence[BoardInfo], round_no: int) -> dict[str, Work]:
         layers = assign_layers(spec, boards, self.batch, round_no if self.rotate else 0)
