@@ -5,14 +5,17 @@
     board_runtime  each interpreter in turn, for interpreters.run()
     deployed       a flash image of an emulated Pico with :/device on it, as sources
     compiled       the same, as .mpy files: starts faster
+    loops          the host's loops over updates in NumPy, then compiled, each in turn
 
 Without such an interpreter the test is skipped; in CI (CI=true) it fails.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 
 # One thread for each process: tests run whole fleets on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,6 +29,7 @@ import hypothesis
 import pytest
 
 import interpreters
+from fedboard_host import decode
 from pico import kit
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
@@ -46,6 +50,16 @@ def _need(name: str) -> interpreters.Runtime:
             pytest.fail(text)
         pytest.skip(text)
     return found
+
+
+@pytest.fixture(scope="module", params=["numpy", "numba"])
+def loops(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param == "numba":
+        if importlib.util.find_spec("numba") is None:
+            pytest.skip("numba is not installed: pip install 'fedboard[fast]'")
+        assert decode.use_compiled()
+    yield
+    decode.use_compiled(False)
 
 
 @pytest.fixture(scope="session")

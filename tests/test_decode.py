@@ -17,17 +17,7 @@ from fedboard.model import Spec
 from fedboard_host import decode, strategies
 
 SPEC = Spec((30, 20, 7), seed=3)
-
-
-@pytest.fixture(params=["numpy", "numba"], autouse=True)
-def loops(request):
-    """Both ways in turn."""
-    if request.param == "numba":
-        if importlib.util.find_spec("numba") is None:
-            pytest.skip("numba is not installed: pip install 'fedboard[fast]'")
-        assert decode.use_compiled()
-    yield
-    decode.use_compiled(False)
+pytestmark = pytest.mark.usefixtures("loops")  # NumPy's and the compiled ones in turn
 
 
 def encoded(seed, layers, top_permille, bits, size, density):
@@ -143,9 +133,7 @@ def test_values_of_every_width_in_all_places(n_bits):
 
 
 @pytest.mark.parametrize("n_bits", range(1, 18))
-@pytest.mark.parametrize(
-    "gaps", [(0,), (0, 1, 2), (3, 0, 0, 90, 1), (500,), (0, 0, 0, 0, 0, 290)]
-)
+@pytest.mark.parametrize("gaps", [(0,), (0, 1, 2), (3, 0, 0, 90, 1), (500,), (0, 0, 0, 0, 0, 290)])
 def test_gaps_of_every_length(n_bits, gaps):
     """Long ones do not fit a machine word; short ones come several to a word."""
     n = SPEC.n_layer_params(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from array import array
 from fractions import Fraction
 
@@ -22,6 +21,7 @@ from fedboard_host.strategies.tifed import assign_layers
 
 SPEC = Spec((3, 4, 2), "fedboard", 1)
 N = SPEC.n_params
+pytestmark = pytest.mark.usefixtures("loops")  # NumPy's and the compiled ones in turn
 
 params = st.lists(st.integers(-32767, 32767), min_size=N, max_size=N)
 
@@ -54,17 +54,6 @@ def limit(i):
 
 def clamp(value, i):
     return max(-limit(i), min(limit(i), value))
-
-
-@pytest.fixture(scope="module", params=["numpy", "numba"], autouse=True)
-def loops(request):
-    """Both ways in turn."""
-    if request.param == "numba":
-        if importlib.util.find_spec("numba") is None:
-            pytest.skip("numba is not installed: pip install 'fedboard[fast]'")
-        assert decode.use_compiled()
-    yield
-    decode.use_compiled(False)
 
 
 @given(params, updates())

@@ -154,39 +154,38 @@ def test_a_port_that_is_taken_is_told():
     run(work())
 
 
-def test_a_far_end_that_resets_is_an_end():
-    async def work():
-        got = []
-        listener = TcpListener("127.0.0.1", 0, got.append)
-        await listener.start()
-        client = socket.create_connection(("127.0.0.1", listener.port))
+@contextlib.asynccontextmanager
+async def dialled():
+    """A link that somebody dialled in on, and the socket at its far end."""
+    got = []
+    listener = TcpListener("127.0.0.1", 0, got.append)
+    await listener.start()
+    with socket.create_connection(("127.0.0.1", listener.port)) as client:
         while not got:
             await asyncio.sleep(0.01)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        client.close()
-        assert await got[0].read() == b""
-        await got[0].write(b"x" * 100_000)
+        yield got[0], client
         await got[0].close()
-        await listener.close()
+    await listener.close()
+
+
+def test_a_far_end_that_resets_is_an_end():
+    async def work():
+        async with dialled() as (link, client):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            client.close()
+            assert await link.read() == b""
+            await link.write(b"x" * 100_000)
 
     run(work())
 
 
 def test_a_far_end_that_does_not_read_cannot_keep_us():
     async def work():
-        got = []
-        listener = TcpListener("127.0.0.1", 0, got.append)
-        await listener.start()
-        client = socket.create_connection(("127.0.0.1", listener.port))
-        while not got:
-            await asyncio.sleep(0.01)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                while True:
-                    await got[0].write(bytes(100_000))
-        await got[0].close()
-        client.close()
-        await listener.close()
+        async with dialled() as (link, _):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    while True:
+                        await link.write(bytes(100_000))
 
     run(work())
 
