@@ -13,21 +13,20 @@ the same update, byte for byte.
 """
 
 from fedboard import DataError, FedboardError, WireError, kernels, messages
-from fedboard.learner import Learner, NoMemory, NoSamples
+from fedboard.learner import Learner
 from fedboard.message import Message
 from fedboard.node import Identity, Node, Opened
 from fedboard.session import Denied
+from fedboard.work import PROGRESS_MS, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     from fedboard.collect import Collector
     from fedboard.learner import Samples
     from fedboard.rebase import Rebase
-
-PROGRESS_MS = 1000
 
 
 class Board:
@@ -37,20 +36,13 @@ class Board:
     """
 
     def __init__(
-        self,
-        identity: Identity,
-        key: "bytes | None",
-        base: "Any",
-        samples: "Samples",
-        entropy: "Callable[[int], bytes]",
-        firmware: str = "",
-        free_memory: "Callable[[], int] | None" = None,
-        log: "Callable[[str], None] | None" = None,
+        self, identity: Identity, key: "bytes | None", base: "Any", samples: "Samples",
+        entropy: "Callable[[int], bytes]", firmware: str = "",
+        free_memory: "Callable[[], int] | None" = None, log: "Callable[[str], None] | None" = None,
         free_flash: "Callable[[], int] | None" = None,
         personal: "Callable[[], Any] | None" = None,
-        open_sensor: "Callable[[], Any] | None" = None,
-        mask_key: "bytes | None" = None,
-    ) -> None:
+        open_sensor: "Callable[[], Any] | None" = None, mask_key: "bytes | None" = None,
+    ) -> None:  # fmt: skip
         self.node = Node(identity, key, entropy, self._status)
         self.learner = Learner(base, samples, free_memory, personal)
         self.task: messages.Task | None = None
@@ -61,9 +53,9 @@ class Board:
         self._collector: Collector | None = None
         self._n_told = 0  # samples that the host knows of
         self._firmware = firmware
-        self._log = log
+        self._say = log or (lambda text: None)
         self._rebase: Rebase | None = None
-        self._work: Iterator[None] | None = None
+        self._work: Work | None = None
         self._now_ms = 0
         self._told_ms = 0
 
@@ -79,7 +71,7 @@ class Board:
         for event in self.node.receive(data, now_ms):
             if isinstance(event, messages.Chunk):
                 if self._rebase is not None:
-                    self._on_model(self._on_chunk, event)
+                    self._on_model(self._on_chunk, self._rebase, event)
             elif isinstance(event, messages.Task):
                 self.rest_s = 0
                 self._on_task(event)
@@ -87,7 +79,7 @@ class Board:
                 self._on_begin(event)
             elif isinstance(event, messages.End):
                 if self._rebase is not None:
-                    self._on_model(self._finish_model)
+                    self._on_model(self._finish_model, self._rebase, self.task)
             elif isinstance(event, messages.Accepted):
                 if self.task is not None and event.round == self.task.round:
                     self.learner.settle()
@@ -119,10 +111,15 @@ class Board:
         if self._work is None:
             return self._collector is not None and self._collector.step(now_ms)
         try:
-            next(self._work)
-        except StopIteration:
+            if self._work.step(now_ms):
+                return True
+            task = self._work.task
             self._work = None
-        return self._work is not None
+            if task.op == messages.TRAIN:
+                self._upload(task)
+        except (DataError, MemoryError) as error:
+            self._fail(error)
+        return False
 
     def outgoing(self, now_ms: int) -> bytes:
         self._now_ms = now_ms
@@ -135,8 +132,7 @@ class Board:
     @property
     def busy(self) -> bool:
         """Work or a transfer is under way: no time to sleep."""
-        at_work = self._work is not None or self.collecting
-        return at_work or self.node.transferring or not self.node.channel.idle
+        return self._work is not None or self.moving or not self.node.channel.idle
 
     def wait_ms(self, now_ms: int, most_ms: int) -> int:
         """How long nothing needs to be done here, if nothing comes in."""
@@ -159,27 +155,23 @@ class Board:
         """Bytes or readings are: they leave garbage."""
         return self.receiving or self.node.transferring or self.collecting
 
-    def _say(self, text: str) -> None:
-        if self._log is not None:
-            self._log(text)
-
     def _tell(self, message: Message) -> None:
         """Send if there is a session; without one there is nobody to miss it."""
         if self.node.channel.open:
             self.node.send(message)
 
     def _fail(self, error: BaseException) -> None:
-        """Tell the host and the console why the task cannot be done, and drop it."""
-        code = messages.BAD_TASK
-        if isinstance(error, (NoMemory, MemoryError)):
-            code = messages.NO_MEMORY
-        elif isinstance(error, NoSamples):
-            code = messages.NO_SAMPLES
-        text = str(error) or "out of memory: choose a smaller model"
-        round_ = self.task.round if self.task else 0
+        """The task cannot be done: drop it."""
+        is_bare = isinstance(error, MemoryError)
+        code = messages.NO_MEMORY if is_bare else getattr(error, "CODE", messages.BAD_TASK)
+        self._complain(code, str(error) or "out of memory: choose a smaller model")
         self.task = None
         self._work = None
+
+    def _complain(self, code: int, text: str) -> None:
+        """Tell the host and the console what is wrong with the present task."""
         self._say(text)
+        round_ = self.task.round if self.task else 0
         self._tell(messages.Error(code=code, round=round_, text=text[:96]))
 
     def _status(self) -> messages.Status:
@@ -194,48 +186,37 @@ class Board:
             n_saves=learner.base.n_saves, frame=self.node.identity.frame,
         )  # fmt: skip
 
-    # Its samples and its sensor
-
     def _collect(self, message: Message) -> None:
-        """Do what a person asks for: see collect."""
+        """Do with samples and the sensor what a person asks for: see collect."""
         if self._collector is None:
             from fedboard import collect  # only the boards that are asked pay for it
 
             self._collector = collect.Collector(
                 self.learner, self._open_sensor, self._tell, self._say
             )
-        is_learning = self._work is not None or self._rebase is not None
-        self._collector.take(message, self._now_ms, is_learning)
+        self._collector.take(message, self._now_ms, self._work is not None or self.receiving)
 
     def _stop_collecting(self) -> None:
         if self._collector is not None:
             self._collector.stop()
 
-    # Those with whom it masks its updates
-
     def _mask(self, message: Message) -> None:
-        """Learn who they are, or open the sum of their updates: see mask."""
-        from fedboard import cohort, mask  # only the boards of such a run pay for it
+        """Learn with whom its updates are masked, or open the sum of them: see mask."""
+        from fedboard import mask  # only the boards of such a run pay for it
 
         learner = self.learner
         if learner.party is None:
             learner.party = mask.Party(self._mask_key, self.node.identity.name)
-        try:
-            if isinstance(message, cohort.Peer):
-                if learner.party.take(message):
-                    self._abort_model()
-                    self.task = None  # whatever it holds is masked for others
-                    self._work = None
-                    learner.drop()
-            elif isinstance(message, cohort.Unmask):
-                for opening in learner.party.answer(message):
-                    self._tell(opening)
-        except DataError as error:
-            self._say(str(error))
-            round_ = getattr(message, "round", 0)
-            self._tell(messages.Error(code=messages.BAD_TASK, round=round_, text=str(error)[:96]))
-
-    # The task and its model
+        begins, answers = learner.party.hear(message)
+        if begins:
+            self._abort_model()
+            self.task = None  # whatever it holds is masked for others
+            self._work = None
+            learner.drop()
+        for answer in answers:
+            if isinstance(answer, messages.Error):
+                self._say(answer.text)
+            self._tell(answer)
 
     def _on_task(self, task: messages.Task) -> None:
         self._stop_collecting()
@@ -268,29 +249,23 @@ class Board:
         if self._work is not None or self.learner.update is not None:
             return  # the model is here, and what was learned from it: nothing may change either
         if self.task is not None and begin.version == self.task.version:
-            self._on_model(self._begin_model, begin)
+            self._on_model(self._begin_model, begin, self.task)
         # else it is of a task that we dropped: its chunks are ignored
 
-    def _on_chunk(self, chunk: messages.Chunk) -> None:
-        if self._rebase is None:
-            raise WireError("model not received: no task needs it")
-        self._rebase.take(chunk.offset, chunk.data)
-        if not self._rebase.left:
+    def _begin_model(self, begin: messages.Begin, task: messages.Task) -> None:
+        self._rebase = self.learner.rebase(begin, bool(task.flags & messages.CARRY))
+
+    def _on_chunk(self, rebase: "Rebase", chunk: messages.Chunk) -> None:
+        rebase.take(chunk.offset, chunk.data)
+        if not rebase.left:
             self.node.channel.hurry()  # END waits for this
 
-    def _begin_model(self, begin: messages.Begin) -> None:
-        if self.task is None:
-            raise WireError("model not received: no task needs it")
-        self._rebase = self.learner.rebase(begin, bool(self.task.flags & messages.CARRY))
-
-    def _finish_model(self) -> None:
-        if self._rebase is None or self.task is None:
-            raise WireError("model not received: no task needs it")
-        self._rebase.finish()
+    def _finish_model(self, rebase: "Rebase", task: messages.Task) -> None:
+        rebase.finish()
         self._rebase = None
-        if not self.learner.has(self.task):
+        if not self.learner.has(task):
             raise WireError("model not received: it is not the task's")
-        self._start(self.task)
+        self._start(task)
 
     def _on_model(self, action: "Callable[..., None]", *args: "Any") -> None:
         """One step of receiving the model; if it fails, the host is asked for all of it again."""
@@ -298,10 +273,7 @@ class Board:
             action(*args)
         except FedboardError as error:
             self._abort_model()
-            text = str(error)
-            self._say(text)
-            round_ = self.task.round if self.task else 0
-            self._tell(messages.Error(code=messages.BAD_MODEL, round=round_, text=text[:96]))
+            self._complain(messages.BAD_MODEL, str(error))
 
     def _abort_model(self) -> None:
         """A transfer broke off: the base stays as it was, and the parameters go with it."""
@@ -312,69 +284,13 @@ class Board:
             if touched:
                 self.learner.reload()
 
-    # Its work
-
     def _start(self, task: messages.Task) -> None:
         self._told_ms = self._now_ms
-        self._work = self._work_on(task)
-
-    def _work_on(self, task: messages.Task) -> "Iterator[None]":
-        try:
-            for _ in self._train(task) if task.op == messages.TRAIN else self._measure(task):
-                yield
-        except (DataError, MemoryError) as error:
-            self._fail(error)
-
-    def _measure(self, task: messages.Task) -> "Iterator[None]":
-        """All tasks that are answered by Metrics."""
-        learner = self.learner
-        said = messages.Metrics(round=task.round, version=task.version or learner.base.version)
-        if task.op == messages.EVALUATE and not task.flags & messages.PERSONAL:
-            work = learner.evaluate()
-        else:
-            from fedboard import personal  # only the boards that are asked to pay for it
-
-            if task.op == messages.FORGET:
-                personal.forget(learner)
-                self._tell(said)
-                return
-            if task.op == messages.EVALUATE:
-                work = personal.evaluate(learner, said)
-            else:
-                work = personal.adapt(learner, task, said)
-        for _ in work:
-            self._tell_progress(task)
-            yield
-        if task.op == messages.EVALUATE:
-            said.n = learner.net.n_seen
-            said.n_correct = learner.net.n_correct
-            said.loss = learner.mean_loss()
-        self._tell(said)
-
-    def _train(self, task: messages.Task) -> "Iterator[None]":
-        for _ in self.learner.train(task):
-            self._tell_progress(task)
-            yield
-        self._progress(task)
-        self._upload(task)
-
-    def _tell_progress(self, task: messages.Task) -> None:
-        """Now and then."""
-        if self._now_ms - self._told_ms >= PROGRESS_MS:
-            self._told_ms = self._now_ms
-            self._progress(task)
-
-    def _progress(self, task: messages.Task) -> None:
-        learner = self.learner
-        self._tell(messages.Progress(
-            round=task.round, done=learner.done, total=learner.total,
-            n_correct=learner.net.n_correct, loss=learner.mean_loss(),
-        ))  # fmt: skip
+        self._work = Work(self.learner, task, self._tell, self._now_ms)
 
     def _upload(self, task: messages.Task) -> None:
         """Send the update; without a session the host asks again when it is back."""
         update = self.learner.update
-        assert update is not None
         if self.node.channel.open:
             begin = messages.Begin(
                 what=messages.UPDATE, round=task.round, version=task.version,

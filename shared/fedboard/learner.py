@@ -43,9 +43,13 @@ WORK_BYTES = 8192
 class NoMemory(DataError):
     """The model is too large for this board."""
 
+    CODE = messages.NO_MEMORY
+
 
 class NoSamples(DataError):
     """There is nothing to learn from."""
+
+    CODE = messages.NO_SAMPLES
 
 
 class Learner:
@@ -164,8 +168,7 @@ class Learner:
         """The task's model is the base, or it needs none."""
         if not task.version:
             return True
-        same: bool = self.base.version == task.version and self.base.digest == task.digest
-        return same and self.base.version > 0
+        return bool(0 < self.base.version == task.version and self.base.digest == task.digest)
 
     def rebase(self, begin: messages.Begin, carry: bool) -> Rebase:
         """The receiver of a new base. Raises WireError for one that cannot be."""
@@ -288,8 +291,7 @@ class Learner:
     def mean_loss(self) -> int:
         """Of the samples that were counted, in 1/1000 of the rule's unit."""
         net = self._network()
-        mean: int = 1000 * net.loss_sum // (net.loss_scale * max(1, net.n_seen))
-        return mean
+        return int(1000 * net.loss_sum // (net.loss_scale * max(1, net.n_seen)))
 
     def settle(self) -> None:
         """The host has the update for good: what was sent is no longer residual."""

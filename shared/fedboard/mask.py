@@ -25,6 +25,7 @@ from array import array
 
 from fedboard import DataError, StateError, auth, messages, prng, update
 from fedboard.cohort import MOST, NONCE_BYTES, Cohort, Opening, Peer, Unmask, about, seal
+from fedboard.message import Message
 from fedboard.model import BLOCK, new_block, zeros
 
 TYPE_CHECKING = False
@@ -203,6 +204,19 @@ class Party:
         self._cohort: Cohort | None = None
         self._opened = 0  # the set of survivors that it has answered for; 0: none yet
         self._made = False  # an update: two under the same masks would tell their difference
+
+    def hear(self, message: Message) -> "tuple[bool, list[Message]]":
+        """Take what the host says of masks: whether a new cohort begins, and what to answer."""
+        try:
+            if isinstance(message, Peer):
+                return self.take(message), []
+            if isinstance(message, Unmask):
+                return False, list(self.answer(message))
+        except DataError as error:
+            round_ = getattr(message, "round", 0)
+            text = str(error)[:96]
+            return False, [messages.Error(code=messages.BAD_TASK, round=round_, text=text)]
+        return False, []
 
     def take(self, message: Peer) -> bool:
         """A peer of the next masked round. True: a new cohort begins. Raises DataError.
