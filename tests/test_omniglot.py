@@ -12,7 +12,7 @@ import pytest
 from fedboard import DataError
 from fedboard_host import characters
 from fedboard_host.characters import SHIFT, WAYS, Characters, Homes, NewTasks
-from fedboard_host.experiments import common, conv_learner, omniglot
+from fedboard_host.experiments import conv_learner, omniglot
 
 
 def archive(path: Path, n: int = 6) -> Path:
@@ -113,17 +113,6 @@ def test_quick_run_without_data(tmp_path, monkeypatch, capsys) -> None:
     assert all(0.4 < value <= 1 for value in five.values()), "chance is 0.2"
     for end in ("csv", "jsonl", "png"):
         assert (tmp_path / f"omniglot.{end}").stat().st_size
-
-
-def test_rows_of_an_earlier_run_are_kept(tmp_path) -> None:
-    mine = [common.Row("a", variant, seed, "m", None, seed) for variant in "xyz" for seed in (1, 2)]
-    others = [common.Row("a", "x", 3, "m", None, 3), common.Row("a", "x", None, "n", None, 1)]
-    assert common.kept("a", tmp_path, True, "xy", 2) == ([], set()), "there are none yet"
-    common.save("a", mine + others, tmp_path)
-    assert common.kept("a", tmp_path, False, "xy", 2) == ([], set())
-    rows, done = common.kept("a", tmp_path, True, "xy", 2)
-    assert rows == mine[:4]
-    assert done == {("x", 1), ("x", 2), ("y", 1), ("y", 2)}
 
 
 def test_integers_keep_up_with_floats() -> None:

@@ -39,7 +39,7 @@ _BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_M
     "--shared-arrays", is_flag=True, help="tifed-*: the published code's workers, on one array."
 )
 @click.option(
-    "--resume", is_flag=True, help="Keep OUT's rows, and add the rest: with the same settings only."
+    "--resume", is_flag=True, help="Keep OUT's rows of the same settings, and make the rest."
 )
 def reproduce(
     names: tuple[str, ...],

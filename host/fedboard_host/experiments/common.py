@@ -51,6 +51,7 @@ class Row:
     rounds: int | None = None
     seconds: float | None = None
     bytes_down: int | None = None
+    settings: str = ""  # what they were, as a digest: see kept
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -145,7 +146,7 @@ def save(name: str, rows: Sequence[Row], out_dir: Path) -> list[str]:
     writer.writerow([field.name for field in fields(Row)])
     writer.writerows(["" if v is None else v for v in asdict(row).values()] for row in rows)
     write_whole(out_dir / f"{name}.csv", text.getvalue().encode())
-    lines = [json.dumps(_finite(asdict(row))) for row in rows]
+    lines = [json.dumps(_told(row)) for row in rows]
     write_whole(out_dir / f"{name}.jsonl", "".join(line + "\n" for line in lines).encode())
     return lines
 
@@ -160,27 +161,11 @@ def read(path: Path) -> list[Row]:
     return [replace(row, ours=math.inf) if row.ours is None else row for row in rows]
 
 
-def kept(
-    name: str, out_dir: Path, resume: bool, variants: Sequence[str], seeds: int
-) -> tuple[list[Row], set[tuple[str, int]]]:
-    """Rows of these variants that an earlier run left in out_dir; which (variant, seed) they are.
-
-    resume False: none. Whoever resumes says that all settings are the same: titles hold not all.
-    """
-    path = out_dir / f"{name}.jsonl"
-    if not resume or not path.is_file():
-        return [], set()
-    rows = [
-        row
-        for row in read(path)
-        if row.variant in variants and row.seed is not None and row.seed <= seeds
-    ]
-    return rows, {(row.variant, row.seed) for row in rows if row.seed is not None}
-
-
-def _finite(row: dict[str, object]) -> dict[str, object]:
-    """JSON knows neither inf nor nan: null then."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+def _told(row: Row) -> dict[str, object]:
+    """JSON knows neither inf nor nan: null then. Settings that nobody knows are left out."""
+    values = {k: v for k, v in asdict(row).items() if k != "settings" or v}
+    bad = [k for k, v in values.items() if isinstance(v, float) and not math.isfinite(v)]
+    return {**values, **dict.fromkeys(bad)}
 
 
 class Clock:

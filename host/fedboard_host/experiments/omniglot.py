@@ -26,7 +26,16 @@ import numpy as np
 from fedboard_host.characters import WAYS, Characters, NewTasks, load, load_digits
 from fedboard_host.experiments import common
 from fedboard_host.experiments.common import Row
-from fedboard_host.experiments.conv_learner import BOARDS, PASSES, Learner, adapt, spec_of, train
+from fedboard_host.experiments.conv_learner import (
+    BOARDS,
+    LAYERS,
+    PASSES,
+    Learner,
+    adapt,
+    spec_of,
+    train,
+)
+from fedboard_host.experiments.kept import Kept
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,12 +108,14 @@ def run(
     training = characters.only(sorted(set(characters.alphabet.tolist()) - set(held_out))).turned()
     new = characters.only(held_out)
     clock = common.Clock(NAME)
-    found, done = common.kept(NAME, out_dir, resume, [learner.name for learner in learners], seeds)
+    settings = {each.name: (each, rounds, n_tasks, held_out, LAYERS, PASSES) for each in learners}
+    kept = Kept(NAME, out_dir, resume, settings, seeds)
+    found = kept.rows
     jobs = [
         (learner, seed)
         for seed in range(1, seeds + 1)
         for learner in learners
-        if (learner.name, seed) not in done
+        if (learner.name, seed) not in kept.done
     ]
 
     def work(job: tuple[Learner, int]) -> list[Row]:
@@ -114,7 +125,7 @@ def run(
 
     with ThreadPoolExecutor(2) as pool:
         for some in pool.map(work, jobs):
-            found += some
+            found += kept.stamped(some)
             common.save(NAME, found, out_dir)  # an hour's run that is stopped keeps what it has
     order = [learner.name for learner in LEARNERS]
     found.sort(key=lambda row: (order.index(row.variant), row.seed or 0))

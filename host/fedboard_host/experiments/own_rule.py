@@ -23,6 +23,7 @@ from fedboard_host.experiments import common, images, tifed
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.course_run import SCALE, Outcome, Variant, train
 from fedboard_host.experiments.images import EPOCHS, Pictures
+from fedboard_host.experiments.kept import Kept
 from fedboard_host.selection import dense_bytes
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def run(
 ) -> list[Row]:
     """The experiment; see the module and experiments/__init__. only: these of variants().
 
-    resume: see common.kept(). Curves are not kept, so a plot that is there already stays.
+    resume: see kept. Curves are not kept, so a plot that is there already stays.
     """
     name = study.name.replace("tifed", "fedboard")
     clock = common.Clock(name)
@@ -89,21 +90,24 @@ def run(
     reduced = quick or pictures.reduced
     found: dict[str, list[Outcome]] = {}
     chosen = variants(study.data)
-    rows, done = common.kept(name, out_dir, resume, [variant.name for variant in chosen], seeds)
+    settings = {variant.name: (variant, pictures.name, pictures.sizes) for variant in chosen}
+    kept = Kept(name, out_dir, resume, settings, seeds)
+    rows = kept.rows
     for variant in [chosen[i] for i in only] or chosen:
         for seed in range(1, seeds + 1):
-            if (variant.name, seed) in done:
+            if (variant.name, seed) in kept.done:
                 continue
             outcome = train(pictures, variant, seed, 8 if quick else 0, target)
             found.setdefault(variant.name, []).append(outcome)
-            rows += _rows(name, variant, seed, outcome, target, reduced, pictures)
+            made = _rows(name, variant, seed, outcome, target, reduced, pictures)
+            rows += kept.stamped(made)
             clock.tell(f"{variant.name}, seed", seed, seeds)
             common.save(name, rows, out_dir)  # an hour's run that is stopped keeps what it has
     order = [variant.name for variant in chosen]
     rows.sort(key=lambda row: (order.index(row.variant), row.seed or 0))
     common.finish(name, rows, out_dir, as_json)
     plot = out_dir / f"{name}.png"
-    if not (done and plot.exists()):
+    if not (kept.done and plot.exists()):
         common.draw(plot, lambda f: _paint(f, study, found), 12, 5)
     return rows
 

@@ -24,6 +24,7 @@ from fedboard_host.dataset import Labels, Set
 from fedboard_host.experiments import common, fewshot, images
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.fewshot import SHOTS, NewClients, Way
+from fedboard_host.experiments.kept import Kept
 
 NAME = "permuted"
 N_WAYS = 5
@@ -117,17 +118,20 @@ def run(
 ) -> list[Row]:
     """The experiment; see the module and experiments/__init__. rounds 0: ROUNDS.
 
-    resume: see common.kept().
+    resume: see kept.
     """
     rounds = rounds or (20 if quick else ROUNDS)
     clock = common.Clock(NAME)
     pictures = small(images.find("mnist", data, "centred"))
-    rows, done = common.kept(NAME, out_dir, resume, [way.name for way in WAYS], seeds)
+    constants = pictures.name, HIDDEN, BOARDS, EACH
+    settings = {way.name: (way.shortened(rounds), *constants) for way in WAYS}
+    kept = Kept(NAME, out_dir, resume, settings, seeds)
+    rows = kept.rows
     for seed in range(1, (1 if quick else seeds) + 1):
         new = {shots: Clients(pictures.test, seed).new(20 if quick else 50, shots)
                for shots in SHOTS}  # fmt: skip
         for way in WAYS:
-            if (way.name, seed) in done:
+            if (way.name, seed) in kept.done:
                 continue
             began = clock.seconds
             spec, start = _learn(pictures.train, way.shortened(rounds), seed)
@@ -136,9 +140,8 @@ def run(
             cost = (sent, rounds if way.rounds else None, took if way.rounds else None)
             for shots in SHOTS:
                 values = fewshot.adapted(spec, start.params, new[shots], way.rates[shots], seed)
-                rows += fewshot.rows_of(
-                    NAME, "", way.name, seed, shots, values.mean(axis=1), cost
-                )  # fmt: skip
+                made = fewshot.rows_of(NAME, "", way.name, seed, shots, values.mean(axis=1), cost)
+                rows += kept.stamped(made)
             clock.tell(f"{way.name}, seed", seed, seeds)
             common.save(NAME, rows, out_dir)
     order = [way.name for way in WAYS]

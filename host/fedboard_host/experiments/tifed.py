@@ -26,6 +26,7 @@ from fedboard_host import strategies
 from fedboard_host.experiments import common, images, speed
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.images import BATCH, EPOCHS, Course, Pictures
+from fedboard_host.experiments.kept import Kept
 from fedboard_host.fleet import Fleet, FleetJudge
 from fedboard_host.fleet_order import in_order
 from fedboard_host.fleet_rounds import FleetFederation
@@ -116,7 +117,7 @@ def run(
 ) -> list[Row]:
     """The experiment; see the module and experiments/__init__.
 
-    resume: see common.kept(). Curves are not kept: without all of them nothing is drawn, and a plot
+    resume: see kept. Curves are not kept: without all of them nothing is drawn, and a plot
     that is there already stays.
     """
     pictures = images.find(study.data, data, SCALE)
@@ -131,21 +132,24 @@ def run(
         variants.append(Variant("buffer", RATES[0]))
     seeds = min(seeds, 2) if quick else seeds
     curves: dict[str, list[dict[int, float]]] = {}
-    rows, done = common.kept(name, out_dir, resume, [variant.name for variant in variants], seeds)
+    settings = {each.name: (each, pictures.name, pictures.sizes, BATCH) for each in variants}
+    kept = Kept(name, out_dir, resume, settings, seeds)
+    rows = kept.rows
     for variant in variants:
         for seed in range(1, seeds + 1):
-            if (variant.name, seed) in done:
+            if (variant.name, seed) in kept.done:
                 continue
             outcome = train(pictures, variant, seed, 12 if quick else 0)
             curves.setdefault(variant.name, []).append(outcome.accuracy)
-            rows += _rows(name, study, variant, seed, outcome, pictures.reduced or quick)
+            made = _rows(name, study, variant, seed, outcome, pictures.reduced or quick)
+            rows += kept.stamped(made)
             clock.tell(f"{variant.name}, seed", seed, seeds)
         common.save(name, rows, out_dir)  # an hour's run that is stopped keeps what it has
     if not shared_arrays:
         rows += speed.measure(name, pictures, _timed)
     common.finish(name, rows, out_dir, as_json)
     plot = out_dir / f"{name}.png"
-    if len(curves) == len(variants) and not (done and plot.exists()):
+    if len(curves) == len(variants) and not (kept.done and plot.exists()):
         common.draw(plot, lambda f: _paint(f, study, variants, curves), 11, 5)
     return rows
 

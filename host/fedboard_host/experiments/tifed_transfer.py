@@ -25,6 +25,7 @@ from fedboard_host.experiments import common, course_run, images, own_rule
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.course_run import SCALE, Variant
 from fedboard_host.experiments.images import EPOCHS, Pictures
+from fedboard_host.experiments.kept import Kept
 from fedboard_host.fleet import Fleet
 from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.fleet_squeeze import Features
@@ -92,7 +93,7 @@ def run(
 ) -> list[Row]:
     """The experiment; see the module and experiments/__init__. data: a folder with both sets.
 
-    resume: see common.kept().
+    resume: see kept.
     """
     clock = common.Clock(NAME)
     seeds = min(seeds, 2) if quick else seeds
@@ -104,7 +105,13 @@ def run(
         for n in workers
         for variant in variants(task)
     ]
-    rows, _ = common.kept(NAME, out_dir, resume, [title for title, _ in order], seeds)
+    settings = {
+        _title(source, task, variant): (variant, own_rule.variants(source)[0], HEAD)
+        for source, task in tasks
+        for variant in variants(task)
+    }
+    kept = Kept(NAME, out_dir, resume, settings, seeds)
+    rows = kept.rows
     done = {(row.variant, row.metric, row.seed) for row in rows}
     for source, task in tasks:
         missing = [
@@ -120,7 +127,7 @@ def run(
             value, sent = outcome.last
             paid = sent, outcome.merges, outcome.seconds, outcome.bytes_down
             title = _title(source, task, variant)
-            rows.append(Row(NAME, title, seed, _metric(n), None, value, *paid))
+            rows += kept.stamped([Row(NAME, title, seed, _metric(n), None, value, *paid)])
             clock.tell(f"{source} to {task}, boards", n, workers[-1])
             common.save(NAME, rows, out_dir)
     rows.sort(key=lambda row: (order.index((row.variant, row.metric)), row.seed or 0))

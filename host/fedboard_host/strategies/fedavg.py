@@ -21,7 +21,7 @@ from fedboard_host.strategies.base import (
     check_flag,
     check_range,
     trainable,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
