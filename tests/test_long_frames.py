@@ -12,7 +12,7 @@ from fedboard.base import MemoryBase
 from fedboard.hub import LONGEST_FRAME, Joined
 from fedboard.node import Identity, Node
 from fedboard.rebase import Rebase
-from fedboard_device import link
+from fedboard_device import console as consoles
 from test_session import KEY, MODEL, Wire, entropy, is_joined, make_hub, status
 
 FRAME = 2048
@@ -302,7 +302,7 @@ class Trickle:
 @pytest.mark.parametrize("steady", [False, True])
 @pytest.mark.parametrize("n_cut", [3, 15, 40, 1400])
 def test_a_board_hears_the_next_host_when_one_stopped_amid_a_chunk(n_cut, steady):
-    console = link.Console()
+    console = consoles.Console()
     console._view = memoryview(bytearray(FRAME))
     stdin = console._in = console._poll = Trickle()
     decoder = wire.Decoder(FRAME)
@@ -321,13 +321,13 @@ def test_a_board_hears_the_next_host_when_one_stopped_amid_a_chunk(n_cut, steady
     while stdin.KNOCK[1:-1] not in found:
         stdin.knock()
         found = heard(b"")
-    assert stdin.n_knocks <= 2 + link.PIECE_BYTES // len(stdin.KNOCK)
+    assert stdin.n_knocks <= 2 + consoles.PIECE_BYTES // len(stdin.KNOCK)
     assert heard(chunk)[-1] == chunk[1:-1]
 
 
 def test_nobody_waits_for_the_rest_of_a_damaged_welcome():
     """A byte of its header is lost, so that it seems to be long; the host waits for the board."""
-    console = link.Console()
+    console = consoles.Console()
     console._view = memoryview(bytearray(FRAME))
     stdin = console._in = console._poll = Trickle()
     welcome = wire.pack(messages.Welcome.KIND, 0, 0, wire.FROM_HUB, 0, bytes((2, 16)) * 14)

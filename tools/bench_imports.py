@@ -37,7 +37,7 @@ from fedboard_device import node
 middle = time.ticks_us()
 node._choose_kernels()
 chosen = time.ticks_us()
-from fedboard_device import runner
+from fedboard_device import console, runner
 node._settings('')
 ended = time.ticks_us()
 node._unload(('fedboard_device.config',))

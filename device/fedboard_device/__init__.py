@@ -1,7 +1,7 @@
 """fedboard on a board: everything that touches hardware, files and time.
 
     node      start here: node.run()       runner    the loop: link -> fedboard.board.Board -> link
-    link      USB serial (and tcp)         system    clock, id, randomness, console
+    link      to the host: console, tcp    system    clock, id, randomness, memory
     store     the model on flash           samplefile, sensors    where samples come from
     config    /fedboard.json               backends  the fastest kernels
 """

@@ -4,7 +4,7 @@
     usb_cdc.enable(console=True, data=True)         # in /boot.py, then a hard reset
 
 The console serves as well, shared with what programs print, and its Ctrl-C. No other firmware has
-usb_cdc: there, and where a board has no USB of its own, the import fails and link.Console it is.
+usb_cdc: there, and where a board has no USB of its own, the import fails and the console it is.
 """
 
 import usb_cdc
