@@ -19,7 +19,8 @@ from fedboard.model import Spec, init_params, new_params, with_centre
 from fedboard.order import Order
 from fedboard_host import fleet_squeeze, strategies
 from fedboard_host.dataset import Set
-from fedboard_host.fleet import Fleet, FleetJudge
+from fedboard_host.fleet import Fleet
+from fedboard_host.fleet_judge import FleetJudge
 from fedboard_host.fleet_order import in_order
 from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.judge import Judge, network

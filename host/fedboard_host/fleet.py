@@ -13,16 +13,15 @@ boards may learn and be summed() without.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import StateError
-from fedboard.model import CENTRE_BITS, Spec
-from fedboard_host import fleet_rules
-from fedboard_host.dataset import Set
+from fedboard.model import Spec
+from fedboard_host import fleet_compiled, fleet_lanes, fleet_rules
+from fedboard_host.fleet_centre import centred, measured
+from fedboard_host.fleet_compiled import Compiled
 from fedboard_host.fleet_layer import Layer
 from fedboard_host.fleet_rules import Buffers, Classes, Floats, Reals, Step
 from fedboard_host.fleet_squeeze import Features, SqueezedLayer, TooFar, squeeze
@@ -31,8 +30,6 @@ Words = NDArray[np.int16]
 
 _BLOCK_PARAMS = 1 << 17  # of a block of boards: about what a core's cache holds
 _LEAST_BLOCK = 8
-_JUDGED = 500  # samples at a time
-_HALF = 1 << CENTRE_BITS - 1
 
 
 def boards_in_a_block(spec: Spec) -> int:
@@ -59,7 +56,9 @@ class Fleet:
         # What the first layer is, where its `w` is behind: all boards' common start, or learned.
         self._start: Floats | None = None
         self._learned: SqueezedLayer | None = None
-        self._travel = 0.0  # up to when the first layer caught up
+        self._compiled = fleet_compiled.make(self.rule, boards, clamped)
+        self._ahead: Compiled | None = None  # if so, all `w` are behind it
+        self._travel = 0.0  # up to when they caught up
         self._buffers = Buffers()
 
     @property
@@ -69,16 +68,21 @@ class Fleet:
         return self._lanes
 
     def _catch_up(self) -> None:
-        """Write what the first layer is into its `w`."""
+        """Write what the layers are into their `w`."""
         first = self._layers[0]
-        if self._learned is not None:
+        if self._ahead is not None:
+            self._travel += self._ahead.travel
+            self._lanes[:] = self._ahead.words
+            for layer in self._layers:
+                layer.touched()
+        elif self._learned is not None:
             self._learned.finish(first.w)
             self._travel += self._learned.travel
             first.touched()
         elif self._start is not None:
             first.w[:] = self._start
             first.survey(self._start, first.pieces)
-        self._learned = self._start = None
+        self._learned = self._start = self._ahead = None
 
     def load(self, lanes: NDArray[np.generic]) -> None:
         """All boards' lanes = `lanes`, (n_params,) or (boards, n_params).
@@ -86,7 +90,7 @@ class Fleet:
         Float32 (n_params,) may not change until the next load().
         """
         first = self._layers[0]
-        self._learned = self._start = None
+        self._learned = self._start = self._ahead = None
         if lanes.ndim == 1 and lanes.dtype == np.float32 and first.is_large:
             begin, end = self._dense.at(0), self._dense.at(1)
             self._start = np.asarray(lanes[begin:end], np.float32).reshape(1, *first.w.shape[1:])
@@ -111,12 +115,17 @@ class Fleet:
     @property
     def travel(self) -> float:
         """No parameter has moved further since the last load()."""
+        if self._ahead is not None:
+            return self._travel + self._ahead.travel
         first = self._learned or self._layers[0]
         return self._travel + max(layer.travel for layer in (first, *self._layers[1:]))
 
     def summed(self) -> Floats:
         """All boards' lanes added up (n_params,); at most 512 boards. Good until asked again."""
         total: Floats = self._buffers.get("summed", (self.spec.n_params,), np.float32)
+        if self._ahead is not None:
+            total[:] = self._ahead.summed()
+            return total
         if self._learned is None:
             return np.add.reduce(self.lanes, axis=0, out=total)
         begin, end = self._dense.at(0), self._dense.at(1)
@@ -126,31 +135,12 @@ class Fleet:
         return total
 
     def pack(self, params: NDArray[np.generic]) -> Floats:
-        """Parameters (..., n_params) in the order of the lanes, float32."""
-        lanes = np.empty(params.shape, np.float32)
-        for lane, weights, biases in self._views(lanes, params):
-            lane[..., :-1, :] = weights
-            lane[..., -1, :] = biases
-        return lanes
+        """Parameters (..., n_params) in the order of the lanes."""
+        return fleet_lanes.pack(self.spec, params)
 
-    def unpack(self, lanes: NDArray[np.generic]) -> NDArray[np.generic]:
+    def unpack(self, lanes: NDArray[np.generic]) -> NDArray[np.int64]:
         """Lanes (..., n_params) in model.Spec's order."""
-        params = np.empty_like(lanes)
-        for lane, weights, biases in self._views(lanes, params):
-            weights[:] = lane[..., :-1, :]
-            biases[:] = lane[..., -1, :]
-        return params
-
-    def _views(
-        self, lanes: NDArray[Any], params: NDArray[Any]
-    ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-        """Of each layer: it in `lanes`; the weights, transposed, and the biases in `params`."""
-        for l in range(self.spec.n_layers):
-            n_in, n_out = self.spec.shape(l)
-            at, end = self.spec.at(l), self.spec.at(l + 1)
-            lane = lanes[..., at:end].reshape(*lanes.shape[:-1], n_in + 1, n_out)
-            weights = params[..., at : end - n_out].reshape(*params.shape[:-1], n_out, n_in)
-            yield lane, weights.swapaxes(-1, -2), params[..., end - n_out : end]
+        return fleet_lanes.unpack(self.spec, lanes)
 
     def learn(
         self,
@@ -171,10 +161,10 @@ class Fleet:
         mask = layers or (1 << self.spec.n_layers) - 1
         step = self.rule.step(rate)
         if self.spec.is_centred:
-            means = self._measured(x, lengths) if layers & 1 else None
+            means = measured(x, lengths, self.spec.limit(0)) if layers & 1 else None
             mask >>= 1
             if mask:
-                self._learn_rows(self._centred(x), y, batch, mask, step, lengths)
+                self._learn_rows(centred(x, self._lanes), y, batch, mask, step, lengths)
             if means is not None:
                 self._lanes[:, : x.shape[2]] = means
                 self._travel = math.inf
@@ -190,7 +180,14 @@ class Fleet:
         step: Step,
         lengths: NDArray[np.int64] | None,
     ) -> None:
-        if self._learned is not None:
+        compiled = self._compiled
+        if compiled is not None and compiled.suits(x, y, batch, step):
+            words = self._words()
+            self._travel = self.travel
+            compiled.learn(words, x, y, batch, mask, step, lengths)
+            self._ahead = compiled
+            return
+        if self._learned is not None or self._ahead is not None:
             self._catch_up()
         first = self._layers[0]
         start = first.w if self._start is None else self._start
@@ -210,6 +207,16 @@ class Fleet:
                 first.pieces = squeezed.pieces
         self._catch_up()
         self._learn_all(x, y, batch, mask, step, lengths)
+
+    def _words(self) -> Words:
+        """What boards have, (boards, n_params), or (1, n_params) if it is the same."""
+        if self._ahead is not None:
+            return self._ahead.words
+        if self._start is None or self._learned is not None:
+            return self.lanes.astype(np.int16)
+        words = self._lanes[:1].astype(np.int16)
+        words[:, self._dense.at(0) : self._dense.at(1)] = self._start.reshape(1, -1)
+        return words
 
     def _learn_all(
         self,
@@ -233,25 +240,9 @@ class Fleet:
     def predict(self, x: Features) -> Classes:
         """Classes (boards, samples) for x (boards, samples, n_in); the first of equals."""
         self._catch_up()
-        seen = self._centred(x) if self.spec.is_centred else x
+        seen = centred(x, self._lanes) if self.spec.is_centred else x
         found: Classes = self._forward(seen)[0].argmax(axis=2)
         return found
-
-    def _centred(self, x: Features) -> Features:
-        """As fedboard.centre: less the mean in the parameters."""
-        mean = (self._lanes[:, None, : x.shape[2]].astype(np.int64) + _HALF) >> CENTRE_BITS
-        seen: Features = np.clip(x - mean, -127, 127).astype(np.int8)
-        return seen
-
-    def _measured(self, x: Features, lengths: NDArray[np.int64] | None) -> NDArray[np.int64]:
-        """The mean over each board's samples, (boards, n_in), as centre.Network measures it."""
-        n = np.full(len(x), x.shape[1]) if lengths is None else lengths
-        live = np.arange(x.shape[1]) < n[:, None]
-        sums = (x * live[:, :, None].astype(np.int64)).sum(axis=1)
-        n = n[:, None]
-        limit = self.spec.limit(0)
-        means: NDArray[np.int64] = ((sums << CENTRE_BITS) + (n >> 1)) // n
-        return np.clip(means, -limit, limit)
 
     def hidden(self, x: Features) -> Floats:
         """The first hidden layer's activations (boards, samples, units), as integers.
@@ -259,7 +250,7 @@ class Fleet:
         They are good until it is asked again.
         """
         self._catch_up()
-        seen = self._centred(x) if self.spec.is_centred else x
+        seen = centred(x, self._lanes) if self.spec.is_centred else x
         return self.rule.activate(self._layers[0].forward(seen), 0)[0]
 
     def _forward(self, x: Features) -> tuple[Reals, list[Floats]]:
@@ -295,19 +286,3 @@ class Fleet:
             else:
                 deltas[l] = self.rule.gate(self._layers[l + 1].backward(deltas[l + 1]), slopes[l])
         return {l: own for l, own in deltas.items() if mask >> l & 1}
-
-
-class FleetJudge:
-    """judge(params) -> the share of these samples that a model classifies right."""
-
-    def __init__(self, spec: Spec, samples: Set, clamped: bool = True) -> None:
-        self._fleet = Fleet(spec, 1, clamped)
-        self._samples = samples
-
-    def __call__(self, params: NDArray[np.generic]) -> float:
-        self._fleet.load(self._fleet.pack(params))
-        n_correct = 0
-        for at in range(0, len(self._samples), _JUDGED):
-            found = self._fleet.predict(self._samples.x[None, at : at + _JUDGED])[0]
-            n_correct += int((found == self._samples.y[at : at + _JUDGED]).sum())
-        return n_correct / len(self._samples)

@@ -5,7 +5,7 @@
     federation.params, federation.result    the model that boards get; the one to evaluate
 
 Strategies and mergers are the real ones; what boards do is Fleet's, what they send selection's.
-Boards that keep a residual cost int16 (n_params,) each; all others only exist while they learn.
+Boards that keep a residual are Held's; all others only exist while they learn.
 Between rounds `rows` may be set anew: a board's store of samples is a ring that moves on.
 """
 
@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 
 from fedboard import DataError, prng
 from fedboard.model import Spec
-from fedboard_host import fleet_order, history, privacy
-from fedboard_host.clip import Update
+from fedboard_host import fleet_order, privacy
 from fedboard_host.dataset import Set
-from fedboard_host.fleet import Fleet, Words, boards_in_a_block
+from fedboard_host.fleet import Fleet, boards_in_a_block
+from fedboard_host.fleet_held import Held
 from fedboard_host.fleet_rules import Classes
 from fedboard_host.fleet_squeeze import Features
 from fedboard_host.robust import Merging
 from fedboard_host.rounds import Policy
-from fedboard_host.selection import Ints, delta_bytes, dense_bytes, select
+from fedboard_host.selection import Ints, as_update, dense_bytes, select
 from fedboard_host.strategies import BoardInfo, Strategy, Work, centring
 
 Rows = Sequence[NDArray[np.intp]]
@@ -110,23 +110,16 @@ class FleetFederation:
         self._policy = Policy(self.n_boards, n_select).under(*strategy.selection())
         self._count = count
         self._names = list(names) or [f"board{b:05d}" for b in range(self.n_boards)]
+        self._seeds = [fleet_order.seed_of(name, run) for name in self._names]
         self._index = {name: b for b, name in enumerate(self._names)}
-        self._limits = np.repeat(
-            [spec.limit(l) for l in range(spec.n_layers)],
-            [spec.n_layer_params(l) for l in range(spec.n_layers)],
-        )
-        self._own: Words | None = None  # the parameters of boards that keep a residual
-        self._version = np.zeros(self.n_boards, np.int64)  # of the model that a board has; 0: none
-        self._models: dict[int, Ints] = {}  # those that some board has
+        self._held = Held(spec, self.n_boards)
         self._codec = Fleet(spec, 1)
         self._idle: dict[int, list[Fleet]] = {}
         self._threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(self._threads)
+        self._map = ThreadPoolExecutor(self._threads).map if self._threads > 1 else map
         self._tamper = tamper
         self.merger = strategy.merger(spec)
-        self.merger.set_up(
-            merging, lambda: privacy.seeded_bits(prng.mix(run, _NOISE, self.number))
-        )
+        self.merger.set_up(merging, lambda: privacy.seeded_bits(prng.mix(run, _NOISE, self.number)))
         if merging.kind != "mean":
             n_select = self._policy.n_select or self.n_boards
             merging.check(n_select, "use more boards a round")
@@ -161,64 +154,41 @@ class FleetFederation:
         groups: dict[Work, list[int]] = {}
         for name, work in self._strategy.plan(self.spec, chosen, self.number).items():
             groups.setdefault(work, []).append(self._index[name])
-        if self._own is None and any(work.carry for work in groups):
-            self._own = np.zeros((self.n_boards, self.spec.n_params), np.int16)
+        if any(work.carry for work in groups):
+            self._held.carry()
         members = np.array(sorted(b for each in groups.values() for b in each), np.intp)
-        bytes_down = self._bytes_down(members)
-        parts = list(self._pool.map(self._learn, *zip(*self._blocks(groups), strict=True)))
+        if self._count:
+            bytes_down = self._held.bytes_down(members, self.number, self._model)
+        else:
+            bytes_down = len(members) * 2 * self.spec.n_params
+        parts = list(self._map(self._learn, *zip(*self._blocks(groups), strict=True)))
         for part in parts:
             if part.each is None:
                 names = [self._names[b] for b in part.members]
                 self.merger.add_sums(part.layers, part.sums, part.weights, part.norms, names)
                 continue
             for b, changes, weight in zip(part.members, part.each, part.weights, strict=True):
-                self.merger.add(self._update(part.layers, changes), weight, self._names[b])
-        self._version[members] = self.number
-        self._models[self.number] = self._model
-        held = set(self._version.tolist())
-        self._models = {version: m for version, m in self._models.items() if version in held}
+                update = as_update(self.spec, part.layers, changes)
+                self.merger.add(update, weight, self._names[b])
+        self._held.settle(members, self.number, self._model)
         self._set_model(_ints(self.merger.merge()))
         return RoundReport(
             self.number, len(members), sum(part.n_samples for part in parts),
             sum(part.bytes_up for part in parts), bytes_down,
         )  # fmt: skip
 
-    def _bytes_down(self, members: NDArray[np.intp]) -> int:
-        """What it takes to bring this round's model to these boards."""
-        if not self._count:
-            return len(members) * 2 * self.spec.n_params
-        total = 0
-        for version, n in zip(*np.unique(self._version[members], return_counts=True), strict=True):
-            # As history.History: of older versions the host knows nothing any more.
-            known = version > 0 and self.number - version < history.n_usual(self.spec)
-            old = self._models[int(version)] if known else None
-            total += int(n) * delta_bytes(self.spec, old, self._model)
-        return total
-
     def state(self) -> dict[str, NDArray[Any]]:
         """All that restore() needs to go on bit-identically, between two rounds."""
-        state: dict[str, NDArray[Any]] = {
-            "round": np.array([self.number]), "has": self._version,
-            **{f"merger_{key}": value for key, value in self.merger.state().items()},
-            **{f"model_{version}": model for version, model in self._models.items()},
-        }  # fmt: skip
-        if self._own is not None:
-            state["own"] = self._own
-        return state
+        merger = {f"merger_{key}": value for key, value in self.merger.state().items()}
+        return {"round": np.array([self.number]), **merger, **self._held.state()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Raises DataError for what is not this federation's state."""
-        if state["has"].shape != self._version.shape:
-            raise DataError(f"the saved run has {len(state['has'])} boards, not {self.n_boards}")
+        self._held.restore(state)
         self.number = int(state["round"][0])
-        self._version = state["has"].copy()
-        self._own = state["own"].copy() if "own" in state else None
-        for kind in ("merger", "model"):
-            found = {k[len(kind) + 1 :]: v for k, v in state.items() if k.startswith(kind + "_")}
-            if kind == "merger":
-                self.merger.restore(found)
-            else:
-                self._models = {int(version): model for version, model in found.items()}
+        prefix = "merger_"
+        mine = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        self.merger.restore(mine)
         self._set_model(self.params)
 
     def _set_model(self, model: Ints) -> None:
@@ -239,7 +209,9 @@ class FleetFederation:
         idle = self._idle.setdefault(len(members), [])
         fleet = idle.pop() if idle else Fleet(self.spec, len(members))
         anew = 0 if work.keep_local else work.local
-        fleet.load(fleet.pack(self._moved(members, anew)) if work.carry else self._lanes)
+        fleet.load(
+            fleet.pack(self._held.moved(members, self._model, anew)) if work.carry else self._lanes
+        )
         if work.n_local:
             x, y, lengths = self._drawn(members, work, True)
             fleet.learn(x, y, work.batch, work.local, work.rate, lengths)
@@ -254,15 +226,15 @@ class FleetFederation:
             bytes_up = len(members) * dense_bytes(self.spec, work.sent)
         each = None
         if found is None:
-            params = fleet.unpack(fleet.lanes).astype(np.int64)
+            params = fleet.unpack(fleet.lanes)
             changes = params - self._model
             if self._tamper is not None:
                 for b, change in zip(members, changes, strict=True):
                     change[:] = np.clip(self._tamper(int(b), change), -32767, 32767)
             sent, n_bytes = select(self.spec, changes, work.top_permille, work.bits, work.sent)
             bytes_up = int(n_bytes.sum())
-            if work.carry and self._own is not None:
-                self._own[members] = np.clip(params - sent, -self._limits, self._limits)
+            if work.carry:
+                self._held.keep(members, params - sent)
             if self.merger.rule is not None:
                 each = list(sent)
             norms = self.merger.cut_rows(sent)
@@ -278,16 +250,6 @@ class FleetFederation:
         merger = self.merger
         return self._tamper is None and merger.rule is None and not merger.privacy.noise
 
-    def _update(self, layers: int, changes: Ints) -> Update:
-        """Changes (n_params,) as the codec gives them."""
-        found = []
-        for l in range(self.spec.n_layers):
-            if layers >> l & 1:
-                layer = changes[self.spec.at(l) : self.spec.at(l + 1)]
-                where = np.flatnonzero(layer)
-                found.append((l, array("i", where.tolist()), array("i", layer[where].tolist())))
-        return found
-
     def _summed(self, fleet: Fleet, weights: Sequence[int]) -> tuple[Ints, Ints] | None:
         """(the sum of weight * change, the changes' norms).
 
@@ -298,7 +260,7 @@ class FleetFederation:
         if equal and fleet.travel <= _LARGEST_CHANGE and not self.merger.clips:
             total = fleet.summed()
             total -= np.float32(len(weights)) * self._lanes
-            sums = fleet.unpack(total).astype(np.int64)
+            sums = fleet.unpack(total)
             return sums if weights[0] == 1 else sums * weights[0], norms
         changes = fleet.changes(self._lanes)
         if max(changes.max(), -changes.min()) > _LARGEST_CHANGE:
@@ -312,37 +274,15 @@ class FleetFederation:
         wide = np.zeros(self.spec.n_params)  # exact: MAX_TOTAL keeps it below 2**53
         for change, weight in zip(changes, weights, strict=True):
             wide += change * float(weight)
-        return fleet.unpack(wide).astype(np.int64), norms
-
-    def _moved(self, members: NDArray[np.intp], anew: int) -> Ints:
-        """The boards' parameters on this round's model: see rebase.Rebase, learner.Learner.
-
-        anew: mask of the layers that are just as in the model.
-        """
-        moved = np.tile(self._model, (len(members), 1))
-        if self._own is not None:
-            for i, b in enumerate(members):
-                if self._version[b]:
-                    moved[i] += self._own[b] - self._models[int(self._version[b])]
-        for l in range(self.spec.n_layers):
-            if anew >> l & 1:
-                layer = slice(self.spec.at(l), self.spec.at(l + 1))
-                moved[:, layer] = self._model[layer]
-        return np.clip(moved, -self._limits, self._limits, out=moved)
+        return fleet.unpack(wide), norms
 
     def _drawn(
         self, members: NDArray[np.intp], work: Work, local: bool = False
     ) -> tuple[Features, Classes, NDArray[np.int64]]:
         """The samples that these boards learn from: x, y, how many of each."""
-        taken = [
-            fleet_order.taken(self.rows[b], self._names[b], self._run, self.number, work, local)
-            for b in members
-        ]
-        lengths = np.array([len(each) for each in taken])
-        at = np.zeros((len(taken), lengths.max()), np.intp)
-        for i, each in enumerate(taken):
-            at[i, : len(each)] = each
-        return self.samples.x[at], self.samples.y[at], lengths
+        rows = [self.rows[b] for b in members]
+        seeds = [self._seeds[b] for b in members]
+        return fleet_order.drawn(self.samples, rows, seeds, self.number, work, local)
 
 
 def _ints(params: array[int]) -> Ints:

@@ -117,8 +117,8 @@ class TifedFleet(FleetRule):
         v += 128
         i = get("i", acc.shape, np.intp)
         np.copyto(i, v, casting="unsafe")
-        a = np.take(_TANH, i, mode="clip", out=get(f"a{l}", acc.shape, np.float32))
-        return a, np.take(_SLOPE, i, mode="clip", out=get(f"slope{l}", acc.shape, np.float32))
+        a = np.take(TANH, i, mode="clip", out=get(f"a{l}", acc.shape, np.float32))
+        return a, np.take(SLOPE, i, mode="clip", out=get(f"slope{l}", acc.shape, np.float32))
 
     def output(self, acc: Reals) -> tuple[Reals, Floats]:
         out, slope = self.activate(acc, self.spec.n_layers - 1)
@@ -184,6 +184,6 @@ def _tanh() -> tuple[Floats, Floats]:
     return value.astype(np.float32), (1 / inverse).astype(np.float32)
 
 
-_TANH, _SLOPE = _tanh()
+TANH, SLOPE = _tanh()
 # The softmax's powers 4096 * 2**(-i / 16), as far as they are not 0.
 _POWERS = np.array([kernels.EXP2[i & 15] >> (i >> 4) for i in range(208)] + [0], np.float64)

@@ -10,11 +10,14 @@ codec, values and bytes.
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import sparse, update
 from fedboard.model import Spec
+from fedboard_host.clip import Update
 
 Ints = NDArray[np.int64]
 
@@ -36,6 +39,17 @@ def select(
             n_bits += _select(changes[:, at:end], sent[:, at:end], top_permille, bits)
             head += _META_BYTES
     return sent, (n_bits + 7) // 8 + head
+
+
+def as_update(spec: Spec, layers: int, changes: Ints) -> Update:
+    """Changes (n_params,) of the layers in the mask as the codec gives them."""
+    found = []
+    for l in range(spec.n_layers):
+        if layers >> l & 1:
+            layer = changes[spec.at(l) : spec.at(l + 1)]
+            where = np.flatnonzero(layer)
+            found.append((l, array("i", where.tolist()), array("i", layer[where].tolist())))
+    return found
 
 
 def dense_bytes(spec: Spec, layers: int = 0) -> int:

@@ -28,7 +28,7 @@ from fedboard.model import Spec
 from fedboard_host import datafile, jsontext, partition, robust, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.export import write_whole
-from fedboard_host.fleet import FleetJudge
+from fedboard_host.fleet_judge import FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.privacy import Privacy
 

@@ -16,7 +16,7 @@ from fedboard_host import strategies
 from fedboard_host.experiments import float_fedavg, images
 from fedboard_host.experiments.float_fedavg import FloatFederation
 from fedboard_host.experiments.images import EPOCHS, Course, Pictures
-from fedboard_host.fleet import FleetJudge
+from fedboard_host.fleet_judge import FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation
 
 SCALE = "centred"

@@ -26,7 +26,7 @@ from fedboard_host.experiments import common, images
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.images import Pictures
 from fedboard_host.experiments.permuted import small
-from fedboard_host.fleet import FleetJudge
+from fedboard_host.fleet_judge import FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation
 
 if TYPE_CHECKING:

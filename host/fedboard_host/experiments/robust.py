@@ -30,7 +30,7 @@ from fedboard_host.clip import Ints
 from fedboard_host.dataset import Set
 from fedboard_host.experiments import common, images
 from fedboard_host.experiments.common import Row
-from fedboard_host.fleet import FleetJudge
+from fedboard_host.fleet_judge import FleetJudge
 from fedboard_host.fleet_rounds import FleetFederation, Tamper
 from fedboard_host.robust import KINDS, Merging
 from fedboard_host.suspicion import Watchlist

@@ -27,7 +27,8 @@ from fedboard_host.experiments import common, images, speed
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.images import BATCH, EPOCHS, Course, Pictures
 from fedboard_host.experiments.kept import Kept
-from fedboard_host.fleet import Fleet, FleetJudge
+from fedboard_host.fleet import Fleet
+from fedboard_host.fleet_judge import FleetJudge
 from fedboard_host.fleet_order import in_order
 from fedboard_host.fleet_rounds import FleetFederation
 from fedboard_host.selection import Ints
@@ -236,7 +237,7 @@ def _timed(pictures: Pictures, merge: str, course: Course) -> tuple[str, FleetFe
 
 
 def _unpacked(fleet: Fleet) -> Ints:
-    params: Ints = fleet.unpack(fleet.lanes)[0].astype(np.int64)
+    params: Ints = fleet.unpack(fleet.lanes)[0]
     return params
 
 

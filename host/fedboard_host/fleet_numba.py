@@ -1,0 +1,318 @@
+# mypy: ignore-errors
+"""A fleet's learning by rule "tifed", compiled by numba (extra `fast`): the same bits as fleet's.
+
+A board at a time, a minibatch at a time. The first layer's inputs are mostly one value c, such as a
+picture's background: with x = c + p, of which few p are not 0 ("lit"),
+
+    forward   sum_i W[i] x[i] = c * sum_i W[i]  +  the lit W[i] p[i]        sums over all i are kept
+    update    sum_s x[i, s] d[s] = c * sum_s d[s]  +  the lit p[i, s] d[s]
+
+so only what is lit is multiplied. Arrays lie as in Fleet's lanes, but int16; the small layers above
+the first are turned meanwhile to (n_out, n_in + 1), as loops are compiled to run along long rows.
+
+All sums are int32. A forward sum's true value fits (Spec.limit); parts of it may not, and wrap:
+what is added up modulo 2**32 is right in the end all the same. So is an update's sum: deltas are
+within int16, and a minibatch has MOST_SAMPLES at most.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+MOST_SAMPLES = 500  # of a minibatch: 128 * 32767 * 500 < 2**31
+_compiled = numba.njit(cache=True, nogil=True)
+_i32 = np.int32
+
+
+@_compiled
+def _find_lit(x: Any, c: int, starts: Any, rows: Any, values: Any) -> None:
+    """Of samples x (samples, n_in): the lit inputs of sample s at starts[s] to starts[s + 1]."""
+    n = 0
+    for s in range(x.shape[0]):
+        starts[s] = n
+        for i in range(x.shape[1]):
+            p = _i32(x[s, i]) - c
+            rows[n] = i
+            values[n] = p
+            n += p != 0
+    starts[x.shape[0]] = n
+
+
+@_compiled
+def _turn(starts: Any, rows: Any, values: Any, ends: Any, who: Any, turned: Any) -> None:
+    """The same by inputs: the samples that light input i end at ends[i]."""
+    ends[:] = 0
+    for k in range(starts[-1]):
+        ends[rows[k]] += 1
+    total = 0
+    for i in range(len(ends)):
+        n = ends[i]
+        ends[i] = total
+        total += n
+    for s in range(len(starts) - 1):
+        for k in range(starts[s], starts[s + 1]):
+            at = ends[rows[k]]
+            who[at] = s
+            turned[at] = values[k]
+            ends[rows[k]] = at + 1
+
+
+@_compiled
+def _add_rows(acc: Any, w: Any, which: Any, p: Any, k: int, end: int) -> None:
+    """acc += p[k] * w[which[k]] and so on, up to `end`: four rows at a time."""
+    while k + 4 <= end:
+        w0, w1, w2, w3 = w[which[k]], w[which[k + 1]], w[which[k + 2]], w[which[k + 3]]
+        p0, p1, p2, p3 = p[k], p[k + 1], p[k + 2], p[k + 3]
+        for j in range(len(acc)):
+            acc[j] += (
+                _i32(w0[j] * p0) + _i32(w1[j] * p1)
+                + _i32(w2[j] * p2) + _i32(w3[j] * p3)
+            )  # fmt: skip
+        k += 4
+    while k < end:
+        w0, p0 = w[which[k]], p[k]
+        for j in range(len(acc)):
+            acc[j] += _i32(w0[j] * p0)
+        k += 1
+
+
+@_compiled
+def _subtract(w: Any, change: Any, limit: int) -> None:
+    for j in range(len(w)):
+        w[j] = min(max(_i32(w[j] - change[j]), -limit), limit)
+
+
+@_compiled
+def _subtract_shifted(w: Any, sums: Any, shift: int, limit: int) -> None:
+    for j in range(len(w)):
+        w[j] = min(max(_i32(w[j] - (sums[j] >> shift)), -limit), limit)
+
+
+@_compiled
+def _add_to(total: Any, w: Any) -> None:
+    for j in range(len(w)):
+        total[j] += w[j]
+
+
+@_compiled
+def _update_first(
+    w: Any, c: int, totals: Any, ends: Any, who: Any, p: Any, d: Any, shift: int, limit: int,
+    acc: Any, base: Any, dark: Any,
+) -> None:  # fmt: skip
+    """w (n_in + 1, n_out) -= the floored sums of x d; totals: the new sums over all inputs."""
+    base[:] = 0
+    for s in range(len(d)):
+        _add_to(base, d[s])
+    _subtract_shifted(w[-1], base, shift, limit)
+    for j in range(len(base)):
+        base[j] *= c
+        dark[j] = base[j] >> shift
+        totals[j] = 0
+    k = 0
+    for i in range(len(ends)):
+        if k == ends[i]:
+            _subtract(w[i], dark, limit)
+        else:
+            acc[:] = base
+            _add_rows(acc, d, who, p, k, ends[i])
+            _subtract_shifted(w[i], acc, shift, limit)
+            k = ends[i]
+        _add_to(totals, w[i])
+
+
+@_compiled
+def _dense(w: Any, x: Any, acc: Any) -> None:
+    """acc = the sums of w (n_out, n_in + 1) for inputs x."""
+    n = len(x)
+    for k in range(len(acc)):
+        row = w[k]
+        total = _i32(row[n])  # bias
+        for i in range(n):
+            total = _i32(total + row[i] * x[i])
+        acc[k] = total
+
+
+@_compiled
+def _update_dense(w: Any, x: Any, d: Any, shift: int, limit: int, acc: Any) -> None:
+    """w (n_out, n_in + 1) -= the floored sums of x d: x (samples, n_in), d (samples, n_out)."""
+    n = x.shape[1]
+    sums = acc[: n + 1]
+    for k in range(len(w)):
+        sums[:] = 0
+        for s in range(len(d)):
+            own, e = x[s], d[s, k]
+            if e:
+                for i in range(n):
+                    sums[i] += _i32(own[i] * e)
+                sums[n] += e
+        _subtract_shifted(w[k], sums, shift, limit)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _activate(acc: Any, divisor: float, tanh: Any, bits: Any, slopes: Any) -> None:
+    """acc = TIFeD's tanh of acc // divisor; slopes: the bits that deltas are shifted by."""
+    for j in range(len(acc)):
+        acc[j] = _i32(min(max(np.floor(acc[j] / divisor), -128.0), 128.0)) + 128
+    for j in range(len(acc)):
+        slopes[j] = bits[acc[j]]
+        acc[j] = tanh[acc[j]]
+
+
+@_compiled
+def _errors_back(e: Any, feedback: Any, slopes: Any, d: Any) -> None:
+    """d = e B, shifted, for B (n_out, units)."""
+    d[:] = 0
+    for k in range(len(e)):
+        row, own = feedback[k], e[k]
+        for j in range(len(d)):
+            d[j] += _i32(row[j] * own)
+    for j in range(len(d)):
+        d[j] = min(max(_i32(d[j] >> slopes[j]), _i32(-32767)), _i32(32767))
+
+
+@_compiled
+def _largest_sum(d: Any, size: Any) -> int:
+    """The most that some unit's deltas (samples, units) come to, signs aside."""
+    size[:] = 0
+    for s in range(len(d)):
+        for j in range(len(size)):
+            size[j] += abs(d[s, j])
+    return size.max()
+
+
+@numba.njit(inline="always")
+def _part(flat: Any, at: int, rows: int, columns: int) -> Any:
+    """A matrix in a flat array, contiguous, as fast loops want it."""
+    return flat[at : at + rows * columns].reshape(rows, columns)
+
+
+def _learn(
+    start: Any, own: Any, x: Any, lengths: Any, y: Any, sizes: Any, limits: Any, feedback: Any,
+    tanh: Any, bits: Any, c: int, batch: int, mask: int, shift: int,
+) -> int:  # fmt: skip
+    """As Fleet.learn(), from start to own int16 (boards, n_params); start may have one row for all.
+
+    feedback int32: each hidden layer's B (n_out, units); tanh, bits int32: of
+    -128 to 128; c: the background; a step is divided by 2**shift. Returns how far a parameter may
+    have moved.
+    """
+    last = len(sizes) - 2
+    n_in, n_first, n_out = sizes[0], sizes[1], sizes[-1]
+    first = (n_in + 1) * n_first
+    n_units = sizes[1:].sum()
+    acts = np.empty(batch * n_units, np.int32)  # by layer (samples, units); so are the deltas
+    deltas = np.empty(batch * n_units, np.int32)
+    slopes = np.empty(n_units, np.int32)
+    above = np.empty(own.shape[1] - first, np.int32)  # the layers above the first, turned
+    e = np.empty(n_out, np.int32)
+    starts = np.empty(batch + 1, np.int64)
+    rows = np.empty(batch * n_in + 1, np.uint32)
+    values = np.empty(batch * n_in + 1, np.int32)
+    ends = np.empty(n_in, np.int64)
+    who = np.empty(batch * n_in, np.uint32)
+    turned = np.empty(batch * n_in, np.int32)
+    acc = np.empty(max(sizes) + 1, np.int32)
+    base = np.empty(max(sizes) + 1, np.int32)
+    dark = np.empty(n_first, np.int32)
+    totals = np.empty(n_first, np.int32)
+    c, shift = _i32(c), _i32(shift)
+    travel = 0
+    for b in range(len(own)):
+        own[b] = start[b % len(start)]
+        w = _part(own[b], 0, n_in + 1, n_first)
+        totals[:] = 0
+        for i in range(n_in):
+            _add_to(totals, w[i])
+        at = first
+        for l in range(1, last + 1):
+            lane = _part(own[b], at, sizes[l] + 1, sizes[l + 1])
+            _part(above, at - first, sizes[l + 1], sizes[l] + 1)[:] = lane.T
+            at += lane.size
+        moved = 0
+        for begin in range(0, lengths[b], batch):
+            n = min(batch, lengths[b] - begin)
+            _find_lit(x[b, begin : begin + n], c, starts, rows, values)
+            for s in range(n):
+                a = acts[s * n_first : (s + 1) * n_first]
+                for j in range(n_first):
+                    a[j] = w[n_in, j] + c * totals[j]
+                _add_rows(a, w, rows, values, starts[s], starts[s + 1])
+                _activate(a, 256.0 * n_in, tanh, bits, slopes[:n_first])
+                at = 0
+                unit = n_first
+                for l in range(1, last + 1):
+                    wide = sizes[l + 1]
+                    out = _part(acts, unit * batch, batch, wide)[s]
+                    _dense(_part(above, at, wide, sizes[l] + 1), a, out)
+                    _activate(out, 256.0 * sizes[l], tanh, bits, slopes[unit : unit + wide])
+                    a = out
+                    at += (sizes[l] + 1) * wide
+                    unit += wide
+                e[:] = a
+                e[y[b, begin + s]] -= 16
+                unit -= n_out
+                d = _part(deltas, unit * batch, batch, n_out)[s]
+                for k in range(n_out):
+                    d[k] = e[k] >> slopes[unit + k]
+                unit = 0
+                for l in range(last):
+                    wide = sizes[l + 1]
+                    _errors_back(
+                        e, _part(feedback, unit * n_out, n_out, wide), slopes[unit : unit + wide],
+                        _part(deltas, unit * batch, batch, wide)[s],
+                    )  # fmt: skip
+                    unit += wide
+            most = 0
+            at = unit = 0
+            for l in range(last + 1):
+                wide = sizes[l + 1]
+                d = _part(deltas, unit * batch, n, wide)
+                if mask >> l & 1:
+                    most = max(most, _largest_sum(d, base[:wide]))
+                    if l == 0:
+                        _turn(starts[: n + 1], rows, values, ends, who, turned)
+                        _update_first(
+                            w, c, totals, ends, who, turned, d, shift, limits[0],
+                            acc[:n_first], base[:n_first], dark,
+                        )  # fmt: skip
+                    else:
+                        inputs = _part(acts, (unit - sizes[l]) * batch, n, sizes[l])
+                        whole = _part(above, at, wide, sizes[l] + 1)
+                        _update_dense(whole, inputs, d, shift, limits[l], acc)
+                if l:
+                    at += (sizes[l] + 1) * wide
+                unit += wide
+            moved += (128 * most >> shift) + 1
+        at = first
+        for l in range(1, last + 1):
+            lane = _part(own[b], at, sizes[l] + 1, sizes[l + 1])
+            lane[:] = _part(above, at - first, sizes[l + 1], sizes[l] + 1).T
+            at += lane.size
+        travel = max(travel, moved)
+    return travel
+
+
+def _add_up(own: Any, total: Any) -> None:
+    """total int32 (n_params,) = the sum of own int16 (boards, n_params)."""
+    total[:] = 0
+    for b in range(len(own)):
+        _add_to(total, own[b])
+
+
+learn = _compiled(_learn)
+add_up = _compiled(_add_up)
+
+
+def warm_up() -> None:
+    """Compile all of it now, for the types that are used: or load what has been before."""
+    words = np.zeros((1, 4), np.int16)
+    some = np.zeros(257, np.int32)
+    one = np.ones(1, np.int64)
+    learn(
+        words, words.copy(), np.zeros((1, 1, 1), np.int8), one, one[None] - 1, np.array([1, 1, 1]),
+        some[:2], some[:1], some, some, 0, 1, 3, 1,
+    )  # fmt: skip
+    add_up(words, some[:4])
