@@ -90,7 +90,7 @@ def run(
     reduced = quick or pictures.reduced
     found: dict[str, list[Outcome]] = {}
     chosen = variants(study.data)
-    settings = {variant.name: (variant, pictures.name, pictures.sizes) for variant in chosen}
+    settings = {variant.name: (variant, pictures.name, pictures.sizes, quick) for variant in chosen}
     kept = Kept(name, out_dir, resume, settings, seeds)
     rows = kept.rows
     for variant in [chosen[i] for i in only] or chosen:

@@ -123,7 +123,7 @@ def run(
     rounds = rounds or (20 if quick else ROUNDS)
     clock = common.Clock(NAME)
     pictures = small(images.find("mnist", data, "centred"))
-    constants = pictures.name, HIDDEN, BOARDS, EACH
+    constants = pictures.name, HIDDEN, BOARDS, EACH, quick
     settings = {way.name: (way.shortened(rounds), *constants) for way in WAYS}
     kept = Kept(NAME, out_dir, resume, settings, seeds)
     rows = kept.rows

@@ -133,7 +133,7 @@ def run(
         variants.append(Variant("buffer", RATES[0]))
     seeds = min(seeds, 2) if quick else seeds
     curves: dict[str, list[dict[int, float]]] = {}
-    settings = {each.name: (each, pictures.name, pictures.sizes, BATCH) for each in variants}
+    settings = {each.name: (each, pictures.name, pictures.sizes, BATCH, quick) for each in variants}
     kept = Kept(name, out_dir, resume, settings, seeds)
     rows = kept.rows
     for variant in variants:

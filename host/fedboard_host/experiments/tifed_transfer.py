@@ -106,7 +106,7 @@ def run(
         for variant in variants(task)
     ]
     settings = {
-        _title(source, task, variant): (variant, own_rule.variants(source)[0], HEAD)
+        _title(source, task, variant): (variant, own_rule.variants(source)[0], HEAD, quick)
         for source, task in tasks
         for variant in variants(task)
     }
