@@ -13,8 +13,8 @@ in the end USB serial: a board with a broken file can still be reached. Values a
 there, because some are secrets. On a network a key is required.
 
 CircuitPython keeps secrets in settings.toml: what is not in fedboard.json is looked up there, or in
-the environment of a desktop: FEDBOARD_NAME, FEDBOARD_KEY, FEDBOARD_HOST, CIRCUITPY_WIFI_SSID,
-CIRCUITPY_WIFI_PASSWORD.
+the environment of a desktop: FEDBOARD_NAME, FEDBOARD_KEY, FEDBOARD_MASK_KEY, FEDBOARD_HOST,
+CIRCUITPY_WIFI_SSID, CIRCUITPY_WIFI_PASSWORD.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""CircuitPython's sockets: no readinto, no poll, and an OSError where nothing has come yet."""
+"""CircuitPython's sockets: no readinto, and an OSError where nothing has come yet.
+
+Real ones can be polled; these cannot, as on boards without `select`.
+"""
 
 import errno
 
