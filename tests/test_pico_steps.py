@@ -113,7 +113,8 @@ def test_golden_vectors(compiled, tmp_path, area, kernels):
     backend = None if kernels == "pure" else f"fedboard_device.kernels_{kernels}"
     with Pico(flash=image) as board:
         vectors = tests / "vectors" / f"{area}.txt"
-        mpremote(board, "cp", str(tests / "golden_runner.py"), str(vectors), ":")
+        scripts = [*tests.glob("golden_*.py"), *tests.glob("ops_*.py")]
+        mpremote(board, "cp", *map(str, scripts), str(vectors), ":")
         every = EVERY.get(area, 1)
         code = f"import golden_runner; golden_runner.main('{area}.txt', {backend!r}, {every})"
         said = pico_lab.run_code(board, code).splitlines()

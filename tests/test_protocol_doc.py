@@ -11,6 +11,7 @@ import zlib
 import pytest
 
 import golden_runner
+import golden_text
 import interpreters
 import test_golden
 from fedboard import auth, channel, cohort, collect, messages, wire
@@ -40,7 +41,7 @@ def test_every_interpreter_computes_the_pages_vectors(board_runtime, tmp_path):
 
 def test_they_follow_from_the_page_alone():
     """With the standard library only, as somebody would who writes another implementation."""
-    raw = golden_runner.raw
+    raw = golden_text.raw
     escaped = (0x7D, 0x7E, 0x03, 0x04, 0x0A, 0x0D)
     for line in VECTORS:
         (op, *arguments), result = line.partition(" = ")[0].split(), line.partition(" = ")[2]
@@ -65,7 +66,7 @@ def test_node_and_hub_speak_the_pages_handshake_everywhere(board_runtime):
 
 
 def test_the_session_keys_are_the_pages():
-    hello = golden_runner.raw(VECTORS[9].split()[6])
+    hello = golden_text.raw(VECTORS[9].split()[6])
     node, hub = auth.signers(bytes(range(32)), hello, b"\xbb" * 16)
     keys = [line.partition(" = ")[2] for line in VECTORS if line.startswith("hmac")][7:]
     for signer, key in zip((node, hub), keys, strict=True):
