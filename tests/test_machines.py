@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from board_world import Samples
 from fedboard import delta, messages, wire
 from fedboard.base import MemoryBase
 from fedboard.board import Board
@@ -18,7 +19,6 @@ from fedboard.hub import Hub, Joined, Update
 from fedboard.model import Spec, init_params, new_params
 from fedboard.node import Identity, Node, Opened
 from fedboard_host.means import MeanMerger
-from test_board import Samples
 
 KEY = b"k" * 32
 UP, DOWN = "up", "down"
