@@ -92,6 +92,9 @@ def test_run_evaluate_personalize_predict(home):
     assert (said["version"], said["learned"], said["judged"]) == (5, 12, 12)
     again = fedboard("personalize", "window", "--shots", "4").stdout
     assert f"after  {units.percent(said['after']):>8}" in again
+    still = told("personalize", "window", "--shots", "4", "--rate", "28")  # steps of nothing
+    assert still["loss"] == still["loss_before"] == said["loss_before"] != said["loss"]
+    assert told("personalize", "window", "--shots", "4", "--rate", "8") == said  # the rule's own
     row = json.loads(fedboard("--json", "evaluate", "window").stdout)
     assert row["personal"] * 24 >= said["after"] * 12  # of all 24: those that were learned, too
     seen = [

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 @click.argument("board")
 @click.option("--shots", default=5, show_default=True, type=click.IntRange(1, 255))
 @click.option("--passes", default=10, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--rate", default=0, type=click.IntRange(0, 65535),
+    help="As a strategy's: of integer rules a shift, more is slower.  [default: the rule's own]",
+)
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 0xFFFFFFFF))
 @click.option("--undo", is_flag=True, help="Back to the global model.")
 @asking.options
@@ -34,6 +38,7 @@ def personalize(
     board: str,
     shots: int,
     passes: int,
+    rate: int,
     seed: int,
     undo: bool,
     home: Path | None,
@@ -53,7 +58,7 @@ def personalize(
         click.echo(json.dumps({"board": name, "personal": False}) if as_json else
                    f"{name}: back to the global model")  # fmt: skip
         return
-    name, said = asyncio.run(_personalize(who, board, shots, passes, seed))
+    name, said = asyncio.run(_personalize(who, board, shots, passes, rate, seed))
     before, after = said.n_correct_before / said.n, said.n_correct / said.n
     if as_json:
         told = {"board": name, "version": said.version, "learned": said.n_support, "judged": said.n}
@@ -72,7 +77,7 @@ def personalize(
 
 
 async def _personalize(
-    who: Asked, board: str, shots: int, passes: int, seed: int
+    who: Asked, board: str, shots: int, passes: int, rate: int, seed: int
 ) -> tuple[str, messages.Metrics]:
     from fedboard import messages
 
@@ -80,7 +85,7 @@ async def _personalize(
     classes = model.spec.sizes[-1] if model else len(who.labels) or 10
     task = messages.Task(
         op=messages.ADAPT, flags=messages.KEEP, shots=shots, n_max=passes * shots * classes,
-        batch=1, seed=seed,
+        batch=1, rate=rate, seed=seed,
     )  # fmt: skip
     async with who.reach() as reach:
         talk = await reach.board(board)
