@@ -43,6 +43,7 @@ def test_wrong_frame_kernels_fail():
         def count(buffer, n, byte):
             return wire.count(buffer, n - (n > 1), byte)
 
-    assert selftest.frames(wire)
-    assert not selftest.frames(Wrong)
-    assert not selftest.frames(Short)
+    assert selftest.failing_frames(wire) == ""
+    assert selftest.failing_frames(Wrong) == "unstuff"
+    assert selftest.failing_frames(Short) == "count"
+    assert selftest.failing_frames(None) == "count"

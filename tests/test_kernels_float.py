@@ -106,7 +106,7 @@ def test_a_wrong_float_backend_is_told_of(pure):
         backends.offer_floats(said.append)
     assert fkernels.backend == "pure"
     assert len(said) == 1
-    assert "'ulab' fail in forward" in said[0]
+    assert "'float_ulab' fail in forward" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_a_wrong_backend_is_refused_and_the_next_one_used(ulab, choose):
     assert chosen == kernels.backend == "ulab"
     assert kernels.forward is ulab.forward
     assert kernels.argmax is kernels.PURE["argmax"]  # which ulab leaves to pure Python
-    assert [text.split(" on this board")[0] for text in said] == [
+    assert [text.split(" here")[0] for text in said] == [
         "kernels 'wrong' fail in forward", "kernels 'raising' fail in argmax",
     ]  # fmt: skip
     chosen, said = choose(wrong)

@@ -8,7 +8,7 @@ from fedboard import kernels, selftest, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 NAMES = ("thumb", "viper", "ulab")  # the fastest first
@@ -18,25 +18,12 @@ CONV_NAMES = ("viper",)
 
 
 def choose(say: "Callable[[str], None]") -> str:
-    """Install the first backend that passes its self-test; its name is kernels.backend."""
-    offer_frames(say)
-    for name, offered in _importable("", NAMES):
-        wrong = selftest.failing(offered)
-        if not wrong:
-            kernels.use(offered)
-            return name
-        say(f"kernels '{name}' fail in {wrong} on this board and are not used: please report it")
-    kernels.use(None)
-    return "pure"
-
-
-def offer_frames(say: "Callable[[str], None]") -> None:
-    """The same for wire.unstuff() and count()."""
-    for name, offered in _importable("frame_", FRAME_NAMES):
-        if selftest.frames(offered):
-            wire.use(offered)
-            return
-        say(f"frame kernels '{name}' fail on this board and are not used: please report it")
+    """Have the fastest kernels for integers and for frames; of the former kernels.backend tells."""
+    _pick("frame_", FRAME_NAMES, selftest.failing_frames, wire.use, say)
+    name = _pick("", NAMES, selftest.failing, kernels.use, say)
+    if not name:
+        kernels.use(None)
+    return name or "pure"
 
 
 def offer_floats(say: "Callable[[str], None]") -> None:
@@ -44,12 +31,7 @@ def offer_floats(say: "Callable[[str], None]") -> None:
     from fedboard import fkernels, fselftest
 
     kernels.offer_floats = None
-    for name, offered in _importable("float_", FLOAT_NAMES):
-        wrong = fselftest.failing(offered)
-        if not wrong:
-            fkernels.use(offered)
-            return
-        say(f"float kernels '{name}' fail in {wrong} on this board and are not used: report it")
+    _pick("float_", FLOAT_NAMES, fselftest.failing, fkernels.use, say)
 
 
 def offer_conv(say: "Callable[[str], None]") -> None:
@@ -57,19 +39,26 @@ def offer_conv(say: "Callable[[str], None]") -> None:
     from fedboard import ckernels, cselftest
 
     kernels.offer_conv = None
-    for name, offered in _importable("conv_", CONV_NAMES):
-        wrong = cselftest.failing(offered)
-        if not wrong:
-            ckernels.use(offered)
-            return
-        say(f"convolutions' kernels '{name}' fail in {wrong} on this board and are not used")
+    _pick("conv_", CONV_NAMES, cselftest.failing, ckernels.use, say)
 
 
-def _importable(kind: str, names: "tuple[str, ...]") -> "Iterator[tuple[str, Any]]":
+def _pick(
+    kind: str,
+    names: "tuple[str, ...]",
+    failing: "Callable[[Any], str]",
+    use: "Callable[[Any], None]",
+    say: "Callable[[str], None]",
+) -> str:
+    """Use the first that imports and in which nothing fails. Its name; "" if there is none."""
     for name in names:
         module_name = "kernels_" + kind + name
         try:
             found = getattr(__import__("fedboard_device." + module_name), module_name)
         except Exception:  # no emitter, no such decorator, no such module: not for this board
             continue
-        yield name, found
+        wrong = failing(found)
+        if not wrong:
+            use(found)
+            return name
+        say(f"kernels '{kind}{name}' fail in {wrong} here and are not used: please report it")
+    return ""

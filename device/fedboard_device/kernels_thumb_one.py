@@ -1,8 +1,9 @@
 # mypy: ignore-errors
 """kernels_thumb's update_one: no sums, 14.5 cycles a weight that changes, 6.5 one that does not.
 
-How instructions are written that the assembler lacks: see kernels_thumb. What is in no register is
-on the stack, where LDR rd, [sp, 4 n] is 0x9800 + 256 rd + n:
+It is the longest module: the assembler has no macros, and a loop over four weights would take half
+a cycle more for each. How instructions are written that the assembler lacks: see kernels_thumb.
+What is in no register is on the stack, where LDR rd, [sp, 4 n] is 0x9800 + 256 rd + n:
 
     0 P     d is shifted left by it, so that for RATE 8 to 16 every change is a sum >> 16
     1 x  2 where d ends  3 from the next d to the row's bias  4 BIAS_INPUT
