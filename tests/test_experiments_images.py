@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from array import array
@@ -11,7 +12,7 @@ import pytest
 
 from fedboard.dfa import Network
 from fedboard.model import Spec, init_params, new_params
-from fedboard_host import experiments
+from fedboard_host import experiments, fleet_compiled
 from fedboard_host.experiments import common, course_run, images, own_rule, tifed, tifed_transfer
 
 
@@ -33,13 +34,21 @@ def quick(name, tmp_path, **options):
 
 
 def test_tifed(tmp_path, capsys):
-    rows = quick("tifed-mnist", tmp_path)
+    has_numba = importlib.util.find_spec("numba") is not None
+    fleet_compiled.use_compiled(has_numba)
+    try:
+        rows = quick("tifed-mnist", tmp_path)
+    finally:
+        fleet_compiled.use_compiled(False)
     said = capsys.readouterr()
     assert "digits" in said.err  # the stand-in is told
     assert "true copies, per epoch" in said.out
     figures = {(row.variant, row.metric): row.ours for row in rows}
-    speed = "speed: full-network, 1/η 2048, true copies, per epoch"
-    assert figures[speed, "parameters that the plain loop has the same"] == 1
+    for title in ("speed", "speed with numba")[: 1 + has_numba]:
+        variant = f"{title}: full-network, 1/η 2048, true copies, per epoch"
+        assert figures[variant, "parameters that the plain loop has the same"] == 1
+        what = "µs a sample, to begin and merge a round of an epoch"
+        assert (f"{title}: what bounds it", what) in figures
     assert all(row.published is None for row in rows)  # nothing was published of digits
     assert figures["full-network, 1/η 2048, true copies, per epoch",
                    "test accuracy, buffer 12"] > 0.3  # fmt: skip

@@ -134,12 +134,13 @@ def test_boards_are_summed_without_copies(rule):
     common = fleet.pack(np.asarray(start(spec)))
     for rate in (0, 1):  # at the latter weights meet their limits
         fleet.load(common)
-        assert (fleet.summed() == 2 * common).all()
+        assert not fleet.summed_changes(common).any()
         for _ in range(2):
             fleet.learn(x, y, 20, 0, rate)
-            total, travel = fleet.summed().copy(), fleet.travel
-            assert (total == fleet.lanes.sum(axis=0)).all()
-            assert np.abs(fleet.changes(common)).max() <= travel
+            total, travel = fleet.summed_changes(common), fleet.travel
+            changes = fleet.changes(common)
+            assert (total == fleet.unpack(changes).sum(axis=0)).all()
+            assert np.abs(changes).max() <= travel
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 50, 1000])

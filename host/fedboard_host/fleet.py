@@ -7,7 +7,7 @@ multiplies. pack() and unpack() turn them into the order of model.Spec and back.
 
 A block's boards share the cost of NumPy's calls. How the products stay exact: see fleet_layer.
 After a load() of one model for all its copies are only made where somebody asks for them: a round's
-boards may learn and be summed() without.
+boards may learn and be summed without.
 """
 
 from __future__ import annotations
@@ -120,19 +120,23 @@ class Fleet:
         first = self._learned or self._layers[0]
         return self._travel + max(layer.travel for layer in (first, *self._layers[1:]))
 
-    def summed(self) -> Floats:
-        """All boards' lanes added up (n_params,); at most 512 boards. Good until asked again."""
-        total: Floats = self._buffers.get("summed", (self.spec.n_params,), np.float32)
+    def summed_changes(self, lanes: Floats) -> NDArray[np.int64]:
+        """How far all boards are from `lanes` (n_params,), added up; in model.Spec's order.
+
+        At most 512 boards.
+        """
         if self._ahead is not None:
-            total[:] = self._ahead.summed()
-            return total
+            return self._ahead.summed_changes(lanes.astype(np.int16))
+        total: Floats = self._buffers.get("summed", (self.spec.n_params,), np.float32)
         if self._learned is None:
-            return np.add.reduce(self.lanes, axis=0, out=total)
-        begin, end = self._dense.at(0), self._dense.at(1)
-        self._learned.summed(total[begin:end].reshape(self._layers[0].w.shape[1:]))
-        for part in (slice(begin), slice(end, None)):
-            np.add.reduce(self._lanes[:, part], axis=0, out=total[part])
-        return total
+            np.add.reduce(self.lanes, axis=0, out=total)
+        else:
+            begin, end = self._dense.at(0), self._dense.at(1)
+            self._learned.summed(total[begin:end].reshape(self._layers[0].w.shape[1:]))
+            for part in (slice(begin), slice(end, None)):
+                np.add.reduce(self._lanes[:, part], axis=0, out=total[part])
+        total -= np.float32(self.boards) * lanes
+        return self.unpack(total)
 
     def pack(self, params: NDArray[np.generic]) -> Floats:
         """Parameters (..., n_params) in the order of the lanes."""
@@ -214,8 +218,14 @@ class Fleet:
             return self._ahead.words
         if self._start is None or self._learned is not None:
             return self.lanes.astype(np.int16)
-        words = self._lanes[:1].astype(np.int16)
-        words[:, self._dense.at(0) : self._dense.at(1)] = self._start.reshape(1, -1)
+        words: Words = self._buffers.get("words", (1, self.spec.n_params), np.int16)
+        begin, end = self._dense.at(0), self._dense.at(1)
+        for part, known in (
+            (slice(begin), self._lanes[:1, :begin]),
+            (slice(begin, end), self._start.reshape(1, -1)),
+            (slice(end, None), self._lanes[:1, end:]),
+        ):
+            np.copyto(words[:, part], known, casting="unsafe")
         return words
 
     def _learn_all(

@@ -1,7 +1,7 @@
 """A Fleet's boards in loops that numba compiles (extra `fast`): the same bits in half the time.
 
-    use_installed()             once, before fleets are made: see decode.use_installed
-    Compiled(rule, boards)      suits(...) -> learn(...) -> words, travel, summed()
+    use_installed()             once, before fleets are made
+    Compiled(rule, boards)      suits(...) -> learn(...) -> words, travel, summed_changes()
 
 It is for rule "tifed" and inputs that are mostly one value; all else stays with NumPy's products,
 which are faster then.
@@ -20,31 +20,43 @@ from numpy.typing import NDArray
 
 from fedboard_host.fleet_rules import SLOPE, TANH, Classes, FleetRule, Step
 
-_MOST_LIT = 0.35  # of a sample's inputs, above which BLAS is faster
+_MOST_LIT = 0.7  # of the inputs, above which NumPy's products are faster
 
+_wanted = False
 _loops: Any = None  # the module fleet_numba, once it is used
 
 
 def use_installed() -> None:
-    """use_compiled() where numba is installed, unless FEDBOARD_NUMBA=0 is in the environment."""
-    if os.environ.get("FEDBOARD_NUMBA") != "0":
-        use_compiled()
+    """use_compiled() where numba is installed, unless FEDBOARD_NUMBA=0 is in the environment.
+
+    It takes a second, or ten when numba compiles for the first time: not before a fleet wants it.
+    """
+    global _wanted
+    _wanted = os.environ.get("FEDBOARD_NUMBA") != "0"
 
 
 def use_compiled(wanted: bool = True) -> bool:
-    """Fleets made from now on take the compiled loops, or NumPy again. Returns which.
+    """Fleets made from now on take the compiled loops, or NumPy again. Returns which."""
+    global _wanted
+    _wanted = wanted
+    return is_compiled()
 
-    It takes a second, or ten when numba compiles for the first time.
-    """
-    global _loops
-    _loops = None
-    if wanted:
+
+def is_compiled() -> bool:
+    return found() is not None
+
+
+def found() -> Any:
+    """The module fleet_numba; None while loops are not compiled."""
+    global _wanted, _loops
+    if _wanted and _loops is None:
         # It may be missing, find no folder to cache in, or be too old or new: then NumPy learns.
         with contextlib.suppress(Exception):
             loops: Any = importlib.import_module("fedboard_host.fleet_numba")
             loops.warm_up()
             _loops = loops
-    return _loops is not None
+        _wanted = _loops is not None
+    return _loops if _wanted else None
 
 
 class Compiled:
@@ -61,7 +73,6 @@ class Compiled:
         feedback = [np.empty(0, np.float32), *(b.ravel() for b in rule.feedback())]
         self._feedback = np.concatenate(feedback).astype(np.int32)
         self.words: NDArray[np.int16] = np.empty((boards, spec.n_params), np.int16)
-        self._total = np.empty(spec.n_params, np.int32)
         self.travel = 0
 
     def suits(self, x: NDArray[np.int8], y: Classes, batch: int, step: Step) -> bool:
@@ -87,17 +98,22 @@ class Compiled:
             min(batch, n), mask, round(-math.log2(step.scale)),
         )  # fmt: skip
 
-    def summed(self) -> NDArray[np.int32]:
-        """All boards' words added up, (n_params,); at most 65,536 boards."""
-        self._loops.add_up(self.words, self._total)
-        return self._total
+    def summed_changes(self, start: NDArray[np.int16]) -> NDArray[np.int64]:
+        """How far all boards are from `start` (n_params,), added up; in model.Spec's order.
+
+        At most 32,768 boards.
+        """
+        sums = np.empty(len(start), np.int64)
+        self._loops.sum_changes(start, self.words, self._sizes, sums)
+        return sums
 
 
 def make(rule: FleetRule, boards: int, clamped: bool) -> Compiled | None:
     """None: there is no such loop for them, or numba is not used."""
-    if _loops is None or rule.spec.rule != "tifed" or not clamped:
+    if rule.spec.rule != "tifed" or not clamped:
         return None
-    return Compiled(rule, boards, _loops)
+    loops = found()
+    return None if loops is None else Compiled(rule, boards, loops)
 
 
 def _background(x: NDArray[np.int8]) -> int:

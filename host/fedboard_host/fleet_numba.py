@@ -28,21 +28,28 @@ _i32 = np.int32
 
 
 @_compiled
-def _find_lit(x: Any, c: int, starts: Any, rows: Any, values: Any) -> None:
+def find_lit(x: Any, c: int, starts: Any, rows: Any, values: Any) -> None:
     """Of samples x (samples, n_in): the lit inputs of sample s at starts[s] to starts[s + 1]."""
     n = 0
+    n_eights = x.shape[1] >> 3
+    dark = np.uint64(c & 255) * np.uint64(0x0101010101010101)
     for s in range(x.shape[0]):
         starts[s] = n
-        for i in range(x.shape[1]):
-            p = _i32(x[s, i]) - c
-            rows[n] = i
-            values[n] = p
-            n += p != 0
+        own = x[s]
+        eights = own[: 8 * n_eights].view(np.uint64)
+        for k in range(n_eights + 1):
+            if k < n_eights and eights[k] == dark:  # as most are
+                continue
+            for i in range(8 * k, min(8 * k + 8, len(own))):
+                p = _i32(own[i]) - c
+                rows[n] = i
+                values[n] = p
+                n += p != 0
     starts[x.shape[0]] = n
 
 
 @_compiled
-def _turn(starts: Any, rows: Any, values: Any, ends: Any, who: Any, turned: Any) -> None:
+def turn(starts: Any, rows: Any, values: Any, ends: Any, who: Any, turned: Any) -> None:
     """The same by inputs: the samples that light input i end at ends[i]."""
     ends[:] = 0
     for k in range(starts[-1]):
@@ -80,6 +87,25 @@ def _add_rows(acc: Any, w: Any, which: Any, p: Any, k: int, end: int) -> None:
 
 
 @_compiled
+def forward_first(
+    w: Any, c: int, totals: Any, starts: Any, rows: Any, values: Any, acc: Any
+) -> None:
+    """acc (samples, n_out) = the sums of w (n_in + 1, n_out); totals: its sums over all inputs."""
+    bias = w[-1]
+    for s in range(len(starts) - 1):
+        own = acc[s]
+        for j in range(len(own)):
+            own[j] = bias[j] + c * totals[j]
+        _add_rows(own, w, rows, values, starts[s], starts[s + 1])
+
+
+@_compiled
+def _copy(w: Any, source: Any) -> None:
+    for j in range(len(w)):
+        w[j] = source[j]
+
+
+@_compiled
 def _subtract(w: Any, change: Any, limit: int) -> None:
     for j in range(len(w)):
         w[j] = min(max(_i32(w[j] - change[j]), -limit), limit)
@@ -98,14 +124,18 @@ def _add_to(total: Any, w: Any) -> None:
 
 
 @_compiled
-def _update_first(
-    w: Any, c: int, totals: Any, ends: Any, who: Any, p: Any, d: Any, shift: int, limit: int,
-    acc: Any, base: Any, dark: Any,
+def update_first(
+    source: Any, is_new: bool, w: Any, c: int, totals: Any, ends: Any, who: Any, p: Any, d: Any,
+    shift: int, limit: int, acc: Any, base: Any, dark: Any,
 ) -> None:  # fmt: skip
-    """w (n_in + 1, n_out) -= the floored sums of x d; totals: the new sums over all inputs."""
+    """w (n_in + 1, n_out) = source - the floored sums of x d; totals: its sums over all inputs.
+
+    is_new: w is not source itself.
+    """
     base[:] = 0
     for s in range(len(d)):
         _add_to(base, d[s])
+    _copy(w[-1], source[-1])
     _subtract_shifted(w[-1], base, shift, limit)
     for j in range(len(base)):
         base[j] *= c
@@ -113,10 +143,12 @@ def _update_first(
         totals[j] = 0
     k = 0
     for i in range(len(ends)):
+        if is_new:
+            _copy(w[i], source[i])
         if k == ends[i]:
             _subtract(w[i], dark, limit)
         else:
-            acc[:] = base
+            _copy(acc, base)
             _add_rows(acc, d, who, p, k, ends[i])
             _subtract_shifted(w[i], acc, shift, limit)
             k = ends[i]
@@ -162,15 +194,15 @@ def _activate(acc: Any, divisor: float, tanh: Any, bits: Any, slopes: Any) -> No
 
 
 @_compiled
-def _errors_back(e: Any, feedback: Any, slopes: Any, d: Any) -> None:
+def _errors_back(e: Any, feedback: Any, slopes: Any, acc: Any, d: Any) -> None:
     """d = e B, shifted, for B (n_out, units)."""
-    d[:] = 0
+    acc[:] = 0
     for k in range(len(e)):
         row, own = feedback[k], e[k]
-        for j in range(len(d)):
-            d[j] += _i32(row[j] * own)
+        for j in range(len(acc)):
+            acc[j] += _i32(row[j] * own)
     for j in range(len(d)):
-        d[j] = min(max(_i32(d[j] >> slopes[j]), _i32(-32767)), _i32(32767))
+        d[j] = min(max(_i32(acc[j] >> slopes[j]), _i32(-32767)), _i32(32767))
 
 
 @_compiled
@@ -204,7 +236,7 @@ def _learn(
     first = (n_in + 1) * n_first
     n_units = sizes[1:].sum()
     acts = np.empty(batch * n_units, np.int32)  # by layer (samples, units); so are the deltas
-    deltas = np.empty(batch * n_units, np.int32)
+    deltas = np.empty(batch * n_units, np.int16)
     slopes = np.empty(n_units, np.int32)
     above = np.empty(own.shape[1] - first, np.int32)  # the layers above the first, turned
     e = np.empty(n_out, np.int32)
@@ -218,28 +250,32 @@ def _learn(
     base = np.empty(max(sizes) + 1, np.int32)
     dark = np.empty(n_first, np.int32)
     totals = np.empty(n_first, np.int32)
+    first_totals = np.empty(n_first, np.int32)
     c, shift = _i32(c), _i32(shift)
     travel = 0
     for b in range(len(own)):
-        own[b] = start[b % len(start)]
+        old = start[b % len(start)]
         w = _part(own[b], 0, n_in + 1, n_first)
-        totals[:] = 0
-        for i in range(n_in):
-            _add_to(totals, w[i])
+        is_new = True
+        source = _part(old, 0, n_in + 1, n_first)  # what w is, until its first update
+        if b < len(start):
+            first_totals[:] = 0
+            for i in range(n_in):
+                _add_to(first_totals, source[i])
+        totals[:] = first_totals
         at = first
         for l in range(1, last + 1):
-            lane = _part(own[b], at, sizes[l] + 1, sizes[l + 1])
+            lane = _part(old, at, sizes[l] + 1, sizes[l + 1])
             _part(above, at - first, sizes[l + 1], sizes[l] + 1)[:] = lane.T
             at += lane.size
         moved = 0
         for begin in range(0, lengths[b], batch):
             n = min(batch, lengths[b] - begin)
-            _find_lit(x[b, begin : begin + n], c, starts, rows, values)
+            find_lit(x[b, begin : begin + n], c, starts, rows, values)
+            sums = _part(acts, 0, n, n_first)
+            forward_first(source, c, totals, starts[: n + 1], rows, values, sums)
             for s in range(n):
-                a = acts[s * n_first : (s + 1) * n_first]
-                for j in range(n_first):
-                    a[j] = w[n_in, j] + c * totals[j]
-                _add_rows(a, w, rows, values, starts[s], starts[s + 1])
+                a = sums[s]
                 _activate(a, 256.0 * n_in, tanh, bits, slopes[:n_first])
                 at = 0
                 unit = n_first
@@ -251,7 +287,7 @@ def _learn(
                     a = out
                     at += (sizes[l] + 1) * wide
                     unit += wide
-                e[:] = a
+                _copy(e, a)
                 e[y[b, begin + s]] -= 16
                 unit -= n_out
                 d = _part(deltas, unit * batch, batch, n_out)[s]
@@ -262,7 +298,7 @@ def _learn(
                     wide = sizes[l + 1]
                     _errors_back(
                         e, _part(feedback, unit * n_out, n_out, wide), slopes[unit : unit + wide],
-                        _part(deltas, unit * batch, batch, wide)[s],
+                        acc[:wide], _part(deltas, unit * batch, batch, wide)[s],
                     )  # fmt: skip
                     unit += wide
             most = 0
@@ -273,11 +309,13 @@ def _learn(
                 if mask >> l & 1:
                     most = max(most, _largest_sum(d, base[:wide]))
                     if l == 0:
-                        _turn(starts[: n + 1], rows, values, ends, who, turned)
-                        _update_first(
-                            w, c, totals, ends, who, turned, d, shift, limits[0],
+                        turn(starts[: n + 1], rows, values, ends, who, turned)
+                        update_first(
+                            source, is_new, w, c, totals, ends, who, turned, d, shift, limits[0],
                             acc[:n_first], base[:n_first], dark,
                         )  # fmt: skip
+                        source = w
+                        is_new = False
                     else:
                         inputs = _part(acts, (unit - sizes[l]) * batch, n, sizes[l])
                         whole = _part(above, at, wide, sizes[l] + 1)
@@ -286,6 +324,8 @@ def _learn(
                     at += (sizes[l] + 1) * wide
                 unit += wide
             moved += (128 * most >> shift) + 1
+        if is_new:
+            w[:] = source
         at = first
         for l in range(1, last + 1):
             lane = _part(own[b], at, sizes[l] + 1, sizes[l + 1])
@@ -295,15 +335,37 @@ def _learn(
     return travel
 
 
-def _add_up(own: Any, total: Any) -> None:
-    """total int32 (n_params,) = the sum of own int16 (boards, n_params)."""
-    total[:] = 0
-    for b in range(len(own)):
-        _add_to(total, own[b])
+def _sum_changes(start: Any, own: Any, sizes: Any, out: Any) -> None:
+    """out int64 (n_params,) = the sum of own (boards, n_params) - start (n_params,).
+
+    It is in model.Spec's order: eight of a row at a time, as they share a line of the cache.
+    """
+    at = 0
+    for l in range(len(sizes) - 1):
+        n_in, n_out = sizes[l], sizes[l + 1]
+        weights = _part(out, at, n_out, n_in)
+        sums = np.empty((8, n_out), np.int32)
+        for first in range(0, n_in + 1, 8):
+            n = min(8, n_in + 1 - first)
+            for k in range(n):
+                here = at + (first + k) * n_out
+                row = sums[k]
+                known = start[here : here + n_out]
+                for j in range(n_out):
+                    row[j] = -_i32(len(own)) * known[j]
+                for b in range(len(own)):
+                    _add_to(row, own[b, here : here + n_out])
+            n_weights = min(n, n_in - first)
+            for j in range(n_out):
+                for k in range(n_weights):
+                    weights[j, first + k] = sums[k, j]
+        end = at + n_in * n_out
+        _copy(out[end : end + n_out], sums[n_in % 8])
+        at = end + n_out
 
 
 learn = _compiled(_learn)
-add_up = _compiled(_add_up)
+sum_changes = _compiled(_sum_changes)
 
 
 def warm_up() -> None:
@@ -315,4 +377,4 @@ def warm_up() -> None:
         words, words.copy(), np.zeros((1, 1, 1), np.int8), one, one[None] - 1, np.array([1, 1, 1]),
         some[:2], some[:1], some, some, 0, 1, 3, 1,
     )  # fmt: skip
-    add_up(words, some[:4])
+    sum_changes(words[0], words, one[:1].repeat(3), np.zeros(4, np.int64))

@@ -258,9 +258,7 @@ class FleetFederation:
         norms: Ints = np.zeros((len(weights), self.spec.n_layers), np.int64)
         equal = len(weights) <= _MOST_IN_FLOAT32 and len(set(weights)) == 1
         if equal and fleet.travel <= _LARGEST_CHANGE and not self.merger.clips:
-            total = fleet.summed()
-            total -= np.float32(len(weights)) * self._lanes
-            sums = fleet.unpack(total)
+            sums = fleet.summed_changes(self._lanes)
             return sums if weights[0] == 1 else sums * weights[0], norms
         changes = fleet.changes(self._lanes)
         if max(changes.max(), -changes.min()) > _LARGEST_CHANGE:

@@ -54,8 +54,9 @@ def reproduce(
 ) -> None:
     """Repeat the experiment NAME: a table, OUT/NAME.csv, .jsonl and .png. Without one: a list."""
     _one_blas_thread()
-    from fedboard_host import experiments
+    from fedboard_host import experiments, fleet_compiled
 
+    fleet_compiled.use_installed()
     if quick and resume:
         raise DataError("--resume adds to a full run's rows: leave out --quick")
     chosen = list(experiments.NAMES) if everything else list(names)
@@ -136,8 +137,10 @@ def simulate(
 ) -> None:
     """Simulate many boards under STRATEGY on a data set, bit for bit as real ones would learn."""
     _one_blas_thread()
+    from fedboard_host import fleet_compiled
     from fedboard_host import simulate as module
 
+    fleet_compiled.use_installed()
     settings = module.Settings(
         strategy=strategy, data=str(data), parameters=_parameters(assignments), rule=rule or "",
         hidden=_hidden(hidden), **options,
