@@ -69,6 +69,8 @@ def test_frames_are_as_long_as_the_board_says(said, longest):
     line.run(ended)
     assert model_of(line.node_events) == MODEL
     assert longest - 64 < max(down.seen) <= longest
+    chunks = [e for e in line.node_events if isinstance(e, messages.Chunk)]
+    assert not any(chunk.offset & 1 for chunk in chunks), "a board would have to join halves"
 
 
 def test_a_board_sends_short_frames():

@@ -97,11 +97,13 @@ class Rebase:
         if self.left < 0:
             self._fail("more bytes than its head announced")
         if self._decoder is None:
-            if self._odd or len(chunk) & 1:
-                chunk = self._odd + bytes(chunk)
-                n = len(chunk) & ~1
-                self._odd = chunk[n:]
-                chunk = chunk[:n]
+            if self._odd and len(chunk):
+                self._stage(self._odd + bytes(chunk[:1]), 1)
+                self._odd = b""
+                chunk = chunk[1:]
+            if len(chunk) & 1:
+                self._odd = bytes(chunk[len(chunk) - 1 :])
+                chunk = chunk[: len(chunk) - 1]
             self._stage(chunk, len(chunk) // 2)
             return
         try:

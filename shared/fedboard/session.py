@@ -90,6 +90,7 @@ class Peer:
                     part = piece[at : at + most]
                 n = wire.fit(part, messages.Chunk.HEAD_BYTES, self.channel.frame)
                 if n < len(part):
+                    n -= n & 1  # whole parameters: a board need not join halves
                     part = part[:n]
                 yield messages.Chunk(offset=offset, data=part).pack()
                 offset += n
