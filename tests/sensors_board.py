@@ -91,6 +91,14 @@ def show(settings, n=2, label=0):
         print(settings["module"], "DataError:", error)
 
 
+class Number:
+    """A user's module whose read() gives no list."""
+
+    @staticmethod
+    def read():
+        return 5
+
+
 def main(folder):
     i2c = {"sda": 4, "scl": 5}
     show(dict(i2c, module="mpu6050", window=20))
@@ -110,6 +118,8 @@ def main(folder):
         show(dict(files, module="replay", window=30), label=label)
     show({"module": "replay", "files": ["none.bin"]})
     show({"module": "nothing"})
+    sys.modules["number"] = Number
+    show({"module": "number"})
 
 
 if __name__ == "__main__":

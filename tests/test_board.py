@@ -7,6 +7,7 @@ import pytest
 from board_world import SPEC, Samples, World, initial, make_task, send_model
 from fedboard import delta, messages, update
 from fedboard.base import MemoryBase
+from fedboard.channel import MOST_UNHEARD
 from fedboard.cohort import Peer
 from fedboard.delta import encode_delta
 from fedboard.dfa import Network
@@ -164,6 +165,37 @@ def test_a_damaged_model_is_asked_for_again_and_the_old_one_kept():
     assert (world.base.version, world.board.learner.params) == (1, before)
     send_model(world, other, 2)
     assert world.wait_for(Update).begin.version == 2
+
+
+def test_a_model_that_finds_no_memory_when_it_comes_is_told_of(monkeypatch):
+    world = World()
+    start = initial()
+
+    def fail(block):
+        raise MemoryError
+
+    world.hub.send(make_task(start))
+    with monkeypatch.context() as patch:
+        patch.setattr(world.base, "write", fail)
+        send_model(world, start, 1)
+        assert world.wait_for(messages.Error).code == messages.NO_MEMORY
+    assert not world.board.receiving
+    world.hub.send(make_task(start))
+    send_model(world, start, 1)
+    assert world.wait_for(Update)
+
+
+def test_a_host_that_hears_nothing_costs_a_board_that_learns_no_memory():
+    world = World()
+    start = initial()
+    world.hub.send(make_task(start, epochs=200))
+    send_model(world, start, 1)
+    world.wait_for(messages.Progress)
+    while world.board.step(world.now_ms):
+        world.board.outgoing(world.now_ms)
+        world.now_ms += 1000
+    assert world.board.learner.update is not None
+    assert len(world.board.node.channel.queue) <= MOST_UNHEARD + 3
 
 
 def test_a_model_too_large_is_refused_with_the_numbers():

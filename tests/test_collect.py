@@ -10,6 +10,7 @@ import pytest
 from fedboard import DataError, collect, messages, wire
 from fedboard.base import MemoryBase
 from fedboard.board import Board
+from fedboard.channel import MOST_UNHEARD
 from fedboard.hub import Hub, Joined
 from fedboard.model import Spec, init_params, new_params
 from fedboard.node import Identity
@@ -302,6 +303,37 @@ def test_sensor_that_breaks_loses_nothing():
     assert len(world.samples) == 5
     assert world.said == ["joined", "the sensor cannot be read: OSError: 5"]
     assert world.record(label=1, n=1).n == 1  # it is plugged in again
+
+
+def test_a_host_that_hears_nothing_any_more_costs_no_memory():
+    """It was killed, and its port stays open: predictions, reports and news of samples go on."""
+    for message in (collect.Predict(token=1), collect.Record(token=1, label=2)):
+        world = World()
+        world.hub.send(message)
+        world.run(lambda world=world: len(world.events) > 2)
+        for _ in range(8000):
+            world.sensor.n %= 90  # what it says are bytes
+            world.board.step(world.now_ms)
+            world.board.outgoing(world.now_ms)
+            world.now_ms += TICK_MS
+        assert world.board.collecting
+        assert len(world.board.node.channel.queue) == MOST_UNHEARD
+        world.connect()
+        assert len(world.labels()) == len(world.samples)
+
+
+def test_flash_that_fails_when_a_recording_ends_stops_nothing_else():
+    world = World()
+    world.hub.send(collect.Record(token=1, label=2))
+    world.run(lambda: len(world.samples) > 4)
+
+    def full():
+        raise DataError("the flash is full")
+
+    world.samples.flush = full
+    world.board.open(world.now_ms)
+    assert not world.board.collecting
+    assert "the flash is full" in world.said
 
 
 def test_shares_follow_the_rule():

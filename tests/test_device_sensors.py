@@ -79,6 +79,7 @@ def test_what_they_read(expected, folder):
         "no file of readings for label 2: there are 2",
         wrong[6].split(": ", 1)[1],
         wrong[7].split(": ", 1)[1],
+        "the sensor's read() gives a int, no list",
     ]
     assert "cannot read none.bin" in wrong[6]
     assert "no sensor nothing.py" in wrong[7]
@@ -180,6 +181,9 @@ def test_own_sensor_in_its_own_unit(own):
         ("def read():\n    return [1]\n", {"window": 1}, "2 to 1024 readings"),
         ("def read():\n    raise OSError(5)\n", {}, "cannot be read: OSError: 5"),
         ("def read():\n    return 1 / 0\n", {}, "cannot be read: ZeroDivisionError"),
+        ("def read():\n    return 5\n", {}, r"read\(\) gives a int, no list"),
+        ("def read()\n    return 5\n", {}, "cannot be imported: SyntaxError"),
+        ("def setup(s):\n    s['pin']\ndef read():\n    return [1]\n", {}, "set up: KeyError"),
     ],
 )
 def test_own_sensor_that_cannot_be(own, source, settings, says):
@@ -187,11 +191,18 @@ def test_own_sensor_that_cannot_be(own, source, settings, says):
         own(source, **settings)
 
 
+def test_own_sensor_that_does_not_start(own):
+    sensor = own("def start(label, rate_hz):\n    raise OSError(5)\ndef read():\n    return [1]\n")
+    with pytest.raises(DataError, match="cannot be started: OSError: 5"):
+        sensor.start(0)
+
+
 @pytest.mark.parametrize(
     ("later", "says"),
     [
         ("[1, 2, 3]", "read 3 values, 2 are expected"),
         ("[]", "read 0 values"),
+        ("7", "gives a int"),
         ("['a', 'b']", "are no numbers"),
         ("[float('nan'), 0]", "are no numbers"),
     ],

@@ -47,7 +47,7 @@ class Sensor:
         self._rate_hz = rate_hz
         n_axes = 0
         if hasattr(self._module, "setup"):
-            n_axes = self._module.setup(settings) or 0
+            n_axes = self._ask("setup", "set up", settings) or 0
         self._n_axes = n_axes or len(self._values())
         self._largest = 32767 if "window" in settings else 127
         self._low = settings.get("low", None if "window" in settings else -128)
@@ -73,7 +73,7 @@ class Sensor:
         if self._window is not None:
             self._window.clear()
         if hasattr(self._module, "start"):
-            self._module.start(label, self._rate_hz)
+            self._ask("start", "started", label, self._rate_hz)
 
     def poll(self, x: "array[int]") -> bool:
         """Read once. True if that filled x, array('b') of n_in, with a sample."""
@@ -96,13 +96,21 @@ class Sensor:
         return filled
 
     def _values(self) -> "Sequence[float]":
+        values: Sequence[float] = self._ask("read", "read")
         try:
-            values: Sequence[float] = self._module.read()
-            return values
+            len(values)
+        except TypeError:
+            raise DataError(f"the sensor's read() gives a {type(values).__name__}, no list")
+        return values
+
+    def _ask(self, function: str, done: str, *arguments: "Any") -> "Any":
+        """What this function of the module returns. Raises DataError for all that it raises."""
+        try:
+            return getattr(self._module, function)(*arguments)
         except DataError:
             raise
         except Exception as error:  # of a driver or the user's: an unplugged wire, a typo
-            raise DataError(f"the sensor cannot be read: {type(error).__name__}: {error}")
+            raise DataError(f"the sensor cannot be {done}: {type(error).__name__}: {error}")
 
     def _scaled(self, value: float) -> int:
         largest = self._largest
@@ -123,6 +131,8 @@ def _load(name: str) -> "Any":
         why = f"{name}.py needs a function read() that returns numbers"
     except ImportError as error:
         why = f"no sensor {name}.py: {error}; copy it onto the board"
+    except Exception as error:  # a typo
+        raise DataError(f"{name}.py cannot be imported: {type(error).__name__}: {error}")
     try:
         package = __import__("fedboard_device.sensor_" + name)
     except ImportError:

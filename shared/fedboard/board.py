@@ -39,8 +39,7 @@ class Board:
         self, identity: Identity, key: "bytes | None", base: "Any", samples: "Samples",
         entropy: "Callable[[int], bytes]", firmware: str = "",
         free_memory: "Callable[[], int] | None" = None, log: "Callable[[str], None] | None" = None,
-        free_flash: "Callable[[], int] | None" = None,
-        personal: "Callable[[], Any] | None" = None,
+        free_flash: "Callable[[], int] | None" = None, personal: "Callable[[], Any] | None" = None,
         open_sensor: "Callable[[], Any] | None" = None, mask_key: "bytes | None" = None,
     ) -> None:  # fmt: skip
         self.node = Node(identity, key, entropy, self._status)
@@ -124,9 +123,10 @@ class Board:
     def outgoing(self, now_ms: int) -> bytes:
         self._now_ms = now_ms
         news = len(self.learner.samples) != self._n_told and now_ms - self._told_ms >= PROGRESS_MS
-        if news and self.node.channel.open and not self.node.transferring:
+        node = self.node
+        if news and node.channel.open and not (node.transferring or node.channel.unheard):
             self._told_ms = now_ms
-            self.node.send(self._status())
+            node.send(self._status())
         return self.node.outgoing(now_ms)
 
     @property
@@ -155,9 +155,9 @@ class Board:
         """Bytes or readings are: they leave garbage."""
         return self.receiving or self.node.transferring or self.collecting
 
-    def _tell(self, message: Message) -> None:
-        """Send if there is a session; without one there is nobody to miss it."""
-        if self.node.channel.open:
+    def _tell(self, message: Message, is_news: bool = False) -> None:
+        """Send if there is a session, news only to a host that hears: nobody else misses it."""
+        if self.node.channel.open and not (is_news and self.node.channel.unheard):
             self.node.send(message)
 
     def _fail(self, error: BaseException) -> None:
@@ -191,9 +191,8 @@ class Board:
         if self._collector is None:
             from fedboard import collect  # only the boards that are asked pay for it
 
-            self._collector = collect.Collector(
-                self.learner, self._open_sensor, self._tell, self._say
-            )
+            sensor = self._open_sensor
+            self._collector = collect.Collector(self.learner, sensor, self._tell, self._say)
         self._collector.take(message, self._now_ms, self._work is not None or self.receiving)
 
     def _stop_collecting(self) -> None:
@@ -236,11 +235,10 @@ class Board:
                     'this board has a "mask_key": it sends masked updates only, with secure = true'
                 )
             learner.prepare(task)
+            if learner.has(task):
+                self._start(task)
         except (DataError, MemoryError) as error:
             self._fail(error)
-            return
-        if learner.has(task):
-            self._start(task)
 
     def _on_begin(self, begin: messages.Begin) -> None:
         self._abort_model()
@@ -274,6 +272,9 @@ class Board:
         except FedboardError as error:
             self._abort_model()
             self._complain(messages.BAD_MODEL, str(error))
+        except MemoryError as error:
+            self._abort_model()
+            self._fail(error)
 
     def _abort_model(self) -> None:
         """A transfer broke off: the base stays as it was, and the parameters go with it."""
@@ -285,7 +286,6 @@ class Board:
                 self.learner.reload()
 
     def _start(self, task: messages.Task) -> None:
-        self._told_ms = self._now_ms
         self._work = Work(self.learner, task, self._tell, self._now_ms)
 
     def _upload(self, task: messages.Task) -> None:

@@ -23,6 +23,7 @@ TIMEOUT_MS = 300  # first repeat; doubles up to MAX_TIMEOUT_MS
 # 0.6 ms for one, and acknowledge every second frame.
 BYTE_US = 1500
 MAX_TIMEOUT_MS = 4800
+MOST_UNHEARD = 16  # payloads; what is no more than news is not queued behind so many
 ACK_DELAY_MS = 20  # for which a bare ACK waits for company: a frame of ours, or more to acknowledge
 
 
@@ -97,6 +98,11 @@ class Channel:
     def idle(self) -> bool:
         """Nothing waits to be sent, or to be acknowledged by either side."""
         return not self.queue and not self._raw and not (self.open and self._n_owed)
+
+    @property
+    def unheard(self) -> bool:
+        """More waits for an acknowledgement than it would if the peer were there."""
+        return len(self.queue) >= MOST_UNHEARD
 
     @property
     def stuck(self) -> bool:

@@ -23,7 +23,6 @@ from fedboard.collect_messages import Recorded as Recorded
 from fedboard.collect_messages import Remove as Remove
 from fedboard.collect_messages import Runs as Runs
 from fedboard.collect_messages import Stop as Stop
-from fedboard.message import Message
 from fedboard.model import unpack_spec
 
 TYPE_CHECKING = False
@@ -39,9 +38,9 @@ _LATE_MS = 1000  # a sensor that is slower than its rate is not asked ever faste
 
 
 class Collector:
-    """One thing at a time. open_sensor() makes the sensor; tell(message) sends to the host.
+    """One thing at a time. open_sensor() makes the sensor.
 
-    What cannot be done is told there, and log(text) gets it.
+    tell(message, is_news) sends to the host. What cannot be done is told there, and to log(text).
 
     samples: as learner.samples, with append(x, label) and remove(label, n_last).
     """
@@ -50,7 +49,7 @@ class Collector:
         self,
         learner: "Learner",
         open_sensor: "Callable[[], Any] | None",
-        tell: "Callable[[Message], None]",
+        tell: "Callable[..., None]",
         log: "Callable[[str], None]",
     ) -> None:
         self.due_ms = 0  # when step() has something to do; only where `active`
@@ -108,11 +107,15 @@ class Collector:
         self._runs = None
         asked = self._asked
         self._asked = None
+        try:
+            if isinstance(asked, Record):
+                self._samples.flush()
+            elif asked is not None and self._is_personal:
+                self._learner.reload()  # the parameters are the federation's again
+        except DataError as error:  # of flash; what calls this has other things to do
+            self._log(str(error))
         if isinstance(asked, Record):
-            self._samples.flush()
             self._report(asked, True)
-        elif asked is not None and self._is_personal:
-            self._learner.reload()  # the parameters are the federation's again
 
     def _fail(self, error: BaseException) -> None:
         text = str(error) or "out of memory: restart the board and try again"
@@ -174,7 +177,7 @@ class Collector:
 
     def _report(self, asked: Record, done: bool) -> None:
         n_all = len(self._learner.samples)
-        self._tell(Recorded(token=asked.token, n=self._n, n_all=n_all, done=done))
+        self._tell(Recorded(token=asked.token, n=self._n, n_all=n_all, done=done), not done)
 
     # Samples
 
@@ -233,7 +236,7 @@ class Collector:
             Prediction(
                 token=asked.token, number=self._n, version=self._learner.base.version,
                 personal=self._is_personal, shares=shares(net),
-            )
+            ), True,
         )  # fmt: skip
 
 

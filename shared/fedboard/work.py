@@ -3,8 +3,8 @@
     TRAIN                       PROGRESS about once a second, and last; then learner.update is there
     EVALUATE, ADAPT, FORGET     PROGRESS about once a second, then METRICS
 
-The learner has prepared the task and has its model. tell(message) sends, or drops it where there is
-no session: a host that comes back asks again.
+The learner has prepared the task and has its model. tell(message, is_news) sends, or drops it
+where there is no session: a host that comes back asks again.
 """
 
 from fedboard import messages
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fedboard.learner import Learner
-    from fedboard.message import Message
 
 PROGRESS_MS = 1000
 
@@ -24,7 +23,7 @@ class Work:
         self,
         learner: "Learner",
         task: messages.Task,
-        tell: "Callable[[Message], None]",
+        tell: "Callable[..., None]",
         now_ms: int,
     ) -> None:
         self.task = task
@@ -80,4 +79,4 @@ class Work:
         self._tell(messages.Progress(
             round=self.task.round, done=learner.done, total=learner.total,
             n_correct=learner.net.n_correct, loss=learner.mean_loss(),
-        ))  # fmt: skip
+        ), True)  # fmt: skip
