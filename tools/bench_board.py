@@ -12,8 +12,9 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from fedboard import learner
-from fedboard_device import backends, config, runner
+from fedboard_device import backends, config, console, runner, terminal
 
+_LAZY = console, terminal  # loaded before the heap is filled
 learner.WORK_BYTES = 0  # a board refuses a model with less beside it: here, see how far it goes
 
 backends.choose(print)
