@@ -110,7 +110,8 @@ def on_the_console():
     """No port for data: the console, and the board may write its flash."""
     runner = program.Runner(settings(FOLDER + "/own", watchdog_ms=8000))
     assert isinstance(runner._link, usbserial.UsbSerial)
-    runner._dial()
+    runner._open_link()
+    runner._begin()
     port = Port(usb_cdc.console)
     hub, joined = meet(runner, port)
     print("console:", joined.hello.name, joined.status.n_samples, train(runner, port, hub))
@@ -142,7 +143,8 @@ def on_the_data_port():
     store.open = read_only
     try:
         runner = program.Runner(settings(FOLDER + "/readonly"))
-        runner._dial()
+        runner._open_link()
+        runner._begin()
         port = Port(usb_cdc.data)
         hub, joined = meet(runner, port)
         print("data:", joined.status.n_samples, train(runner, port, hub), runner._base.version)
@@ -158,7 +160,7 @@ def on_wifi():
     wanted = settings(FOLDER + "/wifi", link="tcp", hosts=hosts, key=KEY)
     wanted.wifi = {"ssid": "home", "password": "secret"}
     runner = program.Runner(wanted)
-    runner._dial()
+    runner._begin()
     connection = socketpool.opened[-1]
     port = Port(connection)
     hub, _ = meet(runner, port, KEY)

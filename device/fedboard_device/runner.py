@@ -87,7 +87,7 @@ class Runner:
         self._board.node.channel.burst = 1
         self._sensor = dict(settings.sensor)
         self._sensor["folder"] = settings.folder
-        self._watchdog = system.watchdog(settings.watchdog_ms)
+        self._is_watched = system.start_watchdog(settings.watchdog_ms)
         self._sleep = settings.sleep
         self._up = False
         self._retry_at_ms = 0
@@ -119,7 +119,7 @@ class Runner:
         A board's own serial port never goes away: somebody will read from it again.
         """
         if not self._link.dials:
-            self._dial()
+            self._open_link()
         system.say(self._greeting)
         self._greeting = ""
         while True:
@@ -140,10 +140,9 @@ class Runner:
 
     def _turn(self) -> None:
         now_ms = system.clock_ms()
-        if self._watchdog is not None:
-            self._watchdog.feed()
+        system.feed()
         if not self._up and now_ms >= self._retry_at_ms:
-            self._dial()
+            self._begin()
         came = self._up and self._receive(now_ms)
         working = self._board.step(now_ms)
         while working and system.clock_ms() - now_ms < WORK_MS:
@@ -167,8 +166,7 @@ class Runner:
         self._board.rest_s = 0
         if seconds < SHORTEST_REST_S or not self._link.dials or not self._up:
             return
-        if self._watchdog is not None:
-            self._watchdog.feed()
+        system.feed()
         self._board.node.send(messages.Bye(reason=f"asleep for {seconds} s"))
         self._send(system.clock_ms())
         self._up = False
@@ -198,11 +196,16 @@ class Runner:
 
     # An OSError on the link means that it is down; elsewhere it means something else.
 
-    def _dial(self) -> None:
+    def _open_link(self) -> None:
         try:
             self._link.open()
         except OSError as error:
             raise LinkDown(str(error))
+
+    def _begin(self) -> None:
+        """A session, on a link that is dialled for it, or is there for ever."""
+        if self._link.dials:
+            self._open_link()
         self._up = True
         self._board.open(system.clock_ms())
 
@@ -213,7 +216,7 @@ class Runner:
             if self._board.receiving:
                 self._collect(True)
             # What it waits for may never come; a watchdog must not bite meanwhile.
-            self._link.steady = self._board.receiving and self._watchdog is None
+            self._link.steady = self._board.receiving and not self._is_watched
             return True
         if self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
             raise LinkDown("the host has fallen silent")
@@ -242,10 +245,9 @@ class Runner:
         self._log(why)
         self._link.steady = False
         gc.collect()
-        if not self._link.dials:
-            self._board.open(system.clock_ms())
-            return
         self._up = False
+        if not self._link.dials:
+            return
         self._link.close()
         self._retry_at_ms = system.clock_ms() + self._retry_ms
         self._retry_ms = min(2 * self._retry_ms, MAX_RETRY_MS)

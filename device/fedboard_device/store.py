@@ -204,7 +204,10 @@ class FileBase:
         """Drop what is staged; the base stays as it was."""
         self._writer = None
         if self._staged is not None:
-            self._staged.close()
+            try:
+                self._staged.close()
+            except OSError:
+                pass  # of a full flash
             self._staged = None
             self._remove("new")
 

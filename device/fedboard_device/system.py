@@ -26,6 +26,7 @@ CONSOLE_WAITS = DESKTOP or sys.platform == "rp2"
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 _HAS_TICKS = hasattr(time, "ticks_ms")
+_watchdog: "Any" = None
 _ms = 0
 _ticks = time.ticks_ms() if _HAS_TICKS else 0
 
@@ -163,10 +164,21 @@ def show(error: Exception) -> None:
         say(f"{type(error).__name__}: {error}")
 
 
-def watchdog(timeout_ms: int) -> "Any":
-    """The chip's watchdog, started: feed() it. None where there is none."""
-    if not timeout_ms:
-        return None
+def start_watchdog(timeout_ms: int) -> bool:
+    """Start the chip's watchdog, to be fed by feed(). False: there is none, or none is wanted."""
+    global _watchdog
+    if timeout_ms:
+        _watchdog = _make_watchdog(timeout_ms)
+    return _watchdog is not None
+
+
+def feed() -> None:
+    """Keep the watchdog from resetting the board. Whatever may take seconds does it, too."""
+    if _watchdog is not None:
+        _watchdog.feed()
+
+
+def _make_watchdog(timeout_ms: int) -> "Any":
     try:
         if RUNTIME == "circuitpython":
             from microcontroller import watchdog as timer

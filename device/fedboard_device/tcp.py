@@ -38,6 +38,7 @@ class Tcp(link.Link):
         last = OSError("no address of a host")
         pool = _sockets()
         for family, kind, protocol, _, address in self._addresses(pool):
+            system.feed()
             connection = pool.socket(family, kind, protocol)
             try:
                 connection.settimeout(CONNECT_TIMEOUT_S)
@@ -62,6 +63,7 @@ class Tcp(link.Link):
     def _addresses(self, pool: "Any") -> "Iterator[Any]":
         """What to dial. A name that nobody knows is passed over, unless it is the last hope."""
         for host, port in self._hosts:
+            system.feed()
             try:
                 found = pool.getaddrinfo(host, port, 0, pool.SOCK_STREAM)
             except OSError:
@@ -133,6 +135,7 @@ def join_wifi(ssid: str, password: str) -> None:
         if system.clock_ms() > until_ms:
             station.disconnect()
             raise OSError(f"no WiFi {ssid}: check its name, password, and that it is 2.4 GHz")
+        system.feed()
         system.sleep_ms(100)
 
 

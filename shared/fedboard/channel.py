@@ -37,7 +37,6 @@ class Channel:
         self._direction = wire.FROM_HUB if is_hub else 0
         self.decoder = wire.Decoder(limit)
         self.frame = wire.MAX_FRAME  # bytes of the longest that the peer takes in this session
-        self.text = b""  # the last bytes that were no frame: a traceback, a prompt
         self.window = 1
         self.burst = 255  # frames that one outgoing() gives at most: a board has no room for many
         self.n_bad = 0  # damaged frames, or text
@@ -131,7 +130,6 @@ class Channel:
                 frame = wire.unpack(body, self.decoder.limit)
             except WireError:
                 self.n_bad += 1
-                self.text = bytes(body)
                 if self.open and not self._nudged:
                     self._ack_due = self._missing = True  # tells the sender early,
                     self._nudged = True  # once, lest two ends answer each other's noise for ever
