@@ -90,6 +90,21 @@ def test_truncated_is_the_plain_mean_of_parameters_toward_zero(start, found):
             assert result[i] == clamp(mean, i)
 
 
+@pytest.mark.parametrize("total", [1, 7, 129, 170, 171, 1 << 24])
+def test_truncated_means_do_not_round_up(total):
+    """Means just short of an integer, near the limits: in float32, and above 170 in float64."""
+    spec = Spec((20, 5), "tifed", 1)
+    rng = np.random.default_rng(total)
+    start = rng.integers(-32767, 32768, spec.n_params)
+    whole = rng.integers(-2, 3, spec.n_params) + rng.choice([-32767, -9, 0, 32766], spec.n_params)
+    sums = whole * total + rng.integers(-1, 2, spec.n_params)
+    merger = TruncatedMerger(spec)
+    merger.start(array("h", start.tolist()))
+    merger.add_sums(1, sums - start * total, [total], np.zeros((1, 1), np.int64))
+    means = [abs(s) // total * (1 if s > 0 else -1) for s in sums.tolist()]
+    assert merger.merge().tolist() == np.clip(means, -spec.limit(0), spec.limit(0)).tolist()
+
+
 @given(params, updates(), st.randoms())
 @pytest.mark.parametrize("kind", [MeanMerger, TruncatedMerger])
 def test_the_order_of_updates_does_not_matter(kind, start, found, rng):

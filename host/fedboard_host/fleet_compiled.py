@@ -24,6 +24,7 @@ _MOST_LIT = 0.7  # of the inputs, above which NumPy's products are faster
 
 _wanted = False
 _loops: Any = None  # the module fleet_numba, once it is used
+_sum_changes: Any = None  # fleet_sum_numba's
 
 
 def use_installed() -> None:
@@ -48,13 +49,15 @@ def is_compiled() -> bool:
 
 def found() -> Any:
     """The module fleet_numba; None while loops are not compiled."""
-    global _wanted, _loops
+    global _wanted, _loops, _sum_changes
     if _wanted and _loops is None:
         # It may be missing, find no folder to cache in, or be too old or new: then NumPy learns.
         with contextlib.suppress(Exception):
             loops: Any = importlib.import_module("fedboard_host.fleet_numba")
             loops.warm_up()
-            _loops = loops
+            sums: Any = importlib.import_module("fedboard_host.fleet_sum_numba")
+            sums.warm_up()
+            _loops, _sum_changes = loops, sums.sum_changes
         _wanted = _loops is not None
     return _loops if _wanted else None
 
@@ -104,7 +107,7 @@ class Compiled:
         At most 32,768 boards.
         """
         sums = np.empty(len(start), np.int64)
-        self._loops.sum_changes(start, self.words, self._sizes, sums)
+        _sum_changes(start, self.words, self._sizes, sums)
         return sums
 
 

@@ -126,11 +126,11 @@ def _add_to(total: Any, w: Any) -> None:
 @_compiled
 def update_first(
     source: Any, is_new: bool, w: Any, c: int, totals: Any, ends: Any, who: Any, p: Any, d: Any,
-    shift: int, limit: int, acc: Any, base: Any, dark: Any,
+    shift: int, limit: int, goes_on: bool, acc: Any, base: Any, dark: Any,
 ) -> None:  # fmt: skip
-    """w (n_in + 1, n_out) = source - the floored sums of x d; totals: its sums over all inputs.
+    """w (n_in + 1, n_out) = source - the floored sums of x d; is_new: w is another.
 
-    is_new: w is not source itself.
+    totals: the sums of w over all inputs, if it goes_on and they are asked for once more.
     """
     base[:] = 0
     for s in range(len(d)):
@@ -152,7 +152,8 @@ def update_first(
             _add_rows(acc, d, who, p, k, ends[i])
             _subtract_shifted(w[i], acc, shift, limit)
             k = ends[i]
-        _add_to(totals, w[i])
+        if goes_on:
+            _add_to(totals, w[i])
 
 
 @_compiled
@@ -312,7 +313,7 @@ def _learn(
                         turn(starts[: n + 1], rows, values, ends, who, turned)
                         update_first(
                             source, is_new, w, c, totals, ends, who, turned, d, shift, limits[0],
-                            acc[:n_first], base[:n_first], dark,
+                            begin + n < lengths[b], acc[:n_first], base[:n_first], dark,
                         )  # fmt: skip
                         source = w
                         is_new = False
@@ -335,37 +336,7 @@ def _learn(
     return travel
 
 
-def _sum_changes(start: Any, own: Any, sizes: Any, out: Any) -> None:
-    """out int64 (n_params,) = the sum of own (boards, n_params) - start (n_params,).
-
-    It is in model.Spec's order: eight of a row at a time, as they share a line of the cache.
-    """
-    at = 0
-    for l in range(len(sizes) - 1):
-        n_in, n_out = sizes[l], sizes[l + 1]
-        weights = _part(out, at, n_out, n_in)
-        sums = np.empty((8, n_out), np.int32)
-        for first in range(0, n_in + 1, 8):
-            n = min(8, n_in + 1 - first)
-            for k in range(n):
-                here = at + (first + k) * n_out
-                row = sums[k]
-                known = start[here : here + n_out]
-                for j in range(n_out):
-                    row[j] = -_i32(len(own)) * known[j]
-                for b in range(len(own)):
-                    _add_to(row, own[b, here : here + n_out])
-            n_weights = min(n, n_in - first)
-            for j in range(n_out):
-                for k in range(n_weights):
-                    weights[j, first + k] = sums[k, j]
-        end = at + n_in * n_out
-        _copy(out[end : end + n_out], sums[n_in % 8])
-        at = end + n_out
-
-
 learn = _compiled(_learn)
-sum_changes = _compiled(_sum_changes)
 
 
 def warm_up() -> None:
@@ -377,4 +348,3 @@ def warm_up() -> None:
         words, words.copy(), np.zeros((1, 1, 1), np.int8), one, one[None] - 1, np.array([1, 1, 1]),
         some[:2], some[:1], some, some, 0, 1, 3, 1,
     )  # fmt: skip
-    sum_changes(words[0], words, one[:1].repeat(3), np.zeros(4, np.int64))

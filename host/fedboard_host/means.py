@@ -17,6 +17,7 @@ MAX_GAIN = 8
 MASTER_BITS = 8  # fractional bits that the host keeps of each parameter
 AVERAGE_BITS = 16  # and of the running average
 _WHOLE = 1000, 16  # all of the model goes down, exactly
+_MOST_IN_FLOAT32 = (1 << 24) // (32767 + 65535)  # weights of parameters and their changes
 
 
 class MeanMerger(Merger):
@@ -133,14 +134,14 @@ class TruncatedMerger(Merger):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self._params = np.zeros(spec.n_params)  # integers; float64 divides them faster
+        self._params = np.zeros(spec.n_params, np.float32)  # integers; floats divide faster
 
     def weight(self, n_samples: int) -> int:
         return 1
 
     def start(self, params: array[int]) -> None:
         self.spec.check(params)
-        self._params = np.array(params, np.float64)
+        self._params = np.array(params, np.float32)
 
     def params(self) -> array[int]:
         return _to_array(self._params)
@@ -150,17 +151,20 @@ class TruncatedMerger(Merger):
 
     def restore(self, state: Mapping[str, Ints]) -> None:
         super().restore(state)
-        self._params = self._checked(state, "params").astype(np.float64)
+        self._params = self._checked(state, "params").astype(np.float32)
 
     def _merge_layer(self, at: int, end: int, acc: Ints, total: int) -> None:
-        # Exact: all sums < 2**53, and total is too small for a quotient to round up to an integer.
-        mean = self._params[at:end]
+        # Exact: a sum of parameters is below 2**24 (2**53), and total is too small for a quotient
+        # within the limits to round up to an integer.
+        few = total <= _MOST_IN_FLOAT32
+        params = self._params[at:end]
+        mean = params if few else params.astype(np.float64)
         mean *= total
-        mean += acc
+        mean += acc.astype(mean.dtype)
         mean /= total
         np.trunc(mean, out=mean)
         limit = int(self._limits[at])  # all of a layer's parameters have the same
-        np.clip(mean, -limit, limit, out=mean)
+        np.clip(mean, -limit, limit, out=params)
         acc[:] = 0
 
 

@@ -164,7 +164,7 @@ def _loops(pictures: Pictures, course: Course) -> dict[str, float]:
 
     def update() -> None:
         loops.update_first(
-            w, False, w, c, totals, ends, who, turned, d, shift, limit, acc, base, dark
+            w, False, w, c, totals, ends, who, turned, d, shift, limit, True, acc, base, dark
         )
 
     return {
