@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 
 NOTES = """
 The speed is processor time of one thread each, measured in turns in one run; merges count for both.
-"Speed" alone is NumPy's, "speed with numba" that with the extra `fast` (pip install
-'fedboard[fast]'): loops which numba compiles, once, and which touch only what a sample lights. The
-models are the same bits. What bounds the loops: the first layer's updates come first, as each
-minibatch moves all 157,000 weights: the background is -128, not 0. Where merged per epoch, what a
-round costs whatever it learns is as much: the order of samples, the model's way to boards, the sum
-and the mean of 157,000 parameters of eight workers. Then come the sums of what is lit, and to find
-it; activations and the small layer are the little rest. What bounds NumPy: the first layer's two
-products, exact in float32 BLAS, run at about four fifths of what a core can multiply; they and the
-rounding of each weight at each minibatch have to be. The rest goes to rounds, and to small arrays:
-activations, errors, the pieces in which exact products are summed. What helped there: inputs that
-do not vary, like a dark border, are left out of the products; boards' copies are made when they
-begin to differ, and added up without being written back; bounds in place of looks at all weights.
-The plain loop's integer products are NumPy's as well, and vectorised.
+"Speed" is NumPy's alone, "speed with numba" that with the extra `fast` (pip install
+'fedboard[fast]'): loops that numba compiles, once, which multiply only what a sample lights. The
+models are the same bits. What bounds the loops: the first layer's updates, as each minibatch moves
+all 157,000 weights, since the background is -128 and not 0; then the sums of what is lit, and to
+find it. Merged per epoch, what a round costs whatever it learns is more than any of these: the
+order of samples, the model's way to boards, the sum and the mean of 157,000 parameters of eight
+workers. NumPy alone stays below 30 times. What bounds it: the first layer's two products, exact in
+float32 BLAS, run at about four fifths of what a core can multiply; they and the rounding of each
+weight at each minibatch have to be. The rest goes to rounds, and to small arrays: activations,
+errors, the pieces in which exact products are summed. What helped there: inputs that do not vary,
+like a dark border, are left out of the products; boards' copies are made when they begin to differ,
+and added up without being written back; bounds in place of looks at all weights. The plain loop's
+integer products are NumPy's as well, and vectorised.
 """
 SCALE = "signed"  # uint8 - 128
 RATES = (2048, 4096, 8192)
