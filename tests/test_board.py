@@ -260,6 +260,29 @@ def test_a_sample_that_cannot_be_read_is_reported():
     assert "delete it" in world.wait_for(messages.Error).text
 
 
+def test_an_unexpected_error_at_work_leaves_no_work_behind():
+    class Broken(Samples):
+        is_well = True
+
+        def read(self, i, x):
+            if not self.is_well:
+                raise ValueError("a defect")
+            return super().read(i, x)
+
+    world = World(Broken())
+    start = initial()
+    world.hub.send(make_task(start))
+    send_model(world, start, 1)
+    world.run_until(lambda: world.board.learner.done > 3)
+    world.board.learner.samples.is_well = False
+    with pytest.raises(ValueError, match="a defect"):
+        world.board.step(world.now_ms)
+    assert not world.board.step(world.now_ms)
+    world.board.learner.samples.is_well = True
+    world.hub.send(make_task(start))
+    assert world.wait_for(Update).begin.n_samples == 80
+
+
 def test_order_visits_each_sample_once():
     for n in [1, 2, 3, 7, 40, 100, 179, 1000, 20_000]:
         for seed in range(5):

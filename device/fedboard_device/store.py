@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from fedboard.base import MemoryBase
 
-
 HOUR_MS = 3600000
 
 replace = getattr(os, "replace", os.rename)  # Windows' rename does not replace
@@ -265,8 +264,12 @@ class FileBase:
 
 
 def read_at(file: "Any", at: int, out: "array[int]", n_bytes: int) -> None:
-    file.seek(at)
-    if file.readinto(out) != n_bytes:
+    try:
+        file.seek(at)
+        n = file.readinto(out)
+    except OSError as error:  # a card that was pulled out
+        raise DataError(f"a file cannot be read any more ({error}): restart the board")
+    if n != n_bytes:
         raise DataError("a file was cut short meanwhile: restart the board")
 
 

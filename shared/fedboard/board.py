@@ -114,7 +114,7 @@ class Board:
                 return True
             task = self._work.task
             self._work = None
-            if task.op == messages.TRAIN:
+            if self.learner.update is not None:
                 self._upload(task)
         except (DataError, MemoryError) as error:
             self._fail(error)
