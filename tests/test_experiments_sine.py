@@ -86,6 +86,28 @@ def test_a_quick_run_writes_everything(name, variants, tmp_path, capsys):
     assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG)
 
 
+def test_tinymetafed_goes_on_with_what_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "draw", lambda *_: True)
+    first = tinymetafed.run(True, 5, tmp_path, True, 24)
+    study, made = tinymetafed._study, []
+
+    def watched(settings, *rest):
+        made.extend(setting.name for setting in settings)
+        return study(settings, *rest)
+
+    monkeypatch.setattr(tinymetafed, "_study", watched)
+    assert tinymetafed.run(True, 5, tmp_path, True, 24, resume=True) == first
+    assert made == []
+    monkeypatch.setattr(tinymetafed, "SHARED_RATE", 0.005)
+    again = tinymetafed.run(True, 5, tmp_path, True, 24, resume=True)
+    assert made
+    assert all("shared last layer" in name for name in made)
+    assert [(r.variant, r.seed, r.metric) for r in again] == [
+        (r.variant, r.seed, r.metric) for r in first
+    ]
+    assert {r.variant for r in again if r not in first} == set(made)
+
+
 def test_the_sweeps_differ_in_what_they_say():
     settings = [*tinymetafed.sweep(), *tinymetafed.variations()]
     assert len({s.name for s in settings}) == len(settings) == 19

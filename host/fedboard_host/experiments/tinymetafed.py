@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from fedboard.model import Spec
 from fedboard_host.experiments import common, waves
 from fedboard_host.experiments.common import Row
+from fedboard_host.experiments.kept import Kept
 from fedboard_host.metalearn import Federation, Setting, learn
 
 if TYPE_CHECKING:
@@ -119,30 +120,54 @@ def run(
     out_dir: Path = Path("results"),
     as_json: bool = False,
     rounds: int = 0,
+    resume: bool = False,
 ) -> list[Row]:
-    """The experiment; see the module and experiments/__init__. rounds 0: ROUNDS."""
+    """The experiment; see the module and experiments/__init__. rounds 0: ROUNDS.
+
+    resume: see kept.
+    """
     rounds = rounds or (160 if quick else ROUNDS)
     numbers = list(range(1, (min(seeds, 2) if quick else seeds) + 1))
     tasks = waves.NewTasks(40 if quick else 600, 10, waves.TEST)
     clock = common.Clock(NAME)
-    rows: list[Row] = []
-    for n in sorted({max(1, rounds // k) for k in ((16, 1) if quick else (16, 8, 4, 2, 1))}):
-        rows += _study([TINY, METAFED], numbers, n, tasks, clock)
-    ratio = _bytes(rows, METAFED.name, rounds) / _bytes(rows, TINY.name, rounds)
     same = replace(TINY, name="TinyReptile, in rounds for TinyMetaFed's bytes")
-    rows += _study([same], numbers, max(1, round(rounds * ratio)), tasks, clock)
-    rows += _study(sweep()[::4] if quick else sweep(), numbers, rounds, tasks, clock)
-    rows += _study(variations()[::4] if quick else variations(), numbers, rounds, tasks, clock)
-    rows += _study(one_base(), numbers, rounds, tasks, clock)
+    step = 4 if quick else 1
+    swept, varied = sweep()[::step], variations()[::step]
+    known = [TINY, METAFED, same, *swept, *varied, *one_base()]
+    constants = SIZES, N_BOARDS, TUNE_RATE, rounds
+    settings: dict[str, object] = {setting.name: (setting, *constants) for setting in known}
+    settings[same.name] = (same, METAFED, *constants)  # whose bytes say for how many rounds
+    kept = Kept(NAME, out_dir, resume, settings, len(numbers))
+    rows: list[Row] = []
+
+    def study(some: Sequence[Setting], n: int) -> None:
+        """What is not kept of these settings, after n rounds."""
+        old = {(row.variant, row.seed) for row in kept.rows if row.rounds == n}
+        missing = [s for s in some if not {(s.name, seed) for seed in numbers} <= old]
+        made = kept.stamped(_study(missing, numbers, n, tasks, clock) if missing else [])
+        again = {setting.name for setting in missing}
+        for setting in some:
+            own = made if setting.name in again else kept.rows
+            rows.extend(row for row in own if (row.variant, row.rounds) == (setting.name, n))
+
+    for n in sorted({max(1, rounds // k) for k in ((16, 1) if quick else (16, 8, 4, 2, 1))}):
+        study([TINY, METAFED], n)
+    ratio = _bytes(rows, METAFED.name, rounds) / _bytes(rows, TINY.name, rounds)
+    study([same], max(1, round(rounds * ratio)))
+    for some in (swept, varied, one_base()):
+        study(some, rounds)
     common.finish(NAME, rows, out_dir, as_json, HEADLINES)
     common.draw(out_dir / f"{NAME}.png", lambda figure: _paint(figure, rows, rounds), 12, 5)
     return rows
 
 
-def choose(seeds: Sequence[int] = (101, 102, 103), rounds: int = ROUNDS) -> None:
-    """Print validation errors and bytes of a grid, from which the settings above were taken."""
+def choose(seeds: Sequence[int] = (101, 102, 103), rounds: int = ROUNDS, only: str = "") -> None:
+    """Print validation errors and bytes of a grid, from which the settings above were taken.
+
+    only: settings whose names begin so.
+    """
     tasks = waves.NewTasks(200, 10, waves.VALIDATION)
-    settings = grid()
+    settings = [setting for setting in grid() if setting.name.startswith(only)]
     for at in range(0, len(settings), 8):
         some = settings[at : at + 8]
         federation = _learn(some, seeds, rounds, common.Clock(NAME))
