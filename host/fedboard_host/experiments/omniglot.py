@@ -161,26 +161,36 @@ def find(data: Path | None) -> tuple[Characters, tuple[str, ...]]:
     return load_digits(), ("high",)
 
 
-def choose(seeds: Sequence[int] = (101,), rounds: int = ROUNDS, only: Sequence[int] = ()) -> None:
+def choose(
+    seeds: Sequence[int] = (101,),
+    rounds: int = ROUNDS,
+    only: Sequence[int] = (),
+    rates: Sequence[float] = (),
+    adapt_rates: Sequence[float] = (),
+) -> None:
     """Print validation accuracies over a grid, from which the settings above were taken.
 
-    only: these of LEARNERS.
+    Means over seeds, from one drawing and from five. only: these of LEARNERS; rates, adapt_rates:
+    these alone.
     """
     characters, held_out = find(None)
     used = set(characters.alphabet.tolist()) - set(held_out) - set(VALIDATION)
     training = characters.only(sorted(used)).turned()
     tasks = new_tasks(characters.only(VALIDATION), TASKS, 0)
     for base in [LEARNERS[i] for i in only] or LEARNERS:
-        rates, adapt_rates = _SHIFTS if base.integers else _RATES
-        for rate in rates if base.rounds else rates[:1]:
-            for seed in seeds:
-                learner = replace(base, rate=rate)
-                spec, start = train(learner, training, seed, round(base.rounds * rounds))
-                for adapt_rate in adapt_rates:
-                    own = replace(learner, adapt_rate=adapt_rate)
-                    found = [adapt(own, spec, start, some)[-1] for some in tasks.values()]
-                    text = ", ".join(f"{value:.3f}" for value in found)
-                    print(f"{base.name}, {rate}, adapt {adapt_rate}: {text}", flush=True)
+        grid = _SHIFTS if base.integers else _RATES
+        own_rates = rates or grid[0]
+        for rate in own_rates if base.rounds else own_rates[:1]:
+            learner = replace(base, rate=rate)
+            starts = [train(learner, training, seed, round(base.rounds * rounds)) for seed in seeds]
+            for adapt_rate in adapt_rates or grid[1]:
+                own = replace(learner, adapt_rate=adapt_rate)
+                found = [
+                    [adapt(own, spec, start, some)[-1] for some in tasks.values()]
+                    for spec, start in starts
+                ]
+                text = ", ".join(f"{value:.3f}" for value in np.mean(found, axis=0))
+                print(f"{base.name}, {rate}, adapt {adapt_rate}: {text}", flush=True)
 
 
 def study(

@@ -163,18 +163,29 @@ def _paint(figure: Figure, study: tifed.Study, found: dict[str, list[Outcome]]) 
     figure.suptitle(f"Rule fedboard on {study.data}: 784-200-10, 8 workers, honest federation")
 
 
-def choose(data: str, seed: int = 101, folder: Path | None = None) -> None:
-    """Print the validation accuracies that the settings above were chosen by."""
+def choose(
+    data: str,
+    seeds: Sequence[int] = (101,),
+    folder: Path | None = None,
+    only: Sequence[int] = (),
+) -> None:
+    """Print the validation accuracies that the settings above were chosen by: means over seeds.
+
+    only: these of variants().
+    """
     for scale, which, changes in _GRID:
+        if only and which not in only:
+            continue
         variant = variants(data)[which]
         rate = float(changes.get("float_rate", variant.float_rate))
         passes = int(changes.get("passes", variant.passes))
         chosen = {k: v for k, v in changes.items() if k not in ("float_rate", "passes")}
         parameters = {**variant.parameters, **chosen}
         trial = replace(variant, parameters=parameters, float_rate=rate, passes=passes)
-        outcome = train(images.find(data, folder, scale).validation(), trial, seed)
-        value, sent = outcome.last
-        each = sent / images.WORKERS / 1e6
+        pictures = images.find(data, folder, scale).validation()
+        found = [train(pictures, trial, seed).last for seed in seeds]
+        value = sum(accuracy for accuracy, _ in found) / len(seeds)
+        each = sum(sent for _, sent in found) / len(seeds) / images.WORKERS / 1e6
         print(f"{data}, {scale}: {variant.name} {changes}: {value:.4f}, {each:.1f} MB", flush=True)
 
 

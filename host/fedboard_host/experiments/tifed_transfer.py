@@ -183,14 +183,20 @@ def _hidden(spec: Spec, params: Ints, x: Features) -> datafile.Values:
     return seen
 
 
-def choose(seed: int = 101, folder: Path | None = None) -> None:
-    """Print the validation accuracies that the settings above were chosen by: 8 boards."""
+def choose(
+    seeds: Sequence[int] = (101,), folder: Path | None = None, only: Sequence[int] = ()
+) -> None:
+    """Print the validation accuracies that the settings above were chosen by: 8 boards.
+
+    Means over seeds. only: these of variants().
+    """
     for source, task in TASKS:
         judged = {k: v.validation() for k, v in features(source, task, folder).items()}
-        for variant in variants(task):
+        for variant in [variants(task)[i] for i in only] or variants(task):
             for trial in _trials(variant):
-                value = course_run.train(judged[trial.scale], trial, seed).last[0]
+                each = [course_run.train(judged[trial.scale], trial, s).last[0] for s in seeds]
                 told = trial.float_rate or trial.parameters
+                value = sum(each) / len(each)
                 print(f"{source} to {task}: {trial.name} {told}: {value:.4f}", flush=True)
 
 
