@@ -13,6 +13,8 @@ the first are turned meanwhile to (n_out, n_in + 1), as loops are compiled to ru
 All sums are int32. A forward sum's true value fits (Spec.limit); parts of it may not, and wrap:
 what is added up modulo 2**32 is right in the end all the same. So is an update's sum: deltas are
 within int16, and a minibatch has MOST_SAMPLES at most.
+
+All is in one file, as what numba keeps of a function is made anew when its own file changes only.
 """
 
 from __future__ import annotations
@@ -222,25 +224,104 @@ def _part(flat: Any, at: int, rows: int, columns: int) -> Any:
     return flat[at : at + rows * columns].reshape(rows, columns)
 
 
+@_compiled
+def _turn_above(lanes: Any, sizes: Any, above: Any, back: bool) -> None:
+    """The layers above the first, of a board's lanes (n_params,), into `above`; or back."""
+    at = first = (sizes[0] + 1) * sizes[1]
+    for l in range(1, len(sizes) - 1):
+        lane = _part(lanes, at, sizes[l] + 1, sizes[l + 1])
+        whole = _part(above, at - first, sizes[l + 1], sizes[l] + 1)
+        if back:
+            lane[:] = whole.T
+        else:
+            whole[:] = lane.T
+        at += lane.size
+
+
+@_compiled
+def _find_deltas(
+    s: int, label: int, batch: int, sizes: Any, above: Any, feedback: Any, tanh: Any, bits: Any,
+    acts: Any, deltas: Any, slopes: Any, e: Any, acc: Any,
+) -> None:  # fmt: skip
+    """Sample s of a minibatch: from its first layer's sums, in `acts`, to all layers' deltas."""
+    last = len(sizes) - 2
+    a = _part(acts, 0, batch, sizes[1])[s]
+    _activate(a, 256.0 * sizes[0], tanh, bits, slopes[: sizes[1]])
+    at = 0
+    unit = sizes[1]
+    for l in range(1, last + 1):
+        wide = sizes[l + 1]
+        out = _part(acts, unit * batch, batch, wide)[s]
+        _dense(_part(above, at, wide, sizes[l] + 1), a, out)
+        _activate(out, 256.0 * sizes[l], tanh, bits, slopes[unit : unit + wide])
+        a = out
+        at += (sizes[l] + 1) * wide
+        unit += wide
+    _copy(e, a)
+    e[label] -= 16
+    unit -= len(e)
+    d = _part(deltas, unit * batch, batch, len(e))[s]
+    for k in range(len(e)):
+        d[k] = e[k] >> slopes[unit + k]
+    unit = 0
+    for l in range(last):
+        wide = sizes[l + 1]
+        _errors_back(
+            e, _part(feedback, unit * len(e), len(e), wide), slopes[unit : unit + wide],
+            acc[:wide], _part(deltas, unit * batch, batch, wide)[s],
+        )  # fmt: skip
+        unit += wide
+
+
+@_compiled
+def _update_above(
+    n: int, batch: int, sizes: Any, limits: Any, above: Any, acts: Any, deltas: Any, mask: int,
+    shift: int, acc: Any,
+) -> None:  # fmt: skip
+    """A step of the layers above the first, of n samples."""
+    at = 0
+    unit = sizes[1]
+    for l in range(1, len(sizes) - 1):
+        wide = sizes[l + 1]
+        if mask >> l & 1:
+            inputs = _part(acts, (unit - sizes[l]) * batch, n, sizes[l])
+            d = _part(deltas, unit * batch, n, wide)
+            _update_dense(_part(above, at, wide, sizes[l] + 1), inputs, d, shift, limits[l], acc)
+        at += (sizes[l] + 1) * wide
+        unit += wide
+
+
+@_compiled
+def _reach(n: int, batch: int, sizes: Any, deltas: Any, mask: int, size: Any) -> int:
+    """The most that some unit's deltas come to, in the layers that learn."""
+    most = 0
+    unit = 0
+    for l in range(len(sizes) - 1):
+        wide = sizes[l + 1]
+        if mask >> l & 1:
+            most = max(most, _largest_sum(_part(deltas, unit * batch, n, wide), size[:wide]))
+        unit += wide
+    return most
+
+
 def _learn(
     start: Any, own: Any, x: Any, lengths: Any, y: Any, sizes: Any, limits: Any, feedback: Any,
     tanh: Any, bits: Any, c: int, batch: int, mask: int, shift: int,
 ) -> int:  # fmt: skip
     """As Fleet.learn(), from start to own int16 (boards, n_params); start may have one row for all.
 
-    feedback int32: each hidden layer's B (n_out, units); tanh, bits int32: of
-    -128 to 128; c: the background; a step is divided by 2**shift. Returns how far a parameter may
-    have moved.
+    feedback int32: each hidden layer's B (n_out, units); tanh, bits int32: of -128 to 128; c: the
+    background; a step is divided by 2**shift. Returns how far a parameter may have moved.
     """
-    last = len(sizes) - 2
-    n_in, n_first, n_out = sizes[0], sizes[1], sizes[-1]
-    first = (n_in + 1) * n_first
+    n_in, n_first = sizes[0], sizes[1]
     n_units = sizes[1:].sum()
     acts = np.empty(batch * n_units, np.int32)  # by layer (samples, units); so are the deltas
     deltas = np.empty(batch * n_units, np.int16)
     slopes = np.empty(n_units, np.int32)
-    above = np.empty(own.shape[1] - first, np.int32)  # the layers above the first, turned
-    e = np.empty(n_out, np.int32)
+    above = np.empty(
+        own.shape[1] - (n_in + 1) * n_first, np.int32
+    )  # the layers above the first, turned
+    e = np.empty(sizes[-1], np.int32)
     starts = np.empty(batch + 1, np.int64)
     rows = np.empty(batch * n_in + 1, np.uint32)
     values = np.empty(batch * n_in + 1, np.int32)
@@ -264,11 +345,7 @@ def _learn(
             for i in range(n_in):
                 _add_to(first_totals, source[i])
         totals[:] = first_totals
-        at = first
-        for l in range(1, last + 1):
-            lane = _part(old, at, sizes[l] + 1, sizes[l + 1])
-            _part(above, at - first, sizes[l + 1], sizes[l] + 1)[:] = lane.T
-            at += lane.size
+        _turn_above(old, sizes, above, False)
         moved = 0
         for begin in range(0, lengths[b], batch):
             n = min(batch, lengths[b] - begin)
@@ -276,62 +353,24 @@ def _learn(
             sums = _part(acts, 0, n, n_first)
             forward_first(source, c, totals, starts[: n + 1], rows, values, sums)
             for s in range(n):
-                a = sums[s]
-                _activate(a, 256.0 * n_in, tanh, bits, slopes[:n_first])
-                at = 0
-                unit = n_first
-                for l in range(1, last + 1):
-                    wide = sizes[l + 1]
-                    out = _part(acts, unit * batch, batch, wide)[s]
-                    _dense(_part(above, at, wide, sizes[l] + 1), a, out)
-                    _activate(out, 256.0 * sizes[l], tanh, bits, slopes[unit : unit + wide])
-                    a = out
-                    at += (sizes[l] + 1) * wide
-                    unit += wide
-                _copy(e, a)
-                e[y[b, begin + s]] -= 16
-                unit -= n_out
-                d = _part(deltas, unit * batch, batch, n_out)[s]
-                for k in range(n_out):
-                    d[k] = e[k] >> slopes[unit + k]
-                unit = 0
-                for l in range(last):
-                    wide = sizes[l + 1]
-                    _errors_back(
-                        e, _part(feedback, unit * n_out, n_out, wide), slopes[unit : unit + wide],
-                        acc[:wide], _part(deltas, unit * batch, batch, wide)[s],
-                    )  # fmt: skip
-                    unit += wide
-            most = 0
-            at = unit = 0
-            for l in range(last + 1):
-                wide = sizes[l + 1]
-                d = _part(deltas, unit * batch, n, wide)
-                if mask >> l & 1:
-                    most = max(most, _largest_sum(d, base[:wide]))
-                    if l == 0:
-                        turn(starts[: n + 1], rows, values, ends, who, turned)
-                        update_first(
-                            source, is_new, w, c, totals, ends, who, turned, d, shift, limits[0],
-                            begin + n < lengths[b], acc[:n_first], base[:n_first], dark,
-                        )  # fmt: skip
-                        source = w
-                        is_new = False
-                    else:
-                        inputs = _part(acts, (unit - sizes[l]) * batch, n, sizes[l])
-                        whole = _part(above, at, wide, sizes[l] + 1)
-                        _update_dense(whole, inputs, d, shift, limits[l], acc)
-                if l:
-                    at += (sizes[l] + 1) * wide
-                unit += wide
-            moved += (128 * most >> shift) + 1
+                _find_deltas(
+                    s, y[b, begin + s], batch, sizes, above, feedback, tanh, bits, acts, deltas,
+                    slopes, e, acc,
+                )  # fmt: skip
+            moved += (128 * _reach(n, batch, sizes, deltas, mask, base) >> shift) + 1
+            _update_above(n, batch, sizes, limits, above, acts, deltas, mask, shift, acc)
+            if mask & 1:
+                turn(starts[: n + 1], rows, values, ends, who, turned)
+                d = _part(deltas, 0, n, n_first)
+                update_first(
+                    source, is_new, w, c, totals, ends, who, turned, d, shift, limits[0],
+                    begin + n < lengths[b], acc[:n_first], base[:n_first], dark,
+                )  # fmt: skip
+                source = w
+                is_new = False
         if is_new:
             w[:] = source
-        at = first
-        for l in range(1, last + 1):
-            lane = _part(own[b], at, sizes[l] + 1, sizes[l + 1])
-            lane[:] = _part(above, at - first, sizes[l + 1], sizes[l] + 1).T
-            at += lane.size
+        _turn_above(own[b], sizes, above, True)
         travel = max(travel, moved)
     return travel
 
