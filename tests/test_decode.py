@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import random
 from array import array
@@ -204,6 +205,10 @@ def test_all_is_compiled_beforehand():
         pytest.skip("numba is not installed: pip install 'fedboard[fast]'")
     loops = [decode._fast.read, decode._fast.add_all, decode._fast.add_some]
     loops += [decode._sums.add_stream, decode._sums.close]
+    steps = importlib.import_module("fedboard_host.lockstep_numba")
+    steps.warm_up()
+    decode._steps = steps  # also where it is not faster
+    loops += [steps.add_streams]
     before = [len(loop.signatures) for loop in loops]
     made = strategies.make("fedavg", {})
     merger = made.merger(SPEC)
@@ -215,5 +220,6 @@ def test_all_is_compiled_beforehand():
             meta, data = encoded(i, 3, permille, bits, size, 1.0)
             merger.take(decoder, 3, meta, data, 10, f"board {k}")
             merger.add(decoder.parse(3, meta, data), 10, f"board {k + 4}")
+            merger.take_all(decoder, [(10, 3, meta, data)] * 9, [f"board {k + 5}"] * 9)
         merger.merge()
     assert [len(loop.signatures) for loop in loops] == before

@@ -38,7 +38,7 @@ import fuzz_inputs as inputs  # noqa: E402
 import fuzz_targets as targets  # noqa: E402
 from fedboard import DataError, WireError  # noqa: E402
 from fedboard_device import config as board_config  # noqa: E402
-from fedboard_host import checkpoints, config, decode  # noqa: E402
+from fedboard_host import checkpoints, config, decode, lockstep  # noqa: E402
 
 FAILURES = Path("fuzz-failures")
 CORPORA = ROOT / "tests" / "corpora"
@@ -76,7 +76,21 @@ def update(data: bytes) -> str:
             decode.add(sums[targets.SPEC.at(l) : targets.SPEC.at(l + 1)], indices, values, -1)
         if sums.any():
             raise targets.Malformed("the host sums up what it does not read")
+    _together(decoder, layers, meta, stream, said == targets.ACCEPTED)
     return said
+
+
+def _together(
+    decoder: decode.Decoder, layers: int, meta: bytes, stream: bytes, is_good: bool
+) -> None:
+    """Of many at once the host must say what it says of each."""
+    sums = np.zeros(targets.SPEC.n_params, np.int64)
+    many = [(i + 1, layers, meta, stream) for i in range(lockstep.LEAST)]
+    added, refused, left = decoder.add_all(sums, many)
+    for i in (i for each in added for i in each.members):
+        decoder.add_to(sums, -1 - i, layers, meta, stream)
+    if sums.any() or (not left and len(refused) != (0 if is_good else len(many))):
+        raise targets.Malformed("the host's sums of many updates differ from those of each")
 
 
 def npz(data: bytes) -> str:

@@ -63,11 +63,14 @@ class NormClip:
         self.bounds = [0] * n_layers  # 0: none yet
         self._norms: list[list[int]] = [[] for _ in range(n_layers)]  # of this round
 
-    def measure(self, l: int, squares: int) -> bool:
-        """Note a change of layer l, of which squares are decode.squares(). Is it too long?"""
-        length = math.isqrt(squares)
-        self._norms[l].append(length)
-        return 0 < self.bounds[l] < length
+    def measure(self, l: int, squares: Sequence[int]) -> list[int]:
+        """Note changes of layer l, of which these are decode.squares(). Which are too long?"""
+        lengths = list(map(math.isqrt, squares))
+        self._norms[l] += lengths
+        most = self.bounds[l]
+        if not most or max(lengths) <= most:
+            return []
+        return [i for i, length in enumerate(lengths) if length > most]
 
     def excess(self, l: int, change: Integers) -> Ints:
         """What is to be taken off a change that is too long."""

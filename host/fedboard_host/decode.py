@@ -2,6 +2,7 @@
 
     Decoder(spec).parse(layers, meta, data) -> [(layer, indices, values)]
     Decoder(spec).add_to(acc, weight, layers, meta, data) -> [(layer, squares(its values))]
+    Decoder(spec).add_all(acc, updates)            add_to() of many, faster
     add(acc, indices, values, weight)              acc[i] += weight * v; returns squares(values)
     squares(values)                                the sum of v * v
 
@@ -19,7 +20,7 @@ import functools
 import importlib
 import os
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Union
 
 import numpy as np
@@ -27,16 +28,13 @@ from numpy.typing import NDArray
 
 from fedboard import WireError, sparse
 from fedboard.model import Spec
+from fedboard_host import decode_numpy
+from fedboard_host.decode_numpy import BEYOND, CUT_SHORT, Numbers, fields
+from fedboard_host.head import Head
+from fedboard_host.lockstep import LEAST, Added, Lockstep, Wire
 
-Numbers = NDArray[Any]  # integers, of the least type that is at hand
 Integers = Union["array[int]", NDArray[Any]]
-# (words, bits of the stream, table, starts, indices, values) -> the bit behind the last part, or an
-# error below 0. table: a part's n, k, r (-1: no gaps), bits, shift, dense, at. starts: the first
-# bit of each part. indices, values: of the sparse parts, one after the other.
-Reader = Callable[[Numbers, int, Numbers, Numbers, Numbers, Numbers], int]
 
-CUT_SHORT = -1
-BEYOND = -2
 _MAX_HEADS = 256
 _PADDING = bytes(8)
 _MORE_PADDING = bytes(16)
@@ -44,32 +42,7 @@ _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
 
 _fast: Any = None  # the module decode_numba, once it is used
 _sums: Any = None  # and sums_numba
-
-
-class Head:
-    """What an update's meta says: boards' are often alike, so a Decoder keeps them."""
-
-    def __init__(self, spec: Spec, meta: bytes) -> None:
-        self.parts = sparse.unpack_meta(spec, meta)
-        self.layers = [p.layer for p in self.parts]
-        self.least = sparse.min_bytes(self.parts)
-        self.most = sparse.max_bytes(self.parts)
-        self.n_sparse = sum(p.k for p in self.parts if not p.dense)
-        self.table = np.array(
-            [
-                (
-                    p.n,
-                    p.k,
-                    sparse.rice_parameter(p.n, p.k) if 0 < p.k < p.n else -1,
-                    p.bits,
-                    p.shift,
-                    p.dense,
-                    p.at,
-                )
-                for p in self.parts
-            ],
-            np.int64,
-        ).reshape(-1, 7)
+_steps: Any = None  # and lockstep_numba, where it is faster
 
 
 class Decoder:
@@ -78,6 +51,7 @@ class Decoder:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self._heads: dict[bytes, Head] = {}
+        self._lockstep = Lockstep()
 
     def parse(self, layers: int, meta: bytes, data: bytes) -> list[tuple[int, Numbers, Numbers]]:
         """What an update says: (layer, indices, values) for each of its layers.
@@ -85,11 +59,11 @@ class Decoder:
         Indices count from the layer's first parameter and rise; values have the scale applied.
         Raises WireError for anything but a whole update of just these layers.
         """
-        head = self._head(layers, meta, data)
+        head = self._head(layers, meta, len(data))
         words: Numbers = np.ndarray((len(data) + 1,), "<u8", data + _PADDING, strides=(1,))
         starts = np.empty(len(head.table), np.int64)
         indices, values = np.empty((2, head.n_sparse), np.int32)
-        reader = read if _fast is None else _fast.read
+        reader = decode_numpy.read if _fast is None else _fast.read
         _check_end(reader(words, 8 * len(data), head.table, starts, indices, values), data)
         found: list[tuple[int, Numbers, Numbers]] = []
         at = 0
@@ -111,28 +85,69 @@ class Decoder:
         None: nothing was done, parse() is the way (loops are not compiled, or all is dense).
         Raises WireError as parse() does; acc is then as it was.
         """
-        if _sums is None:
-            return None
-        head = self._head(layers, meta, data)
-        if not head.n_sparse:
-            return None
-        stream = np.frombuffer(data + _MORE_PADDING, np.uint8)
-        found = np.zeros(len(head.parts), np.int64)
-        end = _sums.add_stream(stream, 8 * len(data), head.table, acc, weight, found)
-        try:
-            _check_end(end, data)
-        except WireError:
-            _sums.add_stream(stream, 8 * len(data), head.table, acc, -weight, found)
-            raise
-        return zip(head.layers, found.tolist(), strict=True)
+        head = self._head(layers, meta, len(data))
+        squares = _add_one(acc, weight, head, data)
+        return None if squares is None else zip(head.layers, squares.tolist(), strict=True)
 
-    def _head(self, layers: int, meta: bytes, data: bytes) -> Head:
+    def add_all(
+        self, acc: NDArray[np.int64], updates: Sequence[Wire]
+    ) -> tuple[list[Added], dict[int, WireError], list[int]]:
+        """add_to() of each update, not in their order; and why some are refused.
+
+        The last are for parse(): nothing was done.
+        """
+        weights, masks, metas, streams = zip(*updates, strict=True)
+        refused: dict[int, WireError] = {}
+        heads = self._find_heads(masks, metas, streams, refused)
+        added: list[Added] = []
+        left: list[int] = []
+        if _steps is not None and len(updates) >= LEAST:
+            added = self._lockstep.add(_steps, acc, weights, streams, heads)
+        for head, members in heads.items():
+            for i in members:
+                try:
+                    squares = _add_one(acc, weights[i], head, streams[i])
+                except WireError as error:
+                    refused[i] = error
+                    continue
+                if squares is None:
+                    left.append(i)
+                else:
+                    added.append(Added([i], head.layers, squares[np.newaxis]))
+        return added, refused, left
+
+    def _find_heads(
+        self, masks: Sequence[int], metas: Sequence[bytes], streams: Sequence[bytes],
+        refused: dict[int, WireError],
+    ) -> dict[Head, list[int]]:  # fmt: skip
+        """Which updates have which head, if there is nothing to refuse."""
+        alike: dict[tuple[int, bytes], list[int]] = {}
+        for i, key in enumerate(zip(masks, metas, strict=True)):
+            alike.setdefault(key, []).append(i)
+        heads: dict[Head, list[int]] = {}
+        for (layers, meta), members in alike.items():
+            sizes = [len(streams[i]) for i in members]
+            try:
+                head = self._head(layers, meta, min(sizes))
+                self._head(layers, meta, max(sizes))
+                heads[head] = members
+                continue
+            except WireError:  # not all of them need be wrong
+                pass
+            for i in members:
+                try:
+                    heads.setdefault(self._head(layers, meta, len(streams[i])), []).append(i)
+                except WireError as error:
+                    refused[i] = error
+        return heads
+
+    def _head(self, layers: int, meta: bytes, n_bytes: int) -> Head:
         """What meta says, if these layers and this length go with it. Raises WireError."""
         head = self._heads.get(meta) or self._learn(meta)
         if meta[0] != layers:
             raise WireError(f"update of layers 0x{meta[0]:02x} where 0x{layers:02x} were trained")
-        if not head.least <= len(data) <= head.most:
-            raise WireError(f"update of {len(data)} bytes: its head says otherwise")
+        if not head.least <= n_bytes <= head.most:
+            raise WireError(f"update of {n_bytes} bytes: its head says otherwise")
         return head
 
     def _learn(self, meta: bytes) -> Head:
@@ -141,6 +156,23 @@ class Decoder:
             self._heads.clear()
         self._heads[meta] = head
         return head
+
+
+def _add_one(
+    acc: NDArray[np.int64], weight: int, head: Head, data: bytes
+) -> NDArray[np.int64] | None:
+    """The squares of each part; see Decoder.add_to()."""
+    if _sums is None or not head.n_sparse:
+        return None
+    stream = np.frombuffer(data + _MORE_PADDING, np.uint8)
+    found = np.zeros(len(head.parts), np.int64)
+    end = _sums.add_stream(stream, 8 * len(data), head.table, acc, weight, found)
+    try:
+        _check_end(end, data)
+    except WireError:
+        _sums.add_stream(stream, 8 * len(data), head.table, acc, -weight, found)
+        raise
+    return found
 
 
 def _check_end(end: int, data: bytes) -> None:
@@ -200,8 +232,8 @@ def use_installed() -> None:
 
 def use_compiled(wanted: bool = True) -> bool:
     """Take the compiled loops, or NumPy again. Returns whether they are in use."""
-    global _fast, _sums
-    _fast = _sums = None
+    global _fast, _sums, _steps
+    _fast = _sums = _steps = None
     if wanted:
         # It may be missing, find no folder to cache in, or be too old or new: then NumPy decodes.
         with contextlib.suppress(Exception):
@@ -210,6 +242,10 @@ def use_compiled(wanted: bool = True) -> bool:
             sums: Any = importlib.import_module("fedboard_host.sums_numba")
             sums.warm_up()
             _fast, _sums = compiled, sums
+            steps: Any = importlib.import_module("fedboard_host.lockstep_numba")
+            if steps.is_fast():
+                steps.warm_up()
+                _steps = steps
     return is_compiled()
 
 
@@ -220,66 +256,6 @@ def is_compiled() -> bool:
 def compiled_sums() -> Any:
     """The module sums_numba; None while loops are not compiled."""
     return _sums
-
-
-def read(
-    words: Numbers, n_bits: int, table: Numbers, starts: Numbers, indices: Numbers, values: Numbers
-) -> int:
-    """A Reader in NumPy."""
-    at = out = 0
-    bits = b""
-    for row, (n, k, r, width, shift, dense, _) in enumerate(table.tolist()):
-        starts[row] = at
-        if dense:
-            at += n * width
-            continue
-        if not k:
-            continue
-        if r < 0:
-            places = np.arange(k)
-            codes = _fields(words, np.arange(at, at + k * width, width), width)
-            at += k * width
-        else:
-            if not bits:
-                data = words.astype(np.uint8)[: n_bits // 8]  # each word's lowest byte
-                bits = np.unpackbits(data, bitorder="little").tobytes()
-            fixed = 1 + r + width
-            ends = _ends(bits, at, k, fixed)
-            if len(ends) < k:
-                return CUT_SHORT
-            zeros = np.diff(ends, prepend=at - fixed) - fixed
-            places = np.cumsum((zeros << r) + _fields(words, ends + 1, r) + 1) - 1
-            if places[-1] >= n:
-                return BEYOND
-            codes = _fields(words, ends + 1 + r, width)
-            at = int(ends[-1]) + fixed
-        if at > n_bits:
-            return CUT_SHORT
-        magnitudes = (codes >> 1) + 1
-        indices[out : out + k] = places
-        values[out : out + k] = np.where(codes & 1, -magnitudes, magnitudes) << shift
-        out += k
-    return at if at <= n_bits else CUT_SHORT
-
-
-def _ends(bits: bytes, at: int, k: int, fixed: int) -> NDArray[np.int64]:
-    """Where each of k entries has the 1 that ends its zeros; fewer if the stream ends before."""
-    find = bits.find
-    ends = []
-    for _ in range(k):
-        at = find(1, at)
-        if at < 0:
-            break
-        ends.append(at)
-        at += fixed
-    return np.array(ends, np.int64)
-
-
-def _fields(words: Numbers, starts: Numbers, width: int) -> NDArray[np.int64]:
-    """The numbers of `width` bits (at most 56) that start at these bits; zeros behind the end."""
-    found = words[np.minimum(starts >> 3, len(words) - 1)] >> (starts & 7).astype(np.uint64)
-    numbers: NDArray[np.int64] = (found & np.uint64((1 << width) - 1)).astype(np.int64)
-    return numbers
 
 
 def _dense(data: bytes, words: Numbers, at: int, part: sparse.Part) -> Numbers:
@@ -294,5 +270,5 @@ def _dense(data: bytes, words: Numbers, at: int, part: sparse.Part) -> Numbers:
         halves[::2] = pairs << 4
         halves[1::2] = pairs & 0xF0
         return (halves[: part.n].view(np.int8) >> 4).astype(np.int32)
-    codes = _fields(words, np.arange(at, at + part.n * part.bits, part.bits), part.bits)
+    codes = fields(words, np.arange(at, at + part.n * part.bits, part.bits), part.bits)
     return (codes - (codes >> part.bits - 1 << part.bits)).astype(np.int32)

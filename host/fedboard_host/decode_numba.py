@@ -7,27 +7,15 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-CUT_SHORT = -1
-BEYOND = -2
+from fedboard_host.bits_numba import trailing_zeros
+from fedboard_host.decode_numpy import BEYOND, CUT_SHORT
+
 _compiled = numba.njit(cache=True, nogil=True)
 
 
-@intrinsic
-def _trailing_zeros(typing_context: Any, x: Any) -> Any:
-    """Of a uint64 that is not 0: one instruction, where a loop would guess wrong at every entry."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(types.uint64), generate
-
-
 def _read(words: Any, n_bits: int, table: Any, starts: Any, indices: Any, values: Any) -> int:
-    """All parts of a stream: see decode.Reader. words[i]: the 64 bits from byte i on.
+    """All parts of a stream: see decode_numpy.Reader. words[i]: the 64 bits from byte i on.
 
     `window` holds the next bits, at least 56 after each refill (Giesen's way, which needs no
     branch); behind the stream there are zeros. So an entry's only branch is for a rare long gap.
@@ -57,7 +45,7 @@ def _read(words: Any, n_bits: int, table: Any, starts: Any, indices: Any, values
             left |= 56
             index += 1
             if unary:
-                zeros = np.int64(_trailing_zeros(window | np.uint64(1) << np.uint64(63)))
+                zeros = np.int64(trailing_zeros(window | np.uint64(1) << np.uint64(63)))
                 if zeros + 1 + fixed > 56:
                     at = 8 * byte - left
                     while True:
@@ -68,7 +56,7 @@ def _read(words: Any, n_bits: int, table: Any, starts: Any, indices: Any, values
                             break
                         index += (64 - (at & 7)) << r
                         at += 64 - (at & 7)
-                    zeros = np.int64(_trailing_zeros(window))
+                    zeros = np.int64(trailing_zeros(window))
                     index += zeros << r
                     at += zeros + 1
                     byte = at >> 3

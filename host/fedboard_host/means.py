@@ -93,7 +93,8 @@ class MeanMerger(Merger):
         master = self._master[at:end]
         compiled = decode.compiled_sums()
         if compiled is not None and not self.privacy.noise:  # which may be beyond what it takes
-            compiled.close(acc, total, self.gain, limit, master, self._goal[at:end])
+            goal = self._goal[at:end]
+            compiled.close(acc, total, self.gain, limit, MASTER_BITS, master, goal)
             return
         acc *= self.gain << MASTER_BITS + 1  # twice: rounded to nearest, halves up
         acc += total
@@ -118,7 +119,7 @@ class MeanMerger(Merger):
             scaled //= min(self._n_merges, 1 << self.average_shift)
             self._average += scaled
         if self._down == _WHOLE:
-            self._sent[:] = self._goal
+            self._sent = self._goal
         else:
             sent, goal = _to_array(self._sent), _to_array(self._goal)
             self._sent[:] = delta.toward(self.spec, sent, goal, *self._down)

@@ -1,8 +1,8 @@
 # mypy: ignore-errors
 """Compiled by numba (extra `fast`): from an update's bits straight into the sums, and out of them.
 
-    add_stream(data, n_bits, table, acc, weight, squares)    as decode.read, then decode.add
-    close(acc, total, gain, limit, master, sent)             a layer's end of round
+    add_stream(data, n_bits, table, acc, weight, squares)    as a Reader, then decode.add
+    close(acc, total, gain, limit, bits, master, sent)       a layer's end of round
 
 Nothing is written in between: what a sparse entry costs is to find where it ends, and one addition.
 """
@@ -13,55 +13,19 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-CUT_SHORT = -1
-BEYOND = -2
-_WHOLE = np.uint64(57)  # bits that are there at least where 8 bytes are read at any bit
+from fedboard_host.bits_numba import WHOLE, number, trailing_zeros, window
+from fedboard_host.decode_numpy import BEYOND, CUT_SHORT
+
 _TABLE_BITS = 8  # values of so many bits are looked up
+_MOST_QUICK = 1 << 22  # see _close
 _compiled = numba.njit(cache=True, nogil=True)
-
-
-@intrinsic
-def _trailing_zeros(typing_context: Any, x: Any) -> Any:
-    """Of a uint64; 64 of 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), generate
-
-
-@intrinsic
-def _eight_bytes(typing_context: Any, data: Any, at: Any) -> Any:
-    """Those from byte `at` on, of an array of bytes, as a number: the lowest comes first."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        where = builder.gep(array.data, [arguments[1]])
-        return builder.load(builder.bitcast(where, ir.IntType(64).as_pointer()), align=1)
-
-    return types.uint64(data, types.uint64), generate
-
-
-@numba.njit(inline="always")
-def _window(data: Any, at: Any) -> Any:
-    """The bits from bit `at` on, _WHOLE of them at least."""
-    return _eight_bytes(data, at >> np.uint64(3)) >> (at & np.uint64(7))
-
-
-@numba.njit(inline="always")
-def _number(code: Any) -> Any:
-    sign = -(code & 1)
-    return (((code >> 1) + 1) ^ sign) - sign
 
 
 def _add_stream(data: Any, n_bits: int, table: Any, acc: Any, weight: int, squares: Any) -> int:
     """acc += weight * change; squares: of each part's values, summed.
 
-    data: uint8, the stream and 16 zeros. Returns what a decode.Reader does. After an error some of
+    data: uint8, the stream and 16 zeros. Returns what a Reader does. After an error some of
     the changes are in acc: the same call with -weight takes just these off again.
     """
     one, seven = np.uint64(1), np.uint64(63)
@@ -81,9 +45,9 @@ def _add_stream(data: Any, n_bits: int, table: Any, acc: Any, weight: int, squar
             if at + np.uint64(k) * bits > end:
                 return CUT_SHORT
             for _ in range(k):
-                code = np.int64(_window(data, at) & top)
+                code = np.int64(window(data, at) & top)
                 at += bits
-                value = code - (code >> (n_value - 1) << n_value) if dense else _number(code)
+                value = code - (code >> (n_value - 1) << n_value) if dense else number(code)
                 value <<= shift
                 acc[i] += value * weight
                 total += value * value
@@ -99,27 +63,27 @@ def _add_stream(data: Any, n_bits: int, table: Any, acc: Any, weight: int, squar
             n_least = k + 1
         else:
             for code in range(1 << n_value):
-                value = _number(code) << shift
+                value = number(code) << shift
                 products[code] = value * weight
                 lengths[code] = value * value
         while left:
             while left >= n_least:
                 # Four at a time, if they are in one window, as is usual. Shifts are taken modulo
                 # 64 (what the processor does): 64 zeros are no entry, but too many bits.
-                w = _window(data, at)
-                z0 = _trailing_zeros(w)
+                w = window(data, at)
+                z0 = trailing_zeros(w)
                 v0 = w >> one >> (z0 & seven)
                 w = w >> fixed >> (z0 & seven)
-                z1 = _trailing_zeros(w)
+                z1 = trailing_zeros(w)
                 v1 = w >> one >> (z1 & seven)
                 w = w >> fixed >> (z1 & seven)
-                z2 = _trailing_zeros(w)
+                z2 = trailing_zeros(w)
                 v2 = w >> one >> (z2 & seven)
                 w = w >> fixed >> (z2 & seven)
-                z3 = _trailing_zeros(w)
+                z3 = trailing_zeros(w)
                 v3 = w >> one >> (z3 & seven)
                 n_read = z0 + z1 + z2 + z3 + four
-                if n_read > _WHOLE:
+                if n_read > WHOLE:
                     break
                 i0 = i + (z0 << r) + (v0 & low)
                 i1 = i0 + (z1 << r) + (v1 & low) + one
@@ -141,27 +105,27 @@ def _add_stream(data: Any, n_bits: int, table: Any, acc: Any, weight: int, squar
                 break
             if at > end:
                 return CUT_SHORT
-            w = _window(data, at)
-            zeros = _trailing_zeros(w)
-            while zeros >= _WHOLE:  # of a window that may have had no more
-                i += _WHOLE << r
-                at += _WHOLE
+            w = window(data, at)
+            zeros = trailing_zeros(w)
+            while zeros >= WHOLE:  # of a window that may have had no more
+                i += WHOLE << r
+                at += WHOLE
                 if i >= stop:
                     return BEYOND
                 if at > end:
                     return CUT_SHORT
-                w = _window(data, at)
-                zeros = _trailing_zeros(w)
+                w = window(data, at)
+                zeros = trailing_zeros(w)
             i += zeros << r
             at += zeros + one
             if at > end:
                 return CUT_SHORT
-            w = _window(data, at)
+            w = window(data, at)
             i += w & low
             at += r + bits
             if i >= stop:
                 return BEYOND
-            value = _number(np.int64(w >> r & top)) << shift
+            value = number(np.int64(w >> r & top)) << shift
             acc[i] += value * weight
             total += value * value
             i += one
@@ -170,22 +134,35 @@ def _add_stream(data: Any, n_bits: int, table: Any, acc: Any, weight: int, squar
     return np.int64(at) if at <= end else CUT_SHORT
 
 
-def _close(acc: Any, total: int, gain: int, limit: int, master: Any, sent: Any) -> None:
-    """master += round(gain * acc / total, to MASTER_BITS), sent = round(master), both within limit.
+def _close(acc: Any, total: int, gain: int, limit: int, bits: int, master: Any, sent: Any) -> None:
+    """master += round(gain * acc / total, to `bits` bits), sent = round(master), both within limit.
 
-    acc starts over. Exact: a float's quotient is off by one at most, and the remainder tells.
+    acc starts over; |acc| <= total << 16. Exact: half a unit more, a quotient is at least
+    1 / (4 * total) away from an integer; below 2**27 a float is wrong by less than that, as long
+    as total is at most 2**22. Beyond, it is off by one at most, and the remainder tells.
     """
     divisor = np.int64(2 * total)
+    most = np.int64(limit) << bits
+    half = np.int64(1) << bits >> 1
+    if total <= _MOST_QUICK:
+        scale = np.float64(np.int64(gain) << (bits + 1)) / np.float64(divisor)
+        start = (np.float64(total) + 0.5) / np.float64(divisor)
+        for i in range(len(acc)):
+            quotient = np.int64(np.floor(np.float64(acc[i]) * scale + start))
+            value = min(max(master[i] + quotient, -most), most)
+            master[i] = value
+            sent[i] = min(max((value + half) >> bits, -limit), limit)
+            acc[i] = 0
+        return
     inverse = 1.0 / np.float64(divisor)
-    most = np.int64(limit) << 8
     for i in range(len(acc)):
-        dividend = acc[i] * np.int64(gain << 9) + total
+        dividend = acc[i] * (np.int64(gain) << (bits + 1)) + total
         quotient = np.int64(np.floor(np.float64(dividend) * inverse))
         remainder = dividend - quotient * divisor
         quotient += np.int64(remainder >= divisor) - np.int64(remainder < 0)
         value = min(max(master[i] + quotient, -most), most)
         master[i] = value
-        sent[i] = min(max((value + 128) >> 8, -limit), limit)
+        sent[i] = min(max((value + half) >> bits, -limit), limit)
         acc[i] = 0
 
 
@@ -198,4 +175,4 @@ def warm_up() -> None:
     acc = np.zeros(1, np.int64)
     table = np.empty((0, 7), np.int64)
     add_stream(np.frombuffer(bytes(16), np.uint8), 0, table, acc, 1, np.empty(0, np.int64))
-    close(acc, 1, 1, 1, np.zeros(1, np.int64), np.zeros(1, np.int16))
+    close(acc, 1, 1, 1, 8, np.zeros(1, np.int64), np.zeros(1, np.int16))
