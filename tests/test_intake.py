@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from array import array
+from types import SimpleNamespace
 
 import pytest
 
-from fedboard import WireError
 from fedboard_host import decode
+from fedboard_host.batch import Batch
 from fedboard_host.events import RoundClosed, UpdateReceived
-from fedboard_host.rounds import Policy
+from fedboard_host.intake import MAX_WAITING, Intake
+from fedboard_host.means import MeanMerger
+from fedboard_host.rounds import Policy, Round
+from fedboard_host.strategies.base import Work
 from fedboard_host.virtual import VirtualBoard
 from federations import SPARSE, Fleet, blobs
+from test_decode import SPEC, encoded
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("numba") is None, reason="pip install 'fedboard[fast]'"
@@ -44,31 +50,32 @@ def learned(folder, compiled, n_rounds=3):
 
 def test_compiled_loops_learn_the_same_model(tmp_path, monkeypatch):
     taken = []
-    add_to = decode.Decoder.add_to
+    add_all = decode.Decoder.add_all
 
-    def spied(self, *args):
-        found = add_to(self, *args)
-        taken.append(found is not None)
-        return found
+    def spied(self, acc, updates):
+        added, refused, left = add_all(self, acc, updates)
+        taken.extend(i for each in added for i in each.members)
+        return added, refused, left
 
     plain = learned(tmp_path / "plain", False)
-    monkeypatch.setattr(decode.Decoder, "add_to", spied)
+    monkeypatch.setattr(decode.Decoder, "add_all", spied)
     assert learned(tmp_path / "compiled", True) == plain
-    assert taken == [True] * 9
+    assert len(taken) == 9
 
 
 def test_a_malformed_update_fails_its_board_and_nothing_else(tmp_path, monkeypatch):
-    add_to = decode.Decoder.add_to
+    add_all = decode.Decoder.add_all
     failed = []
 
-    def broken(self, *args):
+    def broken(self, acc, updates):
         if not failed:
             failed.append(True)
-            raise WireError("update that is cut short")
-        return add_to(self, *args)
+            weight, layers, meta, data = updates[0]
+            updates = [(weight, layers, meta, data + b"\1"), *updates[1:]]
+        return add_all(self, acc, updates)
 
     assert decode.use_compiled()
-    monkeypatch.setattr(decode.Decoder, "add_to", broken)
+    monkeypatch.setattr(decode.Decoder, "add_all", broken)
 
     async def main():
         async with Fleet(tmp_path / "run", 3, strategy=SPARSE, policy=Policy(3, quorum=2)) as fleet:
@@ -79,5 +86,117 @@ def test_a_malformed_update_fails_its_board_and_nothing_else(tmp_path, monkeypat
             return update, fleet.of(RoundClosed)
 
     update, closed = asyncio.run(main())
-    assert "cut short" in update.reason
+    assert "bytes: its head says otherwise" in update.reason or "more bits" in update.reason
     assert [each.n_updates for each in closed] == [2, 3]
+
+
+class Member(SimpleNamespace):
+    """As much of a member.Member as an Intake looks at."""
+
+    def __init__(self, name):
+        super().__init__(
+            info=SimpleNamespace(name=name, uid=f"uid of {name}"),
+            progress=None, is_here=False, connection=None,
+        )  # fmt: skip
+
+
+def taking(n):
+    """(an Intake with an open round of n boards, the round, its boards, their updates, events)."""
+    work = Work(layers=3, epochs=1, batch=1, rate=1, top_permille=300, bits=4)
+    round_ = Round(1, 1, Policy(n), 0)
+    members = [Member(f"b{i}") for i in range(n)]
+    updates = []
+    for i, member in enumerate(members):
+        round_.ask(member.info, work)
+        meta, data = encoded(i, 3, 300, 4, 30, 1.0)
+        begin = SimpleNamespace(round=1, version=1, n_samples=5 + i, meta=meta)
+        updates.append(SimpleNamespace(begin=begin, data=data))
+    merger = MeanMerger(SPEC)
+    merger.start(array("h", bytes(2 * SPEC.n_params)))
+    events = []
+    intake = Intake(SPEC, merger, events.append, lambda *_: None, 0)
+    intake.open(round_)
+    return intake, merger, round_, members, updates, events
+
+
+def test_what_comes_together_is_taken_together(monkeypatch):
+    """Each board hears what it would have heard alone, and sums are the same."""
+    sizes = []
+    take_all = MeanMerger.take_all
+
+    def spied(self, decoder, updates, boards):
+        sizes.append(len(updates))
+        return take_all(self, decoder, updates, boards)
+
+    monkeypatch.setattr(MeanMerger, "take_all", spied)
+    assert decode.use_compiled()
+    intake, merger, round_, members, updates, events = taking(MAX_WAITING + 9)
+    updates[3].data = updates[3].data[:-1]
+    updates[4].begin.version = 7
+
+    async def main():
+        pairs = list(zip(members, updates, strict=True))
+        pairs.insert(20, pairs[17])  # twice: it came over two connections
+        tasks = [asyncio.create_task(intake.take(*pair)) for pair in pairs]
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    assert sizes == [MAX_WAITING - 1, 9]  # without the second of b17
+    assert [name for name, part in round_.parts.items() if not part.accepted] == ["b3", "b4"]
+    assert list(round_.failures) == ["b3"]
+    assert [each.board for each in events if not each.accepted] == ["b4", "b3"]
+    assert len(events) == len(members)
+    alone = MeanMerger(SPEC)
+    alone.start(array("h", bytes(2 * SPEC.n_params)))
+    decoder = decode.Decoder(SPEC)
+    good = [u for i, u in enumerate(updates) if i not in (3, 4)]
+    for update in good:
+        alone.add(decoder.parse(3, update.begin.meta, update.data), update.begin.n_samples)
+    assert intake.n_bytes == sum(len(update.data) for update in good)
+    assert merger.n_updates == len(good)
+    assert merger.merge() == alone.merge()
+
+
+def test_an_update_counts_even_if_its_connection_ends_meanwhile():
+    """Else it would be in the sums, and be sent and added again."""
+    assert decode.use_compiled()
+    intake, _, round_, members, updates, _ = taking(2)
+
+    async def main():
+        task = asyncio.create_task(intake.take(members[0], updates[0]))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await intake.take(members[0], updates[0])
+
+    asyncio.run(main())
+    assert round_.n_accepted == 1
+    assert intake.n_bytes == len(updates[0].data)
+
+
+def test_an_update_that_waits_while_its_round_closes_is_too_late():
+    assert decode.use_compiled()
+    intake, merger, _, members, updates, events = taking(1)
+
+    async def main():
+        task = asyncio.create_task(intake.take(members[0], updates[0]))
+        await asyncio.sleep(0)
+        intake.close()
+        await task
+
+    asyncio.run(main())
+    assert [(e.accepted, e.reason) for e in events] == [(False, "round 1 is closed")]
+    assert not merger.n_updates
+
+
+def test_an_error_is_raised_where_it_belongs():
+    """Not in the loop, where nobody would hear of it."""
+
+    def work(items):
+        raise ValueError(f"{len(items)} items")
+
+    async def main():
+        batch = Batch(work, 2)
+        return await asyncio.gather(*(batch.put(i) for i in range(3)), return_exceptions=True)
+
+    assert [str(error) for error in asyncio.run(main())] == ["2 items", "2 items", "1 items"]

@@ -28,6 +28,7 @@ from fedboard import update
 from fedboard.base import MemoryBase
 from fedboard.model import Spec
 from fedboard_host import decode, strategies
+from fedboard_host.intake import MAX_WAITING
 
 NETWORKS = ((200, 48, 10), (784, 200, 10))
 PERCENTS = (1, 10, 100)
@@ -88,9 +89,13 @@ class Host:
 
     def round(self, pool: list[Wire], n: int) -> None:
         merger = self._merger
-        for i in range(n):
-            meta, data = pool[i % len(pool)]
-            merger.take(self._decoder, self._layers, meta, data, merger.weight(N_SAMPLES))
+        weight = merger.weight(N_SAMPLES)
+        for at in range(0, n, MAX_WAITING):
+            waiting = [
+                (weight, self._layers, *pool[i % len(pool)])
+                for i in range(at, min(at + MAX_WAITING, n))
+            ]
+            merger.take_all(self._decoder, waiting, [""] * len(waiting))
         merger.merge()
 
 
