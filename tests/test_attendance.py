@@ -153,6 +153,20 @@ def test_rounds_start_when_there_is_something_new(tmp_path):
     asyncio.run(body())
 
 
+def test_boards_without_samples_are_named_while_all_wait(tmp_path):
+    boards = [VirtualBoard("b0", blobs(0, 20)), VirtualBoard("b1", blobs(1, 0))]
+
+    async def body():
+        async with Fleet(tmp_path, boards=boards, policy=Policy(2, quorum=2), speed=20) as fleet:
+            running = asyncio.create_task(fleet.run(1))
+            text = "1 of 2 boards are here: waiting (no samples yet: b1)"
+            await fleet.until(Note, text=text)
+            fleet.federation.request_stop()
+            assert (await running).stopped
+
+    asyncio.run(body())
+
+
 def test_boards_sleep_between_rounds(tmp_path):
     async def body():
         policy = Policy(2, quorum=2, every_ms=30_000)

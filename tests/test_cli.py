@@ -43,6 +43,21 @@ def test_help_is_quick_and_names_all_commands() -> None:
     assert min(cpu_s) < 0.5, cpu_s
 
 
+def test_whoever_reads_the_output_may_leave(tmp_path: Path) -> None:
+    """As `fedboard run home.toml | head` does: that is no error to report."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "fedboard_host", "key", str(tmp_path / "home.key")],
+            stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert done.returncode == 1
+    assert "unexpected" not in done.stderr
+
+
 def test_nothing_slow_is_imported_for_help() -> None:
     code = (
         "import sys; from fedboard_host import cli\n"

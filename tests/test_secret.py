@@ -233,7 +233,7 @@ def test_config(tmp_path):
     ):
         with pytest.raises(DataError, match=why):
             config.parse(text.format(more), Path("h"))
-    with pytest.raises(DataError, match="needs 3 updates a round, not 2"):
+    with pytest.raises(DataError, match=r"^h:3: .*needs 3 updates a round, not 2: add boards$"):
         config.parse(text.format("").rpartition("[[board]]")[0], Path("h"))
     with pytest.raises(DataError, match="another rule than centred"):
         config.parse(text.format("").replace("4, 3]", '4, 3]\nrule = "centred"'), Path("h"))

@@ -131,7 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     write_home(folder, chosen.boards, chosen.seed, chosen.rate_hz, chosen.window, command)
     names = ", ".join(NAMES[: chosen.boards])
     print(f"{chosen.folder}: home.toml and {chosen.boards} boards: {names}")
-    print(f"next: cd {chosen.folder}; fedboard record {NAMES[0]} --label {LABELS[0]} --samples 12")
+    where = shlex.quote(str(chosen.folder))
+    print(f"next: cd {where}; fedboard record {NAMES[0]} --label {LABELS[0]} --samples 12")
     return 0
 
 

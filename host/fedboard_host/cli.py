@@ -9,6 +9,7 @@ one line each with the remedy, on stderr; --debug shows where they come from.
 from __future__ import annotations
 
 import json
+import select
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,22 @@ class _Group(click.Group):
                 raise
             raise _Failure(str(error), _wants_json(ctx)) from None
         except Exception as error:
-            if ctx.params.get("debug"):
+            if ctx.params.get("debug") or _reader_left(error):
                 raise
             text = (
                 f"unexpected error, please report it: {type(error).__name__}: {error} "
                 "(fedboard --debug ... shows where)"
             )
             raise _Failure(text, _wants_json(ctx)) from None
+
+
+def _reader_left(error: Exception) -> bool:
+    """Whoever read what is printed has gone, as `| head` does: click ends without a word."""
+    if not isinstance(error, BrokenPipeError) or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(1, 0)  # a broken pipe is told in any case
+    return bool(poll.poll(0))
 
 
 def _wants_json(ctx: click.Context) -> bool:

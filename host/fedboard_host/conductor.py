@@ -121,7 +121,10 @@ class Conductor:
             elif not await state.wait(10_000):
                 told = True
                 need = max(self._policy.n_boards, self._policy.quorum)
-                state.emit(Note("info", f"{len(ready)} of {need} boards are {self._what}: waiting"))
+                text = f"{len(ready)} of {need} boards are {self._what}: waiting"
+                if bare := sorted(m.info.name for m in state.members.values() if m.is_bare):
+                    text += f" (no samples yet: {', '.join(bare)})"
+                state.emit(Note("info", text))
         number = state.now.round + 1
         round_ = Round(number, state.now.version, self._policy, now_ms)
         self._attendance.started(now_ms)

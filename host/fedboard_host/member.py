@@ -63,6 +63,11 @@ class Member:
     def is_here(self) -> bool:
         return self.connection is not None and self.connection.joined
 
+    @property
+    def is_bare(self) -> bool:
+        """It is here and has nothing to learn from."""
+        return self.is_here and not self.info.n_samples
+
     def n_new(self, learned: int) -> int:
         """Samples since its last update, at which it had `learned`. Some may have gone, too."""
         n = self.info.n_samples
