@@ -5,7 +5,7 @@ from array import array
 import pytest
 
 from board_world import SPEC, Samples, World, initial, make_task, send_model
-from fedboard import delta, messages, update
+from fedboard import DataError, delta, messages, update
 from fedboard.base import MemoryBase
 from fedboard.channel import MOST_UNHEARD
 from fedboard.cohort import Peer
@@ -246,18 +246,17 @@ def test_evaluation():
     assert (metrics.n, metrics.n_correct) == (40, right)
 
 
-def test_a_sample_that_cannot_be_read_is_reported():
+@pytest.mark.parametrize("error", [DataError("sample 7 is damaged"), OSError(5, "pulled out")])
+def test_a_sample_that_cannot_be_read_is_reported(error):
     class Broken(Samples):
         def read(self, i, x):
-            from fedboard import DataError
-
-            raise DataError("sample 7 is damaged: delete it")
+            raise error
 
     world = World(Broken())
     start = initial()
     world.hub.send(make_task(start))
     send_model(world, start, 1)
-    assert "delete it" in world.wait_for(messages.Error).text
+    assert str(error) in world.wait_for(messages.Error).text
 
 
 def test_an_unexpected_error_at_work_leaves_no_work_behind():

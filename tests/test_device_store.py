@@ -248,16 +248,6 @@ def test_flash_full(folder, monkeypatch):
     assert check(folder, {2})
 
 
-class PulledOut:
-    def seek(self, at):
-        raise OSError(5, "EIO")
-
-
-def test_flash_that_cannot_be_read():
-    with pytest.raises(DataError, match="cannot be read any more"):
-        store.read_at(PulledOut(), 0, array("h", [1]), 2)
-
-
 def test_rename_fails(folder, monkeypatch):
     base = store.FileBase(folder, print)
     write(base, 1)

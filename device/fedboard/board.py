@@ -17,11 +17,11 @@ from fedboard.learner import Learner
 from fedboard.message import Message
 from fedboard.node import Identity, Node, Opened
 from fedboard.session import Denied
-from fedboard.work import PROGRESS_MS, Work
+from fedboard.work import PROGRESS_MS, steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from fedboard.collect import Collector
@@ -54,7 +54,7 @@ class Board:
         self._firmware = firmware
         self._say = log or (lambda text: None)
         self._rebase: Rebase | None = None
-        self._work: Work | None = None
+        self._work: Iterator[None] | None = None
         self._now_ms = 0
         self._told_ms = 0
 
@@ -110,15 +110,10 @@ class Board:
         if self._work is None:
             return self._collector is not None and self._collector.step(now_ms)
         try:
-            if self._work.step(now_ms):
-                return True
-            task = self._work.task
+            next(self._work)
+        except StopIteration:
             self._work = None
-            if self.learner.update is not None:
-                self._upload(task)
-        except (DataError, MemoryError) as error:
-            self._fail(error)
-        return False
+        return self._work is not None
 
     def outgoing(self, now_ms: int) -> bytes:
         self._now_ms = now_ms
@@ -286,7 +281,10 @@ class Board:
                 self.learner.reload()
 
     def _start(self, task: messages.Task) -> None:
-        self._work = Work(self.learner, task, self._tell, self._now_ms)
+        self._told_ms = self._now_ms
+        self._work = steps(
+            self.learner, task, self._tell, lambda: self._now_ms, self._upload, self._fail
+        )
 
     def _upload(self, task: messages.Task) -> None:
         """Send the update; without a session the host asks again when it is back."""

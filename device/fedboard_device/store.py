@@ -264,12 +264,8 @@ class FileBase:
 
 
 def read_at(file: "Any", at: int, out: "array[int]", n_bytes: int) -> None:
-    try:
-        file.seek(at)
-        n = file.readinto(out)
-    except OSError as error:  # a card that was pulled out
-        raise DataError(f"a file cannot be read any more ({error}): restart the board")
-    if n != n_bytes:
+    file.seek(at)
+    if file.readinto(out) != n_bytes:
         raise DataError("a file was cut short meanwhile: restart the board")
 
 
