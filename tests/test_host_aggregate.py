@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedboard import DataError, StateError, WireError, update
+from fedboard import DataError, StateError, WireError, delta, update
 from fedboard.base import MemoryBase
 from fedboard.model import Spec
 from fedboard_host import aggregate, decode, strategies
 from fedboard_host.means import MAX_GAIN, MeanMerger, TruncatedMerger
 from fedboard_host.robust import Merging
-from fedboard_host.strategies import BoardInfo
+from fedboard_host.strategies import BoardInfo, reptile
 from fedboard_host.strategies.tifed import assign_layers
 
 SPEC = Spec((3, 4, 2), "fedboard", 1)
@@ -184,6 +184,22 @@ def test_sparse_down_holds_the_rest_back_and_catches_up():
         merger.add([(0, array("i"), array("i"))], 1)
         merger.merge()
     assert merger.params() == merger.result()
+
+
+def test_a_model_that_goes_down_whole_first_and_in_part_later():
+    """What boards have is then no longer what is aimed at."""
+    spec = Spec((8, 8, 2), "fedboard", 1)
+    merger = reptile.ReptileMerger(spec, (1 << 12, 1 << 12), 4, (1000, 100), 16)
+    merger.start(array("h", bytes(2 * spec.n_params)))
+    n = spec.n_layer_params(0)
+    held_back = []
+    for _ in range(4):
+        before = merger.params()
+        merger.add([(0, array("i", range(n)), array("i", range(100, n + 100)))], 1)
+        after = merger.merge()
+        assert after == delta.toward(spec, before, merger.result(), *merger._down)
+        held_back.append(after != merger.result())
+    assert held_back == [False, True, True, True]
 
 
 def test_gain_stretches_the_mean():

@@ -43,6 +43,7 @@ class MeanMerger(Merger):
         self.gain = gain
         self.average_shift = average_shift
         self._down = down_permille, down_bits
+        self._shares = self._down == _WHOLE  # in all rounds: boards have the goal, it is not copied
         self._sent: NDArray[np.int16] = np.zeros(spec.n_params, np.int16)  # what boards have
         self._master: Ints = np.zeros(spec.n_params, np.int64)
         self._goal: NDArray[np.int16] = np.zeros(spec.n_params, np.int16)  # the master, rounded
@@ -118,8 +119,10 @@ class MeanMerger(Merger):
             scaled -= self._average
             scaled //= min(self._n_merges, 1 << self.average_shift)
             self._average += scaled
-        if self._down == _WHOLE:
+        if self._shares:
             self._sent = self._goal
+        elif self._down == _WHOLE:
+            self._sent[:] = self._goal
         else:
             sent, goal = _to_array(self._sent), _to_array(self._goal)
             self._sent[:] = delta.toward(self.spec, sent, goal, *self._down)

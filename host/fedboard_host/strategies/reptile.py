@@ -178,6 +178,7 @@ class ReptileMerger(MeanMerger):
     ) -> None:
         """alphas, down_permilles: from the first of them to the last, over so many rounds."""
         super().__init__(spec, 0, down_permilles[0], down_bits)
+        self._shares = self._shares and down_permilles[0] == down_permilles[1]
         self._alphas = alphas
         self._rounds = rounds
         self._permilles = down_permilles
