@@ -5,8 +5,10 @@ sparse integers as boards encode them (the largest 1 or 10 % in 4 bits), or dens
 Flower gets the same updates as its clients send them, float32 arrays in replies; its time is that
 of FedAvg's aggregation, from the replies' bytes to the mean (without its checks of messages), and
 beside it that of its bare aggregate() on arrays that lie decoded in memory, as far as memory goes:
-it holds as much again for every board. Boards send one of N_DIFFERENT updates in turn. Times are
-CPU seconds of one core, the best of some runs: other programs then matter less.
+it holds as much again for every board. Boards send one of N_DIFFERENT updates in turn, and the host
+takes what waits, MAX_WAITING at a time, as intake does. Of sparse updates it is also told what the
+additions alone would cost: one after the other, of indices and values that lie decoded in memory.
+Times are CPU seconds of one core, the best of some runs: other programs then matter less.
 """
 
 from __future__ import annotations
@@ -99,6 +101,21 @@ class Host:
         merger.merge()
 
 
+def additions(spec: Spec, pool: list[Wire]) -> Callable[[int], object]:
+    """acc[i] += weight * change of so many updates, which are decoded beforehand."""
+    decoder = decode.Decoder(spec)
+    parsed = [decoder.parse((1 << spec.n_layers) - 1, *wire) for wire in pool]
+    sums = np.zeros(spec.n_params, np.int64)
+    layers = [sums[spec.at(l) : spec.at(l + 1)] for l in range(spec.n_layers)]
+
+    def work(n: int) -> None:
+        for i in range(n):
+            for l, indices, values in parsed[i % len(parsed)]:
+                decode.add(layers[l], indices, values, N_SAMPLES)
+
+    return work
+
+
 def measure(work: Callable[[int], object], n: int) -> float:
     """CPU seconds of work(n)."""
     best = spent = 0.0
@@ -138,6 +155,9 @@ def measured(spec: Spec, percent: int, pool: list[Wire], n: int, flower: Any) ->
         if 4 * n * spec.n_params <= MAX_BARE_BYTES:
             row["flower_bare_updates_per_s"] = round(n / measure(bare, n))
         row["ratio"] = round(row["updates_per_s"] / row["flower_updates_per_s"], 1)
+        if percent < 100:
+            alone = n / measure(additions(spec, pool), n)
+            row["additions_ratio"] = round(alone / row["flower_updates_per_s"], 1)
     return row
 
 
@@ -197,7 +217,8 @@ def show(rows: list[dict[str, Any]]) -> None:
     print(f"Loops: {rows[0]['loops']}. CPU seconds of one core.\n")
     head = ["parameters", "share", "boards", "bytes an update", "updates/s", "MB/s", "peak memory"]
     if with_flower:
-        head += ["Flower FedAvg, updates/s", "times Flower", "Flower, bare aggregate()"]
+        head += ["Flower FedAvg, updates/s", "times Flower", "additions alone, times Flower"]
+        head += ["Flower, bare aggregate()"]
     print("| " + " | ".join(head) + " |")
     print("|---" * len(head) + "|")
     for row in rows:
@@ -211,6 +232,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             cells += [
                 f"{row['flower_updates_per_s']:,}",
                 f"{row['ratio']}",
+                f"{row.get('additions_ratio', '-')}",
                 f"{bare:,}" if bare else "-",
             ]
         print("| " + " | ".join(cells) + " |")
