@@ -1,4 +1,4 @@
-"""What must not end a board's program, nor reset it: flash that fails, networks that are away."""
+"""What must not end a board's program, reset it or slow it down: faults, and use of the heap."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def test_a_watchdog_does_not_bite_while_there_is_no_network(name, request):
     assert said == [
         "no WiFi home: check its name, password, and that it is 2.4 GHz", "20100 100", "4",
     ]  # fmt: skip
+
+
+def test_a_step_of_training_takes_nothing_from_the_heap(micropython):
+    script = Path(__file__).with_name("steps_board.py")
+    assert interpreters.run("micropython", script).split() == [b"36", b"0", b"True"]
 
 
 class Ended(BaseException):
