@@ -154,6 +154,29 @@ def test_home_assistant_sees_run_and_boards(tmp_path):
     asyncio.run(main())
 
 
+def test_the_last_round_is_told_when_a_run_ends(tmp_path):
+    async def main():
+        async with Mosquitto(tmp_path) as broker:
+            status = Status(Broker("127.0.0.1", broker.port), "home", 50, lambda *_: None)
+            status.start()
+            listener = Listener(broker.port)
+            at = [0]
+            keeper = asyncio.create_task(status.keep(lambda: at[0], lambda: []))
+            try:
+                await listener.until("fedboard/home/online", "online")
+                at[0] = 5
+                keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)
+                last = {"round": 5, "rounds": 50, "boards": 0}
+                await listener.until("fedboard/home/run", json.dumps(last))
+            finally:
+                keeper.cancel()
+                await status.close()
+                listener.close()
+
+    asyncio.run(main())
+
+
 def test_a_broker_that_goes_and_returns(tmp_path):
     """The run hears of it once, and everything is told again."""
 

@@ -82,10 +82,13 @@ class Status:
     async def keep(
         self, round_no: Callable[[], int], boards: Callable[[], list[BoardView]]
     ) -> None:
-        """Tell how things are again and again, until cancelled."""
-        while True:
+        """Tell how things are again and again, and once more when cancelled."""
+        try:
+            while True:
+                self.tell(round_no(), boards())
+                await asyncio.sleep(EVERY_S)
+        finally:
             self.tell(round_no(), boards())
-            await asyncio.sleep(EVERY_S)
 
     def on_event(self, event: Event) -> None:
         """A round's accuracy is in the next tell()."""
