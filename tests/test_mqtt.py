@@ -177,6 +177,15 @@ def test_the_last_round_is_told_when_a_run_ends(tmp_path):
     asyncio.run(main())
 
 
+def test_a_run_may_end_just_when_the_broker_is_back(monkeypatch):
+    async def main():
+        status = Status(Broker("127.0.0.1", 1), "home", 50, lambda *_: None)
+        monkeypatch.setattr(status._client, "is_connected", lambda: True)  # but a moment ago not
+        await status.close()
+
+    asyncio.run(main())
+
+
 def test_a_broker_that_goes_and_returns(tmp_path):
     """The run hears of it once, and everything is told again."""
 

@@ -118,7 +118,7 @@ class Status:
     async def close(self) -> None:
         """Say that we are off; what is queued leaves first, if the broker is there."""
         info = self._client.publish(f"{self._root}/online", "offline", qos=1, retain=True)
-        if self._client.is_connected():
+        if not info.rc and self._client.is_connected():  # else it only queues, and waiting raises
             await asyncio.to_thread(info.wait_for_publish, 2.0)
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
