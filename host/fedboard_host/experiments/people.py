@@ -2,7 +2,7 @@
 
     speech     six speakers say ten digits: 20 frames of 13 int8 MFCC       views: other onsets
     punchflex  seven people punch and flex, 6 axes -> 60 features of fedboard.features
-    wand       three people draw three strokes with a wand, 3 axes -> 27 features
+    wand       three people draw three strokes with a wand, 3 axes -> 30 features
 
 Files come from --data (a file, or a folder with NAME.npz), or a folder shared/data beside the
 checkout. Without them scikit-learn's digits stand in: four "people" whose paper lies further left
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,9 @@ class People:
         return np.flatnonzero(self.person == person)
 
 
+Looks = Callable[[str], People]
+
+
 def speech(data: Path | None) -> People:
     """A sample that begins one or two frames earlier or later is another view of it."""
     arrays = _find("fsdd_mfcc", data, ("x", "y", "speaker", "speakers"))
@@ -74,7 +79,7 @@ def speech(data: Path | None) -> People:
 
 
 def punchflex(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
-    """With the features that boards compute if they are not told otherwise."""
+    """Blocks and octaves of each axis; boards compute 6 and 2 if they are not told otherwise."""
     arrays = _find("gestures_punchflex", data, ("x", "y", "user"))
     if arrays is None:
         return stand_in("punchflex")
@@ -84,12 +89,7 @@ def punchflex(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
     return _people("punchflex", found[None], arrays["y"], arrays["user"], names)
 
 
-def punchflex_octaves(data: Path | None) -> People:
-    """The same motions in as many features: less of their shape, more of how fast they are."""
-    return replace(punchflex(data, 2, 6), name="punchflex, octaves")
-
-
-def wand(data: Path | None) -> People:
+def wand(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
     """Wing, ring and slope. The set's other motions are in another unit, and not used.
 
     Strokes are in whole g; as counts of 4096 a g they are above what features take for noise.
@@ -100,9 +100,21 @@ def wand(data: Path | None) -> People:
     drawn = arrays["y"] < 3
     x = np.clip(arrays["x"][drawn].astype(np.int32) * 4096, -32768, 32767).astype(np.int16)
     people, person = np.unique(arrays["person"][drawn], return_inverse=True)
-    found = features(x, arrays["length"][drawn], 4, 3)
+    found = features(x, arrays["length"][drawn], blocks, bands)
     names = tuple(f"person {k + 1}" for k in range(len(people)))
     return _people("wand", found[None], arrays["y"][drawn], person, names)
+
+
+def looks(load: Callable[[Path | None, int, int], People], data: Path | None) -> Looks:
+    """The same people as a network sees them: "6x2 centred" is 6 blocks, 2 octaves, that rule."""
+
+    @cache
+    def look(name: str) -> People:
+        sizes, rule = name.split()
+        blocks, bands = map(int, sizes.split("x"))
+        return replace(load(data, blocks, bands), rule=rule)
+
+    return look
 
 
 def features(x: Values, lengths: NDArray[np.integer], blocks: int, bands: int) -> Views:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fedboard.model import Spec
 from fedboard_host.dataset import Labels, Set
-from fedboard_host.experiments import common, fewshot, images
+from fedboard_host.experiments import common, fewshot, images, newcomers
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.fewshot import SHOTS, NewClients, Way
 from fedboard_host.experiments.kept import Kept
@@ -141,16 +141,17 @@ def run(
             cost = (sent, rounds if way.rounds else None, took if way.rounds else None)
             for shots in SHOTS:
                 values = fewshot.adapted(spec, start.params, new[shots], way.rates[shots], seed)
-                made = fewshot.rows_of(NAME, "", way.name, seed, shots, values.mean(axis=1), cost)
+                mean = values.mean(axis=1)
+                made = newcomers.rows_of(NAME, "", way.name, seed, shots, mean, cost)
                 rows += kept.stamped(made)
             clock.tell(f"{way.name}, seed", seed, seeds)
             common.save(NAME, rows, out_dir)
     order = [way.name for way in WAYS]
     rows.sort(key=lambda row: (row.seed or 0, order.index(row.variant)))
     common.finish(NAME, rows, out_dir, as_json, HEADLINES)
-    found = fewshot.found_in(rows)
+    found = newcomers.found_in(rows)
     common.draw(
-        out_dir / f"{NAME}.png", lambda f: fewshot.paint(f, [(pictures.name, found)]), 11, 5
+        out_dir / f"{NAME}.png", lambda f: newcomers.paint(f, [(pictures.name, found)]), 11, 5
     )
     return rows
 

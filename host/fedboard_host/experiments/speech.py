@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedboard_host.experiments import common, fewshot, people
+from fedboard_host.experiments import common, newcomers, people
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.fewshot import Way
 
@@ -76,12 +76,12 @@ def run(
     clock = common.Clock(NAME)
     speakers = people.speech(data)
     ways = [way.shortened(rounds) for way in WAYS]
-    rows, found = fewshot.study(
+    rows, found = newcomers.study(
         NAME, speakers, ways, HIDDEN, 1 if quick else seeds, 1 if quick else 4, clock, own=own
     )
     common.finish(NAME, rows, out_dir, as_json, HEADLINES)
     common.draw(
-        out_dir / f"{NAME}.png", lambda f: fewshot.paint(f, [(speakers.name, found)]), 11, 5
+        out_dir / f"{NAME}.png", lambda f: newcomers.paint(f, [(speakers.name, found)]), 11, 5
     )
     return rows
 
@@ -108,8 +108,9 @@ def choose(data: Path | None = None, seeds: Sequence[int] = (101,)) -> None:
             for r in rates
         }
     trials = [way for ways in named.values() for way in ways.values()]
-    of_seeds = [fewshot.choose(speakers, trials, HIDDEN, ADAPT_RATES, seed) for seed in seeds]
+    of_seeds = [newcomers.choose(speakers, trials, HIDDEN, ADAPT_RATES, seed) for seed in seeds]
     scores = {key: np.mean([found[key] for found in of_seeds], axis=0) for key in of_seeds[0]}
+    newcomers.tell(scores)
     for name, ways in named.items():
         best = []
         for p in range(len(speakers.names)):
