@@ -74,6 +74,11 @@ Going on from task to task without an annealed outer step ("task after task") fo
 hangs on the last tasks. Reptile's published rates want more rounds than these; ten passes over
 stored samples help it early, not in the end. Fine-tuning by single shots, which a board can do
 without storing them, costs some accuracy against full batches of the shots.
+
+Some settings are at an end of what choose() tries, and might be better beyond it: the rates to
+learn with of joint training and of ten passes, the largest; that to fine-tune Reptile's published
+rates by single shots, the least. TinyReptile's and Reptile's own rates are inside; their outer
+steps begin with all that a round has found. Task after task has TinyReptile's rate.
 """
 HEADLINES = (
     "query MSE, 10 shots, 8 steps", "query MSE, 10 shots, 32 steps", "query MSE, 10 shots streamed",

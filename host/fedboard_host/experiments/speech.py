@@ -33,11 +33,12 @@ Where it does not pay: all speakers mean the same by a digit, so joint training,
 make starts that cannot be told apart, and after ten passes over five shots a random one has nearly
 caught up with them. What others have learned pays for the first shots and passes. For each speaker
 rates were chosen on the five others (choose(), one seed): TinyReptile's and joint training's of 10
-to 12, FedAvg's and Reptile's of 8 to 10, those to adapt with of 6 to 9. Hearing samples at other
-onsets, in training and in later passes, was worth half a point to a point there. Subtracting each
-utterance's mean, as recognisers do, cost points before adaptation. Speakers differ far more than
-seeds do: the rows on file tell each one's figures. The features were standardised over all six
-speakers by whoever made the data set.
+to 12, FedAvg's and Reptile's of 8 to 10, those to adapt with of 6 to 9. Of the former 15 of
+24 are at an end of what was tried. Hearing samples at other onsets, in training
+and in later passes, was worth half a point to a point there. Subtracting each utterance's mean, as
+recognisers do, cost points before adaptation. Speakers differ far more than seeds do: the rows on
+file tell each one's figures. The features were standardised over all six speakers by whoever made
+the data set.
 """
 HEADLINES = ("accuracy",)
 

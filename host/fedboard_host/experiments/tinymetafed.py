@@ -51,7 +51,8 @@ Here the host keeps a base for each board, so that down, too, goes the top tenth
 what the protocol does: all boards have the same models, and a board that comes back after nine
 others gets what they changed, exactly. That makes TinyReptile cheaper as well. Of its bytes
 TinyMetaFed then takes a quarter; with P = 5 % less than a fifth, for no larger error. What choose()
-led to is P = 10 %: 5 % is shown beside it, and was not chosen.
+led to is P = 10 %: 5 % is shown beside it, and was not chosen. The shared layer's rate and outer
+step, 0.01 and 0.3, are the largest that choose() tries, and might be better beyond.
 """
 HEADLINES = ("query MSE, 10 shots, 32 steps",)
 
