@@ -37,8 +37,8 @@ PERCENTS = (1, 10, 100)
 BOARDS = (10, 100, 1000, 10_000)
 N_DIFFERENT = 12
 N_SAMPLES = 40
-REPEAT_S = 1.0  # a measurement is repeated until it has taken so long, at most MAX_REPEATS times
-MAX_REPEATS = 99
+REPEAT_S = 1.5  # a measurement is repeated until it has taken so long,
+MIN_REPEATS, MAX_REPEATS = 3, 99  # and so often
 MAX_BARE_BYTES = 1 << 29  # Flower's bare aggregate() holds a product of every board's arrays
 SPARSE_GOAL, DENSE_GOAL = 20, 2  # times Flower's updates/s
 
@@ -128,7 +128,7 @@ def measure(work: Callable[[int], object], n: int) -> float:
             took = time.process_time() - began
             best = took if not turn else min(best, took)
             spent += took
-            if spent >= REPEAT_S:
+            if spent >= REPEAT_S and turn + 1 >= MIN_REPEATS:
                 break
     finally:
         gc.enable()
