@@ -242,6 +242,10 @@ def test_a_board_that_was_away_gets_what_changed_even_from_a_new_host(tmp_path, 
             base, _, _, data = await history.transfer(info.version, info.digest)
             assert len(data) < 2 * SPEC.n_params
             assert base == info.version
+            now = fleet.federation.checkpoint
+            # `fedboard evaluate` brings boards the result
+            base, _, _, data = await history.transfer(now.version, SPEC.digest(now.result))
+            assert (base, len(data) < 2 * SPEC.n_params) == (now.version, True)
             return await fleet.run(5)
 
     assert asyncio.run(body()).round == 5

@@ -11,7 +11,7 @@ from device_lab import make_samples, start_params, write_samples
 from fedboard import messages
 from fedboard.model import Spec
 from fedboard_host.clock import Clock
-from fedboard_host.export import Model
+from fedboard_host.history import History
 from fedboard_host.links.memory import Faults
 from fedboard_host.links.process import ProcessOpener
 from fedboard_host.talk import Talk, TalkError
@@ -20,6 +20,14 @@ from fedboard_host.virtual import ArraySamples, VirtualBoard
 SPEC = Spec((16, 12, 4), seed=7)
 KEY = bytes(range(32))
 MADE = make_samples()
+
+
+def history(*versions):
+    """Of (version, parameters), ... the last is the current one."""
+    found = History(SPEC)
+    for version, params in zip(versions[::2], versions[1::2], strict=True):
+        found.add(version, params)
+    return found
 
 
 def adapt(**changes):
@@ -57,7 +65,7 @@ def test_a_model_is_brought_adapted_and_kept(faults):
             async with talking(board.link, KEY, clock) as talk:
                 assert talk.hello.name == "b"
                 assert (talk.status.n_samples, talk.status.version) == (60, 0)
-                model = Model(SPEC, 3, start_params(SPEC))
+                model = history(3, start_params(SPEC))
                 found = await talk.work(adapt(flags=messages.KEEP), model)
                 again = await talk.work(adapt(), model)
                 assert found.pack()[4:] == again.pack()[4:]
@@ -76,6 +84,35 @@ def test_a_model_is_brought_adapted_and_kept(faults):
     assert found.n_correct > found.n_correct_before
 
 
+def test_only_changes_are_sent_to_a_board_that_holds_an_earlier_model():
+    """And all of it to one whose model is not what it says: nothing else is ever applied to it."""
+    first = start_params(SPEC)
+    near, next_ = first[:], first[:]
+    near[3] += 1
+    next_[5] -= 2
+    evaluate = {"op": messages.EVALUATE}
+
+    async def go():
+        async with plugged_in() as board, talking(board.link) as talk:
+
+            async def down(model):
+                before = talk._connection.bytes_out
+                await talk.work(messages.Task(**evaluate), model)
+                base = board.base
+                assert (base.version, base.digest) == (model.version, model.digest)
+                assert base.digest == SPEC.digest(base._params)
+                return talk._connection.bytes_out - before
+
+            assert await down(history(3, first)) > 2 * SPEC.n_params
+            assert await down(history(3, first, 3, near)) < SPEC.n_params
+            assert await down(history(3, first, 3, near, 4, next_)) < SPEC.n_params
+            assert await down(history(3, near)) > 2 * SPEC.n_params
+            board.base._params[7] += 1  # it is damaged
+            assert await down(history(3, near, 4, next_)) > 2 * SPEC.n_params
+
+    asyncio.run(go())
+
+
 def test_a_real_micropython_board(tmp_path, micropython):
     """The same answer as a board in this process, to the bit."""
     write_samples(tmp_path / "data", MADE)
@@ -88,7 +125,7 @@ def test_a_real_micropython_board(tmp_path, micropython):
     async def ask(link):
         async with talking(link) as talk:
             task = adapt(flags=messages.KEEP, local=2, n_local=9)
-            return (await talk.work(task, Model(SPEC, 1, start_params(SPEC)))).pack()
+            return (await talk.work(task, history(1, start_params(SPEC)))).pack()
 
     async def go():
         async with plugged_in() as board:

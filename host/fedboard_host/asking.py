@@ -20,7 +20,7 @@ from fedboard import DataError
 
 if TYPE_CHECKING:
     from fedboard_host.config import Home
-    from fedboard_host.export import Model
+    from fedboard_host.history import History
     from fedboard_host.reach import Reach
 
 HOME = Path("home.toml")
@@ -62,8 +62,8 @@ class Asked:
 
         return Reach(self.home, self.key, lambda text: click.echo(f"fedboard: {text}", err=True))
 
-    def model(self) -> Model | None:
-        """The newest global model, None where there was no run."""
+    def model(self) -> History | None:
+        """The newest global model and those before it, None where there was no run."""
         from fedboard_host import reach
 
         return reach.newest_model(self.home.folder) if self.home is not None else None

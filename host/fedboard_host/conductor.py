@@ -64,9 +64,10 @@ class Conductor:
         self._attendance = Attendance(self._policy, now.learned)
         self._intake = Intake(now.spec, self._merger, state.emit, state.set_state, now.round)
         self._dispatch = Dispatch(now.spec, now.run, state.set_state)
-        for past in state.store.past():
-            self._dispatch.history.add(past.version, past.params)
-        self._dispatch.history.add(now.version, now.params)
+        for known in (*state.store.past(), now):
+            # what `evaluate` leaves on boards, then what rounds do
+            self._dispatch.history.add(known.version, known.result)
+            self._dispatch.history.add(known.version, known.params)
         self.hearing = Hearing(state, self._dispatch, self._intake, self._attendance)
         self._starved_ms = _STARVED_MS
         self._bytes = (0, 0)  # totals at the round's start

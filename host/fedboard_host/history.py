@@ -1,7 +1,8 @@
 """The last few model versions, so that a board gets only what changed since the one it holds.
 
-A board's base is known by version and digest. A delta is made once for all boards that need it,
-in a thread, since it takes a while for a large model.
+A board's base is known by version and digest: a version may have two models, the one that boards
+learn from and the one to use (see checkpoints), and a board may hold either. A delta is made once
+for all boards that need it, in a thread, since it takes a while for a large model.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ class History:
     """n_kept: models; 0: as many as 4 MB hold, 8 to 64."""
 
     def __init__(self, spec: Spec, n_kept: int = 0) -> None:
-        self._spec = spec
+        self.spec = spec
         self._n_kept = n_kept or n_usual(spec)
-        self._models: OrderedDict[int, tuple[bytes, array[int]]] = OrderedDict()
-        self._transfers: dict[int, asyncio.Task[tuple[int, bytes, bytes]]] = {}
+        self._models: OrderedDict[tuple[int, bytes], array[int]] = OrderedDict()
+        self._transfers: dict[bytes, asyncio.Task[tuple[int, bytes, bytes]]] = {}
         self.version = 0
         self.digest = b""
         self.params: array[int] = array("h")
@@ -33,9 +34,9 @@ class History:
     def add(self, version: int, params: array[int]) -> None:
         """A new current model; the oldest one beyond n_kept is forgotten."""
         self.version = version
-        self.digest = self._spec.digest(params)
+        self.digest = self.spec.digest(params)
         self.params = params
-        self._models[version] = (self.digest, params)
+        self._models[version, self.digest] = params
         while len(self._models) > self._n_kept:
             self._models.popitem(last=False)
         self._transfers.clear()
@@ -48,17 +49,16 @@ class History:
 
         base 0: it is dense. Unknown bases, and those of another run, get it dense.
         """
-        known = self._models.get(version)
-        base = version if known is not None and known[0] == digest else 0
-        task = self._transfers.get(base)
+        old = self._models.get((version, digest))
+        key = digest if old is not None else b""
+        task = self._transfers.get(key)
         if task is None:
-            old = self._models[base][1] if base else None
             task = asyncio.create_task(
-                asyncio.to_thread(delta.encode_delta, self._spec, old, self.params)
+                asyncio.to_thread(delta.encode_delta, self.spec, old, self.params)
             )
-            self._transfers[base] = task
+            self._transfers[key] = task
         encoding, meta, data = await asyncio.shield(task)
-        return (base if encoding == rebase.SPARSE else 0), encoding, meta, data
+        return (version if encoding == rebase.SPARSE else 0), encoding, meta, data
 
 
 def n_usual(spec: Spec) -> int:

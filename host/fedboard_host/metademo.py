@@ -26,6 +26,7 @@ from fedboard_host import export, strategies
 from fedboard_host.clock import Clock
 from fedboard_host.demo_boards import Boards
 from fedboard_host.events import Event, RoundClosed
+from fedboard_host.history import History
 from fedboard_host.metasummary import Adapted, Summary
 from fedboard_host.metatasks import N_WAYS, deal
 from fedboard_host.progress import Plain, View
@@ -216,7 +217,9 @@ async def _adapt(
                         rate=kind.rate, seed=options.seed, local=work.local, n_local=work.n_local,
                         flags=messages.KEEP if found is learned else 0,
                     )  # fmt: skip
-                    said = await talk.work(task, export.Model(spec, version, params))
+                    model = History(spec)
+                    model.add(version, params)
+                    said = await talk.work(task, model)
                     if spec.rule == "float-squared":
                         found.before.append(said.loss_before / 1000)
                         found.after.append(said.loss / 1000)

@@ -20,7 +20,7 @@ from fedboard_host.units import percent
 
 if TYPE_CHECKING:
     from fedboard import messages
-    from fedboard_host.export import Model
+    from fedboard_host.history import History
 
 
 @click.command()
@@ -147,7 +147,7 @@ async def _evaluate(who: Asked, names: tuple[str, ...]) -> list[Row]:
         return list(await asyncio.gather(*(_judge(reach, name, model) for name in names)))
 
 
-async def _judge(reach: Any, name: str, model: Model | None) -> Row:
+async def _judge(reach: Any, name: str, model: History | None) -> Row:
     from fedboard import FedboardError, messages
 
     try:

@@ -27,7 +27,7 @@ from fedboard_host.talk import JOIN_S, Talk, TalkError
 
 if TYPE_CHECKING:
     from fedboard_host.config import Home
-    from fedboard_host.export import Model
+    from fedboard_host.history import History
 
 DIAL_S = 45.0 * SLOW  # for one on the network: it dials again after half a minute
 
@@ -146,13 +146,22 @@ class Reach:
         self._arrived.set()
 
 
-def newest_model(folder: Path) -> Model | None:
-    """The newest model of the run in the folder; None if there is none yet."""
-    from fedboard_host import store
-    from fedboard_host.export import Model
+def newest_model(folder: Path) -> History | None:
+    """The newest model of the run in the folder, to use; None if there is none yet.
 
-    try:
-        found = store.read_checkpoint(store.find_checkpoint(folder))
-    except DataError:
+    And behind it those that boards may hold.
+    """
+    from fedboard_host import checkpoints
+    from fedboard_host.history import History
+
+    found = []
+    for path in checkpoints.paths(folder).values() if folder.is_dir() else ():
+        with contextlib.suppress(DataError):  # damaged: the one before it is used
+            found.append(checkpoints.read(path))
+    if not found or not found[0].round:
         return None
-    return Model(found.spec, found.version, found.result) if found.round else None
+    models = History(found[0].spec)
+    for each in reversed(found):
+        models.add(each.version, each.params)
+        models.add(each.version, each.result)
+    return models

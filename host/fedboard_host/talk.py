@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from array import array
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from fedboard import FedboardError, messages
 from fedboard.hub import Hub, Joined, Left
-from fedboard.rebase import DENSE
 from fedboard.session import Denied
 from fedboard_host.clock import SLOW, Clock
 from fedboard_host.connection import Connection
@@ -25,7 +23,7 @@ from fedboard_host.history import pieces
 from fedboard_host.links import Link
 
 if TYPE_CHECKING:
-    from fedboard_host.export import Model
+    from fedboard_host.history import History
 
 JOIN_S = 60.0 * SLOW  # for a board on a cable: its program may have to be started first, slowly
 ANSWER_S = 30.0 * SLOW  # without any word
@@ -33,6 +31,10 @@ ANSWER_S = 30.0 * SLOW  # without any word
 
 class TalkError(FedboardError):
     """The board cannot be reached, or cannot do what was asked: why, and what helps."""
+
+
+class BrokenModel(TalkError):
+    """The model did not arrive whole, or not on top of what the board has."""
 
 
 class Talk:
@@ -83,33 +85,53 @@ class Talk:
     async def work(
         self,
         task: messages.Task,
-        model: Model | None = None,
+        model: History | None = None,
         on_progress: Callable[[messages.Progress], None] | None = None,
     ) -> messages.Metrics:
-        """Give it a task that ends with Metrics, and the model if it is to be of this one."""
+        """Give it a task that ends with Metrics, and the model if it is to be of its current one.
+
+        Of a model that it holds, and that is in the history, only what changed since is sent.
+        """
         self._token += 1
         task.round = self._token
-        sends = False
-        if model is not None:
-            task.version, task.digest = model.version, model.digest
-            task.spec = model.spec.pack()
-            sends = (self.status.version, self.status.digest) != (model.version, model.digest)
-        self.send(task)
-        if model is not None and sends:
-            begin = messages.Begin(
-                what=messages.MODEL, round=task.round, version=model.version, encoding=DENSE,
-                n_bytes=2 * len(model.params), digest=model.digest,
-            )  # fmt: skip
-            self._connection.hub.transfer(begin, pieces(_little_endian(model.params)))
-            self._connection.wake()
+        held = self.status.version, self.status.digest
+        await self._give(task, model, *held)
         while True:
-            answer = await self._next(ANSWER_S)
+            try:
+                answer = await self._next(ANSWER_S)
+            except BrokenModel:
+                if model is None or not held[0]:
+                    raise
+                held = 0, b""  # its model is not what it said: all of the new one
+                await self._give(task, model, *held)
+                continue
             if isinstance(answer, messages.Progress) and on_progress is not None:
                 on_progress(answer)
             if isinstance(answer, messages.Metrics) and answer.round == task.round:
                 if model is not None:
                     self.status.version, self.status.digest = model.version, model.digest
                 return answer
+
+    async def _give(
+        self, task: messages.Task, model: History | None, version: int, digest: bytes
+    ) -> None:
+        """Send the task, and the way to its model from the one that the board holds."""
+        transfer = None
+        if model is not None:
+            task.version, task.digest = model.version, model.digest
+            task.spec = model.spec.pack()
+            if not model.is_current(version, digest):
+                transfer = await model.transfer(version, digest)
+        self._connection.hub.cancel()
+        self.send(task)
+        if model is not None and transfer is not None:
+            base, encoding, meta, data = transfer
+            begin = messages.Begin(
+                what=messages.MODEL, round=task.round, version=model.version, base=base,
+                encoding=encoding, n_bytes=len(data), digest=model.digest, meta=meta,
+            )  # fmt: skip
+            self._connection.hub.transfer(begin, pieces(data))
+            self._connection.wake()
 
     def send(self, message: Any) -> None:
         """Send it, whatever the answers are. Raises TalkError if the board is gone."""
@@ -129,7 +151,8 @@ class Talk:
                 while True:
                     event = await self._events.get()
                     if isinstance(event, messages.Error) and event.round == self._token:
-                        raise TalkError(f"{self.name}: {event.text}")
+                        kind = BrokenModel if event.code == messages.BAD_MODEL else TalkError
+                        raise kind(f"{self.name}: {event.text}")
                     if isinstance(event, Left):
                         raise TalkError(f"{self.name} has left: {event.reason}")
                     if isinstance(event, TalkError):
@@ -161,9 +184,3 @@ class Talk:
     def on_note(self, level: str, text: str, board: str = "") -> None:
         """Why its program cannot be started."""
         self._events.put_nowait(TalkError(text))
-
-
-def _little_endian(params: array[int]) -> bytes:
-    import numpy as np
-
-    return np.asarray(params, "<i2").tobytes()
