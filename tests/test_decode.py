@@ -21,16 +21,16 @@ SPEC = Spec((30, 20, 7), seed=3)
 pytestmark = pytest.mark.usefixtures("loops")  # NumPy's and the compiled ones in turn
 
 
-def encoded(seed, layers, top_permille, bits, size, density):
+def encoded(seed, layers, top_permille, bits, size, density, spec=SPEC):
     """(meta, stream) of a random update."""
     rng = np.random.default_rng(seed)
-    change = rng.integers(-size, size + 1, SPEC.n_params) * (rng.random(SPEC.n_params) < density)
+    change = rng.integers(-size, size + 1, spec.n_params) * (rng.random(spec.n_params) < density)
     base = MemoryBase()
-    base.begin(SPEC.pack())
-    base.write(array("h", bytes(2 * SPEC.n_params)))
+    base.begin(spec.pack())
+    base.write(array("h", bytes(2 * spec.n_params)))
     base.commit(1, b"")
     params = array("h", change.astype(np.int16).tobytes())
-    made = update.Update(SPEC, params, base, layers, top_permille, bits)
+    made = update.Update(spec, params, base, layers, top_permille, bits)
     made.prepare()
     return made.meta(), b"".join(made.chunks())
 

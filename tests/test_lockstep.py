@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import random
+import subprocess
+import sys
 from array import array
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from fedboard_host import decode, lockstep
 from fedboard_host.aggregate import MAX_WEIGHT
 from fedboard_host.head import MAX_FIXED, Head
 from fedboard_host.means import MASTER_BITS, MAX_GAIN, MeanMerger
+from fedboard_host.strategies import FedAvg, centring
 from test_decode import SPEC, encoded
 
 pytestmark = pytest.mark.skipif(
@@ -156,6 +160,14 @@ def test_one_that_is_malformed_is_found_among_sixteen(monkeypatch):
     assert calls in ([False, False, True], [True, False, False])
 
 
+def test_nothing_is_touched_behind_the_sums():
+    """Where a malformed one is given up late, in a model that hardly has more parameters."""
+    if sys.platform != "linux":
+        pytest.skip("takes a page's rights away as Linux does")
+    code = Path(__file__).with_name("lockstep_edge.py")
+    subprocess.run([sys.executable, code], check=True, timeout=300)
+
+
 def test_a_merger_takes_many_as_it_adds_each():
     """Clipped ones, refused ones, dense ones; in their order."""
     ways = [MeanMerger(SPEC), MeanMerger(SPEC)]
@@ -179,6 +191,30 @@ def test_a_merger_takes_many_as_it_adds_each():
         assert ways[0].opinions == ways[1].opinions
         cut = [one.board for one in ways[0].opinions if one.clipped]
         assert cut == ["b4", "b7"] * bool(turn)
+        for key, value in ways[0].state().items():
+            assert value.tolist() == ways[1].state()[key].tolist(), key
+
+
+def test_a_centred_model_takes_many_as_it_adds_each():
+    """First the mean, then updates of the layers behind it."""
+    spec = Spec((40, 40, 30, 5), "centred", 7)
+    ways = [centring.for_model(FedAvg(), spec).merger(spec) for _ in range(2)]
+    decoder = decode.Decoder(spec)
+    boards = [f"b{b}" for b in range(20)]
+    for merger in ways:
+        merger.start(array("h", bytes(2 * spec.n_params)))
+    for turn, layers in enumerate((1, 6, 6)):
+        before = ways[0].params()
+        wires = [encoded(20 * turn + b, layers, 300, 4, 90, 1.0, spec) for b in range(20)]
+        updates = [(5 + b, layers, *wire) for b, wire in enumerate(wires)]
+        updates[7] = (*updates[7][:3], updates[7][3][:-1])
+        assert list(ways[0].take_all(decoder, updates, boards)) == [7]
+        for (weight, *wire), board in zip(updates, boards, strict=True):
+            if board != "b7":
+                ways[1].add(decoder.parse(*wire), weight, board)
+        assert ways[0].n_updates == ways[1].n_updates == 19
+        assert ways[0].merge() == ways[1].merge() != before
+        assert ways[0].opinions == ways[1].opinions
         for key, value in ways[0].state().items():
             assert value.tolist() == ways[1].state()[key].tolist(), key
 

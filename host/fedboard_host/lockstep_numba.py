@@ -133,6 +133,7 @@ def _run(data, acc, work, todo, stop, bits):
         if not is_four:
             _keep_nothing(work)
             if any_of(above(zeros0, most_of_one) | above(place0, in_lanes(stop - n - 1))):
+                kept_at = 0  # the first parameters are there, whatever n is
                 break
         size = ((w0 >> value_at) & top) + one
         total = total + size * size

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedboard import DataError
+from fedboard import DataError, WireError
 from fedboard.model import Spec
 from fedboard_host.aggregate import Ints, Merger
 from fedboard_host.clip import Update
 from fedboard_host.decode import Decoder
+from fedboard_host.lockstep import Wire
 from fedboard_host.privacy import Bits, Privacy
 from fedboard_host.robust import Rule
 from fedboard_host.strategies.base import BoardInfo, Strategy, Work
@@ -93,15 +94,15 @@ class CentringMerger(Merger):
             self._inner.add(update, weight, board)
             self.n_updates += 1
 
-    def take(
-        self, decoder: Decoder, layers: int, meta: bytes, data: bytes, weight: int, board: str = ""
-    ) -> None:
-        if layers & _MEAN:
-            super().take(decoder, layers, meta, data, weight, board)
+    def take_all(
+        self, decoder: Decoder, updates: Sequence[Wire], boards: Sequence[str]
+    ) -> dict[int, WireError]:
+        if updates[0][1] & _MEAN:  # a round's updates are all of it, or none is
             self._measured = True
-        else:
-            self._inner.take(decoder, layers, meta, data, weight, board)
-            self.n_updates += 1
+            return super().take_all(decoder, updates, boards)
+        refused = self._inner.take_all(decoder, updates, boards)
+        self.n_updates += len(updates) - len(refused)
+        return refused
 
     def add_sums(
         self,
