@@ -135,6 +135,26 @@ def test_boards_by_name_port_and_folder(ports, drive, tmp_path):
         places([str(tmp_path)])
 
 
+def test_a_board_of_home_toml_comes_before_a_folder_of_its_name(
+    ports, drive, tmp_path, monkeypatch
+):
+    entries = [
+        BoardEntry("door", "serial:/dev/ttyACM0"),
+        BoardEntry("hall", "process:micropython main.py"),
+    ]
+    monkeypatch.chdir(tmp_path)
+    for name in ("door", "hall", "window", "cellar"):
+        (tmp_path / name).mkdir()
+    assert places(["door"], entries) == [("/dev/ttyACM0", False, "door")]
+    assert places(["window"], entries) == [("/dev/ttyACM1", False, "")]
+    with pytest.raises(DataError, match=r"hall in home\.toml is process:micropython main\.py"):
+        places(["hall"], entries)
+    with pytest.raises(DataError, match=r"no board cellar: .* The folder cellar .* boot_out\.txt"):
+        places(["cellar"], entries)
+    (tmp_path / "cellar" / "boot_out.txt").write_text(BOOT_OUT)
+    assert places(["cellar"], entries) == [("cellar", True, "")]
+
+
 def test_drives_are_found_where_systems_mount_them():
     assert all(is_drive(path) for path in find_drives())  # whatever is mounted here
 

@@ -29,6 +29,7 @@ from fedboard_host.events import (
     RoundClosed,
     UpdateReceived,
 )
+from fedboard_host.export import Model, write_npz
 from fedboard_host.store import Checkpoint, Store, find_checkpoint, read_checkpoint
 
 SPEC = Spec((5, 4, 3), "fedboard", 9)
@@ -216,6 +217,14 @@ def test_garbage_is_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "garbage.npz"
     path.write_bytes(data)
     with pytest.raises(DataError):
+        read_checkpoint(path)
+
+
+def test_a_model_without_a_run_is_no_checkpoint(tmp_path):
+    path = tmp_path / "model.npz"
+    spec = Spec((2, 3, 2), "fedboard", 1)
+    write_npz(path, Model(spec, 1, array("h", bytes(2 * spec.n_params))))
+    with pytest.raises(DataError, match="it is of no run; name the run's folder"):
         read_checkpoint(path)
 
 

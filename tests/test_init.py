@@ -66,6 +66,16 @@ def test_wrong_answers_are_asked_for_again(tmp_path: Path, ports: list[discover.
     assert config.load(path).layers == (64, 10)
 
 
+def test_no_answer_leaves_the_question_and_writes_nothing(
+    tmp_path: Path, ports: list[discover.Finding]
+) -> None:
+    done = init(tmp_path / "home.toml", answers="kitchen\n")
+    assert done.exit_code == 1
+    text = f"\nfedboard: no answer: {tmp_path / 'home.toml'} is not written (--yes asks nothing)\n"
+    assert done.output.endswith(text)
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_questions(tmp_path: Path, ports: list[discover.Finding]) -> None:
     path = tmp_path / "den" / "home.toml"
     done = init(path, "--yes", "--board", "socket://pi:4000", "--rounds", "9")

@@ -244,6 +244,14 @@ def test_the_watchlist_names_who_is_often_odd_and_forgets():
     assert watchlist.suspects() == []
 
 
+def test_among_few_boards_nobody_is_named():
+    watchlist = Watchlist()
+    for _ in range(30):
+        few = [Opinion(f"b{b}", agreement=100) for b in range(3)]
+        watchlist.note([*few, Opinion("odd", True, agreement=-50)])
+    assert watchlist.suspects() == []
+
+
 def test_simulate_takes_a_rule(tmp_path):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 200)

@@ -121,6 +121,11 @@ def read(path: Path | str) -> Checkpoint:
 
 
 def _from_arrays(arrays: dict[str, Any]) -> Checkpoint:
+    if "meta" not in arrays:
+        raise DataError(
+            "it is of no run; name the run's folder, like runs/home (of imported weights "
+            "`fedboard import` writes all formats)"
+        )
     meta = json.loads(arrays["meta"].astype(np.uint8).tobytes())
     if meta["format"] != _FORMAT:
         raise DataError(f"it is of format {meta['format']}: update fedboard")

@@ -104,7 +104,7 @@ def _answer(
     while True:
         text = given
         if text is None:
-            text = click.prompt(question, default=default, err=True) if asks else default
+            text = _prompt(question, default, file) if asks else default
         try:
             answers = apply(text)
             probe = answers
@@ -116,6 +116,14 @@ def _answer(
             if given is not None or not asks:
                 raise
             click.echo(str(error), err=True)
+
+
+def _prompt(question: str, default: str, file: Path) -> str:
+    try:
+        return str(click.prompt(question, default=default, err=True))
+    except click.Abort:  # Ctrl-C, or the end of the input
+        click.echo(err=True)
+        raise DataError(f"no answer: {file} is not written (--yes asks nothing)") from None
 
 
 def _is_sound(answers: Answers, file: Path) -> bool:

@@ -6,8 +6,9 @@ A board's score is the mean over its last rounds of what the merge found (robust
     contrary    1       it points away from the others' sum, more than any other board's
     rejected    1/2     multi-krum left it out; it has to leave out somebody, so this counts less
 
-From SUSPECT on a board is named. It is a hint for people, nobody is shut out: a board whose samples
-are unlike all others' looks suspicious, too.
+Only rounds of at least _BOARDS updates count: fewer are no crowd to differ from, one of three is
+often alone in what it saw. From SUSPECT on a board is named. It is a hint for people, nobody is
+shut out: a board whose samples are unlike all others' looks suspicious, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fedboard_host.robust import Opinion
 WINDOW = 20  # rounds
 SUSPECT = 0.75
 _LEAST = 5  # rounds before anybody is named
+_BOARDS = 5  # updates that a round needs to tell one bad board from good ones, as multi-krum's
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Watchlist:
         self._seen: dict[str, deque[tuple[bool, bool, bool]]] = {}
 
     def note(self, opinions: Sequence[Opinion]) -> None:
+        if len(opinions) < _BOARDS:
+            return
         told = [one.agreement for one in opinions if one.agreement is not None]
         lowest = min(told, default=0)
         for one in opinions:

@@ -1,7 +1,7 @@
 """Which boards to deploy to: all that are plugged in, or those that are named.
 
-A word is a folder (a CIRCUITPY drive), a port (/dev/ttyACM0, COM5, socket://...), a board's name in
-home.toml, or the name that a board gives itself when it is asked.
+A word is a board's name in home.toml, a folder (a CIRCUITPY drive), a port (/dev/ttyACM0, COM5,
+socket://...), or the name that a board gives itself when it is asked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fedboard import DataError
 from fedboard_host import discover
 from fedboard_host.config import BoardEntry
 from fedboard_host.deploy import DeployError, Target
-from fedboard_host.deploy.drive import Drive, find_drives, is_drive
+from fedboard_host.deploy.drive import MARK, Drive, find_drives, is_drive
 from fedboard_host.deploy.repl import ReplBoard
 from fedboard_host.portowner import real_path
 
@@ -38,16 +38,19 @@ def find(
 ) -> list[Place]:
     """The boards that `words` name; without words, all. Raises DeployError if there are none."""
     linked = {entry.name: _port(entry.link) for entry in entries}
+    programs = {entry.name: entry.link for entry in entries if entry.link.startswith("process:")}
     by_port = {real_path(port): name for name, port in linked.items() if port}
     if not words:
         return _all(by_port)
     places, names = [], []
     for word in words:
-        if is_drive(Path(word)):
-            places.append(Place(word, True))
-        elif port := linked.get(word, ""):
+        if port := linked.get(word, ""):
             places.append(Place(port, name=word))
-        elif Path(word).is_dir():
+        elif program := programs.get(word, ""):
+            raise DataError(f"{word} in home.toml is {program}: a program, no board to deploy to")
+        elif is_drive(Path(word)):
+            places.append(Place(word, True))
+        elif os.sep in word and Path(word).is_dir():
             Drive(Path(word))  # raises: says what is missing
         elif _is_port(word):
             port = word.removeprefix("serial:")
@@ -79,10 +82,14 @@ def _by_name(names: list[str], key: bytes | None) -> list[Place]:
     missing = [name for name in names if name not in ports]
     if missing:
         there = ", ".join(f"{name} ({port})" for name, port in sorted(ports.items())) or "none"
-        raise DataError(
+        folders = [name for name in missing if Path(name).is_dir()]
+        text = (
             f"no board {', '.join(missing)}: boards that answer to a name: {there}. "
             "Name the port instead (`fedboard boards` lists them)"
         )
+        if folders:
+            text += f". The folder {folders[0]} is no CIRCUITPY drive either: it has no {MARK}"
+        raise DataError(text)
     return [Place(ports[name]) for name in names]
 
 
