@@ -98,7 +98,7 @@ def test_tinymetafed_goes_on_with_what_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(tinymetafed, "_study", watched)
     assert tinymetafed.run(True, 5, tmp_path, True, 24, resume=True) == first
     assert made == []
-    monkeypatch.setattr(tinymetafed, "SHARED_RATE", 0.005)
+    monkeypatch.setattr(tinymetafed, "FEW_RATE", 0.005)
     again = tinymetafed.run(True, 5, tmp_path, True, 24, resume=True)
     assert made
     assert all("shared last layer" in name for name in made)
