@@ -39,6 +39,8 @@ def test_nothing_that_was_said_becomes_html(run_folder: Path) -> None:
     text = page.live(Feed(run_folder, (NASTY,)).read(), True)
     assert "<img" not in text
     assert text.count("&lt;img") >= 4
+    (choice,) = re.findall(r'<select id="board" >(.*?)</select>', text)
+    assert choice.count("<option>") == 2
 
 
 def test_it_sees_what_is_new_while_another_writes(run_folder: Path) -> None:

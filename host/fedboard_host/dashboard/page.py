@@ -28,7 +28,7 @@ _HEAD = (
 _CONTROLS = """<section class="wide"><h2 id="h-controls">Ask</h2>
 <form id="controls" aria-labelledby="h-controls">
 <button type="button" id="pause" {off}>Pause</button>
-<label>Board<select id="board" {off}></select></label>
+<label>Board<select id="board" {off}>{boards}</select></label>
 <label>Label{label}</label>
 <label>Seconds<input id="seconds" type="number" min="1" max="3600" value="10" {off}></label>
 <button type="submit" id="record" {off}>Record</button>
@@ -54,7 +54,11 @@ def live(state: State, can_act: bool, query: str = "") -> str:
     """The live page; query: what its style and script need in their addresses, like ?token=."""
     off = "" if can_act else "disabled"
     label = _label(state.labels, off)
-    controls = _CONTROLS.format(off=off, label=label, said="" if can_act else _ONLY_LOOKING)
+    here = state.presence.boards if state.presence else []
+    controls = _CONTROLS.format(
+        off=off, label=label, said="" if can_act else _ONLY_LOOKING,
+        boards="".join(f"<option>{escape(board['name'])}</option>" for board in here),
+    )  # fmt: skip
     found = fragments.all_of(state)
     # The controls come after the summary and the boards.
     body = _sections(found, 0, 2) + controls + _sections(found, 2, len(_SECTIONS))
