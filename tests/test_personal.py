@@ -136,6 +136,22 @@ def _chosen(made, spec, shots, seed):
     return found
 
 
+def test_what_a_board_learned_since_is_no_part_of_the_global_model():
+    board = InProcess(make_samples())
+    start = start_params()
+    board.round(training(start), start)
+    learner = board.board.learner
+    assert learner.wire != start
+    spec = spec_of("fedboard")
+    task = messages.Task(
+        op=messages.EVALUATE, round=2, version=1, digest=spec.digest(start), spec=spec.pack()
+    )
+    found = ask(board, task)
+    net = network(spec, start)
+    assert (found.n, found.n_correct, found.loss) == judged(net, make_samples(), lambda i: False)
+    assert learner.wire == start
+
+
 def test_kept_used_and_forgotten():
     board = InProcess(make_samples())
     start = start_params()

@@ -50,6 +50,7 @@ def _measure(
     """All tasks that are answered by Metrics."""
     said = messages.Metrics(round=task.round, version=task.version or learner.base.version)
     if task.op == messages.EVALUATE and not task.flags & messages.PERSONAL:
+        learner.reload()  # what was learned since is no part of the global model
         samples = learner.evaluate()
     else:
         from fedboard import personal  # only the boards that are asked to pay for it
