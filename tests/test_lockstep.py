@@ -233,7 +233,7 @@ def test_a_round_ends_in_exact_quotients(total, gain):
     sums += rng.integers(-most, most, 400, endpoint=True).tolist()
     acc = np.array(sums)
     limit = 32767
-    master = rng.integers(-(limit << 8), limit << 8, len(sums), endpoint=True)
+    master = rng.integers(-(limit << 8), limit << 8, len(sums), np.int32, endpoint=True)
     expected = []
     for one, m in zip(sums, master.tolist(), strict=True):
         quotient = ((one * gain << MASTER_BITS + 1) + total) // (2 * total)

@@ -45,7 +45,7 @@ class MeanMerger(Merger):
         self._down = down_permille, down_bits
         self._shares = self._down == _WHOLE  # in all rounds: boards have the goal, it is not copied
         self._sent: NDArray[np.int16] = np.zeros(spec.n_params, np.int16)  # what boards have
-        self._master: Ints = np.zeros(spec.n_params, np.int64)
+        self._master: NDArray[np.int32] = np.zeros(spec.n_params, np.int32)
         self._goal: NDArray[np.int16] = np.zeros(spec.n_params, np.int16)  # the master, rounded
         self._average: Ints = np.zeros(spec.n_params if average_shift else 0, np.int64)
         self._n_merges = 0
@@ -53,9 +53,9 @@ class MeanMerger(Merger):
     def start(self, params: array[int]) -> None:
         self.spec.check(params)
         self._goal = np.array(params, np.int16)
-        self._master = self._goal.astype(np.int64) << MASTER_BITS
+        self._master = self._goal.astype(np.int32) << MASTER_BITS
         if self.average_shift:
-            self._average = self._master << (AVERAGE_BITS - MASTER_BITS)
+            self._average = self._for_average()
         self._sent = self._goal.copy()
         self._n_merges = 0
 
@@ -69,18 +69,18 @@ class MeanMerger(Merger):
         return _to_array(np.clip(rounded, -self._limits, self._limits))
 
     def state(self) -> dict[str, Ints]:
-        plain = self._master << (AVERAGE_BITS - MASTER_BITS)
         return {
             **super().state(),
-            "master": self._master.copy(),
-            "average": self._average.copy() if self.average_shift else plain,
+            "master": self._master.astype(np.int64),
+            "average": self._average.copy() if self.average_shift else self._for_average(),
             "sent": self._sent.astype(np.int64),
             "n_merges": np.array([self._n_merges], np.int64),
         }
 
     def restore(self, state: Mapping[str, Ints]) -> None:
         super().restore(state)
-        self._master = self._checked(state, "master")
+        most = self._limits << MASTER_BITS
+        self._master = np.clip(self._checked(state, "master"), -most, most).astype(np.int32)
         average = self._checked(state, "average")
         if self.average_shift:
             self._average = average
@@ -112,10 +112,14 @@ class MeanMerger(Merger):
         rounded >>= MASTER_BITS
         self._goal[at:end] = np.clip(rounded, -limit, limit, out=rounded)
 
+    def _for_average(self) -> Ints:
+        """The master, with as many bits as the running average."""
+        return self._master.astype(np.int64) << (AVERAGE_BITS - MASTER_BITS)
+
     def _after(self) -> None:
         self._n_merges += 1
         if self.average_shift:
-            scaled = self._master << (AVERAGE_BITS - MASTER_BITS)
+            scaled = self._for_average()
             scaled -= self._average
             scaled //= min(self._n_merges, 1 << self.average_shift)
             self._average += scaled

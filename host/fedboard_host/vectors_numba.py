@@ -20,6 +20,8 @@ from numba.extending import intrinsic, models, overload, register_model
 
 N_LANES = 16
 _BIT, _INT, _LONG = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+_REAL = ir.DoubleType()
+_UNITS = 3 << 51  # a float so large has no bits behind the point, and the last ones are a number's
 
 
 class Vector(types.Type):
@@ -46,9 +48,13 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any, to: Any
 
 
 def _in_all(builder: Any, x: Any, kind: Vector) -> Any:
-    undefined = ir.Constant(kind.llvm, ir.Undefined)
+    return _spread(builder, x, kind.llvm)
+
+
+def _spread(builder: Any, x: Any, kind: ir.VectorType) -> Any:
+    undefined = ir.Constant(kind, ir.Undefined)
     one = builder.insert_element(undefined, x, ir.Constant(_INT, 0))
-    zeros = ir.Constant(ir.VectorType(_INT, kind.llvm.count), [0] * kind.llvm.count)
+    zeros = ir.Constant(ir.VectorType(_INT, kind.count), [0] * kind.count)
     return builder.shuffle_vector(one, undefined, zeros)
 
 
@@ -141,6 +147,50 @@ def negative_where(typing_context: Any, bits: Any, x: Any) -> Any:
 
 
 @intrinsic
+def rounded(typing_context: Any, array: Any, at: Any, factor: Any, more: Any) -> Any:
+    """16 int64 times `factor` plus `more`, to the nearest: signed lanes. In the array zeros remain.
+
+    Floats of 64 bits: factor, more. No result may be halfway between two, or beyond 2**31.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, factor, more = arguments
+        numbers, reals = (ir.VectorType(kind, N_LANES) for kind in (_LONG, _REAL))
+        where = _pointer(context, builder, signature.args[0], array, at, numbers)
+        x = builder.sitofp(builder.load(where, align=8), reals)
+        builder.store(ir.Constant(numbers, [0] * N_LANES), where, align=8)
+        x = builder.fmul(x, _spread(builder, factor, reals))
+        x = builder.fadd(x, _spread(builder, more, reals))
+        x = builder.fadd(x, ir.Constant(reals, [_UNITS] * N_LANES))
+        return builder.trunc(builder.bitcast(x, numbers), lanes.llvm)
+
+    return lanes(array, types.int64, types.float64, types.float64), generate
+
+
+@intrinsic
+def within(typing_context: Any, x: Any, most: Any) -> Any:
+    """Signed lanes, none beyond -most or most."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, most = arguments
+        least = builder.sub(ir.Constant(lanes.llvm, [0] * N_LANES), most)
+        x = builder.select(builder.icmp_signed("<", x, most), x, most)
+        return builder.select(builder.icmp_signed(">", x, least), x, least)
+
+    return lanes(x, most), generate
+
+
+@intrinsic
+def halved(typing_context: Any, x: Any, times: Any) -> Any:
+    """Signed lanes by 2**times, toward minus infinity."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ashr(*arguments)
+
+    return lanes(x, times), generate
+
+
+@intrinsic
 def above(typing_context: Any, a: Any, b: Any) -> Any:
     """Which lanes of a are larger than those of b."""
 
@@ -177,6 +227,20 @@ def store(typing_context: Any, array: Any, at: Any, x: Any) -> Any:
         array, at, x = arguments
         where = _pointer(context, builder, signature.args[0], array, at, lanes.llvm)
         builder.store(x, where, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, lanes), generate
+
+
+@intrinsic
+def store_short(typing_context: Any, array: Any, at: Any, x: Any) -> Any:
+    """The low 16 bits of each lane, into an array of such numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, x = arguments
+        short = ir.VectorType(ir.IntType(16), N_LANES)
+        where = _pointer(context, builder, signature.args[0], array, at, short)
+        builder.store(builder.trunc(x, short), where, align=2)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, lanes), generate
