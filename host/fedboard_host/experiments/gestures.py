@@ -37,18 +37,21 @@ NAME = "gestures"
 HIDDEN = 32
 SEEDS = 30  # cheap, and what ways differ by is small
 NOTES = """
-With the wand people draw the same, and it pays to federate: one model for all is 5 to 12 points
-above each alone, and a newcomer with one sample of each stroke is 20 points better off with it. To
-make it personal costs 2 points with one sample, and adds nothing with five; with two it adds 2 with
-one kind of features, and nothing with the other.
+Over both sets and all numbers of samples, with features that were chosen too, federated and then
+personal is 3 points above alone, and half a point above one model for all: both beyond the
+intervals. With the features that boards compute by default it is above alone only.
 
-Punches people do each in their own way. With features that were chosen too, and one or two samples
-of each, federated and then personal is best: 1 to 3 points above alone, and above one model for all
-by 1, within the interval, and 5. With five, alone is as good. With the features that boards compute
-by default it does not pay: no way is ahead beyond the intervals with one and two samples, and with
-five alone is a point better. A newcomer with one sample of each is 2 points above alone after it
-has adapted what others learned, and 10 above that as it came; with five, alone is half a point
-better. TinyReptile is no better a start than FedAvg.
+With the wand people draw the same: one model for all is 5 to 12 points above each alone, and a
+newcomer with one sample of each stroke is 20 points better off with it. To make it personal costs 2
+points with one sample, and adds nothing with five; with two it adds 2 with one kind of features.
+
+Punches people do each in their own way. With features chosen and one or two samples of each,
+federated and then personal is best: 1 to 3 points above alone, above one model for all by 1, within
+the interval, and 5. With five, alone is as good. With default features it does not pay: no way is
+ahead beyond the intervals with one and two samples, with five alone is a point better. A newcomer
+with one sample of each is 2 points above alone after it has adapted what others learned, and 10
+above that as it came; with five, alone is half a point better. TinyReptile is no better a start
+than FedAvg.
 
 **Settings.** No sample of a person has a say in the settings that its own figures are made with:
 the others' boards federate without it, and judge; of them, each is a newcomer in turn. Ways are
@@ -59,18 +62,17 @@ boards compute by default, and choose the rule, "centred" or "fedboard"; "featur
 is to choose from by trials with all of these people; to adapt the last layer alone, to go only part
 of the way, or to subtract each board's own mean is not in it, as it did no better there.
 
-So to choose has its price. A personal model has 744 settings to choose from, 2,232 if features are
+So to choose has its price: a personal model has 744 settings to choose from, 2,232 if features are
 free, judged by 4 splits of six people, for the wand by 6 splits of two: the best of so many is luck
 in part, and what suits two people need not suit a third. For the others the personal settings of
-punches looked 1 to 3 points better than they were for the person itself; those of boards alone no
-better, until features were free too. A narrower search may do better; none was tried, as only these
-figures suggest it. Newcomers' starts of punches are often those that learned least, rate 9 and 20
-rounds, of the wand those that learned most, 80 rounds; the search was not widened there.
+punches looked 1 to 3 points better than they were for the person itself. A narrower search may do
+better; none was tried, as only these figures suggest it. Newcomers' starts of punches are often
+those that learned least, rate 9 and 20 rounds, of the wand those that learned most, 80 rounds; the
+search was not widened there.
 
 Intervals are over splits and seeds: they say nothing about other people. Of `gestures_wand` only
 the strokes are used: its other motions are in thousandths of g, the strokes in whole g, so that the
-unit alone would tell them apart. Each person's own figures as a newcomer are in
-results/gestures.jsonl.
+unit alone would tell them apart.
 """
 # Of newcomers. Rates and rounds are each person's own: see _with().
 SCRATCH = Way("random start")

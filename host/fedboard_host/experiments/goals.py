@@ -1,26 +1,24 @@
-"""What the experiments are to show: each goal a figure computed from rows, beside its target.
-
-A figure is a function of an experiment's rows: mean() over seeds, or what ratio(), minus() and the
-like make of others. Metrics and variants may have a *, for anything. Missing: there are no rows.
-"""
+"""What the experiments are to show: each goal a figure computed from rows, beside its target."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from fedboard import DataError
-from fedboard_host.experiments import common
-from fedboard_host.experiments.common import Row
-
-Figure = Callable[[Sequence[Row]], float]
-
-
-class Missing(DataError):
-    """There are no such rows."""
+from fedboard_host.experiments.figures import (
+    Figure,
+    above,
+    bytes_both,
+    distance,
+    first,
+    least,
+    lowest,
+    mean,
+    minus,
+    most,
+    published,
+    ratio,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,109 +47,6 @@ class Goal:
     @property
     def wanted(self) -> str:
         return ("≤ " if self.at_most else "≥ ") + self.show(self.target)
-
-
-def mean(metric: str, variant: str) -> Figure:
-    """Mean of `ours` over the seeds; inf if one of them is."""
-    return _mean(metric, variant, lambda row: row.ours)
-
-
-def bytes_up(metric: str, variant: str) -> Figure:
-    """Mean of the bytes up that the figure cost."""
-    return _mean(metric, variant, lambda row: row.bytes_up)
-
-
-def bytes_both(metric: str, variant: str) -> Figure:
-    """Mean of the bytes in both directions."""
-    up = bytes_up(metric, variant)
-    down = _mean(metric, variant, lambda row: row.bytes_down)
-    return lambda rows: up(rows) + down(rows)
-
-
-def published(metric: str, variant: str) -> Figure:
-    return _mean(metric, variant, lambda row: row.published)
-
-
-def ratio(above: Figure, below: Figure) -> Figure:
-    return lambda rows: above(rows) / below(rows)
-
-
-def minus(first: Figure, second: Figure | float) -> Figure:
-    def figure(rows: Sequence[Row]) -> float:
-        return first(rows) - (second if isinstance(second, float) else second(rows))
-
-    return figure
-
-
-def distance(first: Figure, second: Figure | float) -> Figure:
-    """How far two figures are apart."""
-    difference = minus(first, second)
-    return lambda rows: abs(difference(rows))
-
-
-def least(*figures: Figure) -> Figure:
-    return lambda rows: min(figure(rows) for figure in figures)
-
-
-def most(*figures: Figure) -> Figure:
-    return lambda rows: max(figure(rows) for figure in figures)
-
-
-Which = tuple[str, str]  # (metric, variant)
-
-
-def above(these: Which, those: Which) -> Figure:
-    """How far these are above those, seed by seed: the 95 % interval's lower end."""
-
-    def figure(rows: Sequence[Row]) -> float:
-        first, second = _by_seed(rows, these), _by_seed(rows, those)
-        pairs = [first[seed] - second[seed] for seed in first if seed in second]
-        return _lower_end(pairs, f"pairs of {these} and {those}")
-
-    return figure
-
-
-def lowest(which: Which) -> Figure:
-    """The lower end of the 95 % interval over seeds."""
-    return lambda rows: _lower_end(list(_by_seed(rows, which).values()), f"seeds of {which}")
-
-
-def _by_seed(rows: Sequence[Row], which: Which) -> dict[int | None, float]:
-    return {row.seed: row.ours for row in rows if (row.metric, row.variant) == which}
-
-
-def _lower_end(values: Sequence[float], of: str) -> float:
-    if len(values) < 2:
-        raise Missing(f"no two {of}")
-    middle, half = common.interval(values)
-    return middle - half
-
-
-def first(*figures: Figure) -> Figure:
-    """The first of them that there are rows for."""
-
-    def figure(rows: Sequence[Row]) -> float:
-        for each in figures[:-1]:
-            with contextlib.suppress(Missing):
-                return each(rows)
-        return figures[-1](rows)
-
-    return figure
-
-
-def _mean(metric: str, variant: str, value: Callable[[Row], float | None]) -> Figure:
-    def figure(rows: Sequence[Row]) -> float:
-        values = [
-            value(row)
-            for row in rows
-            if fnmatchcase(row.metric, metric) and fnmatchcase(row.variant, variant)
-        ]
-        known = [v for v in values if v is not None]
-        if not known or len(known) < len(values):
-            raise Missing(f"no {metric} of {variant}")
-        return sum(known) / len(known)
-
-    return figure
 
 
 _COPIES = "full-network, 1/η 2048, true copies, per epoch"
@@ -212,14 +107,19 @@ def _gestures(label: str) -> list[Goal]:
             )
             for own in (1, 2, 5)
         }
-        mean = f"{boards}the mean over 1, 2 and 5 own samples, paired"
-        these["the mean over 1, 2 and 5"] = lowest((mean, f"personal, above {other}"))
+        these["the mean over 1, 2 and 5"] = lowest(_over_all(label, other))
         goals += [
             Goal("gestures", f"{label}, {what}: personal, above {other}: the interval's lower end",
                  figure, 0, unit="points")
             for what, figure in these.items()
         ]  # fmt: skip
     return goals
+
+
+def _over_all(label: str, other: str) -> tuple[str, str]:
+    """Which rows tell the gain over numbers of samples."""
+    metric = f"{label}, on boards, the mean over 1, 2 and 5 own samples, paired"
+    return metric, f"personal, above {other}"
 
 
 _BEYOND = ", beyond the aim"  # which is of boards with about the same kinds of samples
@@ -285,6 +185,14 @@ GOALS: tuple[Goal, ...] = (
     *_gestures("punchflex, features chosen"),
     *_gestures("wand"),
     *_gestures("wand, features chosen"),
+    *(
+        Goal("gestures", f"both sets{kind}, the mean over 1, 2 and 5: personal, above {other}: "
+             "the interval's lower end",
+             lowest(*(_over_all(label + kind, other) for label in ("punchflex", "wand"))), 0,
+             unit="points")
+        for kind in ("", ", features chosen")
+        for other in ("each alone", "one model for all")
+    ),
     *(
         Goal("robust", f"{data}{note}: {what}",
              combine(*(mean(f"{data}, {metric}", f"{attack}, multi-krum") for attack in _ATTACKS)),

@@ -16,7 +16,8 @@ from pathlib import Path
 from fedboard_host import experiments
 from fedboard_host.experiments import common
 from fedboard_host.experiments.common import Row
-from fedboard_host.experiments.goals import GOALS, Goal, Missing
+from fedboard_host.experiments.figures import Missing
+from fedboard_host.experiments.goals import GOALS, Goal
 
 FLAGS = ("--shared-arrays",)  # whose rows have a file of their own
 
