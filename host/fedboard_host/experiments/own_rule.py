@@ -43,9 +43,9 @@ bounds it is the one pass: three reach 98.0 %. On Fashion-MNIST validation sampl
 reach 88.1 %, eight at a 256-merge average 88.9 %; on test samples about a point less.
 Eight passes, on Fashion-MNIST only, were added later and are not in the picture.
 
-The table's floats learn too slowly, at 0.1. On validation samples, one seed, 0.4 is better on
-both: 97.4 % in place of 96.3 % on MNIST (0.8 as good), 88.0 % in place of 86.7 % on Fashion-MNIST
-(0.8 is worse). That is as good as rule "fedboard" or better; the table does not have it yet.
+Floats learn at 0.4, of 0.05 to 0.8 on validation samples, one seed: 97.4 % on MNIST (0.8 is within
+0.1 points) and 88.0 % on Fashion-MNIST, where 0.1 gave 96.3 % and 86.7 %. The picture still has
+them at 0.1.
 """
 RATES = {"mnist": 9, "fashion": 10}
 
@@ -60,7 +60,7 @@ def variants(data: str) -> tuple[Variant, ...]:
         Variant("fedboard, full-network", parameters=dense),
         Variant("fedboard, single-layer", strategy="fedavg-single-layer", parameters=dense),
         Variant("fedboard, full-network, Top-1 % of 4 bits", parameters=sparse),
-        Variant("float FedAvg, averaged by the host", "float", parameters=floats, float_rate=0.1),
+        Variant("float FedAvg, averaged by the host", "float", parameters=floats, float_rate=0.4),
         Variant("fedboard, full-network, merged per buffer",
                 parameters={**dense, "epochs": EPOCHS, "average_shift": 4}),
         Variant("fedboard, full-network, 3 passes", parameters=dense, passes=3),
@@ -201,7 +201,8 @@ _GRID: tuple[tuple[str, int, dict[str, Any]], ...] = (
     (SCALE, 0, {"average_shift": 5}),
     (SCALE, 0, {"average_shift": 7}), (SCALE, 1, {}), (SCALE, 1, {"gain": 1}),
     (SCALE, 2, {}), (SCALE, 2, {"top_percent": 2.0}), (SCALE, 2, {"gain": 1}),
-    (SCALE, 3, {"float_rate": 0.05}), (SCALE, 3, {}), (SCALE, 3, {"float_rate": 0.2}),
+    (SCALE, 3, {"float_rate": 0.1}), (SCALE, 3, {"float_rate": 0.2}), (SCALE, 3, {}),
+    (SCALE, 3, {"float_rate": 0.8}),
     (SCALE, 3, {"batch": 25, "float_rate": 0.2}), (SCALE, 4, {}), (SCALE, 4, {"gain": 1}),
     (SCALE, 5, {}), (SCALE, 5, {"passes": 4, "rate": 10, "average_shift": 7}),
     (SCALE, 5, {"passes": 8, "rate": 10, "average_shift": 8}),
