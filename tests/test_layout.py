@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,22 @@ def test_checker_leaves_alone(room):
     assert board_code.problems(GOOD, room, "module.py") == []
     native = "@micropython.viper\ndef f(): pass"
     assert board_code.problems(native, room, "kernels_viper.py") == []
+
+
+def test_loops_are_compiled_anew_when_what_they_take_in_changes():
+    """What numba keeps of a function it compiles again when the function's own file changes only.
+
+    So an upgrade could leave old loops, and wrong sums: files name what they have of others.
+    """
+    host = ROOT / "host" / "fedboard_host"
+    n_checked = 0
+    for path in sorted(host.glob("*_numba.py")):
+        text = path.read_text()
+        for module in re.findall(r"^from fedboard_host\.(\w+_numba) import", text, re.MULTILINE):
+            crc = zlib.crc32((host / f"{module}.py").read_text().encode())
+            assert f"{module} {crc:08x}" in text, f"{path.name}: write there {module} {crc:08x}"
+            n_checked += 1
+    assert n_checked
 
 
 def test_sync_writes_a_mirror(tmp_path):

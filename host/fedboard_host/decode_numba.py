@@ -11,6 +11,8 @@ import numpy as np
 from fedboard_host.bits_numba import trailing_zeros
 from fedboard_host.decode_numpy import BEYOND, CUT_SHORT
 
+# numba keeps these loops while this file stays the same. With them are compiled:
+# bits_numba 06dd22b6
 _compiled = numba.njit(cache=True, nogil=True)
 
 
