@@ -23,10 +23,14 @@ def test_rows_of_the_same_settings_are_kept(tmp_path: Path, capsys: pytest.Captu
     assert (first.rows, first.done) == ([], set()), "there are none yet"
     made = first.stamped(rows("xy", 3))
     common.save("a", [*made, Row("a", "z", 1, "m", None, 1)], tmp_path)
+    before = (tmp_path / "a.jsonl").read_bytes()
     assert Kept("a", tmp_path, False, SETTINGS, 2).rows == []
     again = Kept("a", tmp_path, True, dict(SETTINGS), 2)
     assert again.rows == [row for row in made if row.seed != 3]
     assert again.done == {("x", 1), ("x", 2), ("y", 1), ("y", 2)}
+    assert "2 rows are of seeds above 2" in capsys.readouterr().err
+    assert (tmp_path / "a.jsonl.old").read_bytes() == before, "hours of computing"
+    assert Kept("a", tmp_path, True, SETTINGS, 3).rows == made
     assert capsys.readouterr().err == ""
 
 

@@ -1,8 +1,8 @@
 """Rows of an earlier run that `fedboard reproduce --resume` need not make again.
 
-A row says by a digest what settings it is of. Those of other settings are made anew, and told of;
-the file that had them stays as NAME.jsonl.old. Rows that were made before there was a digest are
-taken for what their titles say.
+A row says by a digest what settings it is of. Those of other settings are made anew, those of more
+seeds than are asked for are left out. People are told, and the file that had them stays as
+NAME.jsonl.old. Rows that were made before there was a digest are taken for what their titles say.
 """
 
 from __future__ import annotations
@@ -40,19 +40,20 @@ class Kept:
         return [replace(row, settings=self._digests[row.variant]) for row in rows]
 
     def _sorted_out(self, path: Path, seeds: int) -> list[Row]:
-        known = [
-            row
-            for row in common.read(path)
-            if row.variant in self._digests and row.seed is not None and row.seed <= seeds
-        ]
+        found = [row for row in common.read(path) if row.seed is not None]
+        known = [row for row in found if row.variant in self._digests and (row.seed or 0) <= seeds]
         rows = [row for row in known if row.settings in ("", self._digests[row.variant])]
         changed = dict.fromkeys(row.variant for row in known if row not in rows)
         n_old = sum(not row.settings for row in rows)
-        if changed:
-            old = path.with_name(path.name + ".old")
+        n_beyond = sum((row.seed or 0) > seeds for row in found)
+        old = path.with_name(path.name + ".old")
+        if changed or n_beyond:
             write_whole(old, path.read_bytes())
+        if changed:
             names = "; ".join(changed)
             _say(f"{path}: of other settings, made anew: {names}. What was there is in {old}")
+        if n_beyond:
+            _say(f"{path}: {n_beyond} rows are of seeds above {seeds}: they are in {old} only")
         if n_old:
             _say(f"{path}: {n_old} rows do not say what settings they are of, and are kept")
         return rows
