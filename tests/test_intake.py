@@ -52,8 +52,8 @@ def test_compiled_loops_learn_the_same_model(tmp_path, monkeypatch):
     taken = []
     add_all = decode.Decoder.add_all
 
-    def spied(self, acc, updates):
-        added, refused, left = add_all(self, acc, updates)
+    def spied(self, *args):
+        added, refused, left = add_all(self, *args)
         taken.extend(i for each in added for i in each.members)
         return added, refused, left
 
@@ -67,12 +67,12 @@ def test_a_malformed_update_fails_its_board_and_nothing_else(tmp_path, monkeypat
     add_all = decode.Decoder.add_all
     failed = []
 
-    def broken(self, acc, updates):
+    def broken(self, acc, updates, beside):
         if not failed:
             failed.append(True)
             weight, layers, meta, data = updates[0]
             updates = [(weight, layers, meta, data + b"\1"), *updates[1:]]
-        return add_all(self, acc, updates)
+        return add_all(self, acc, updates, beside)
 
     assert decode.use_compiled()
     monkeypatch.setattr(decode.Decoder, "add_all", broken)

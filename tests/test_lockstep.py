@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import random
 import subprocess
 import sys
+import threading
 from array import array
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from fedboard import WireError, delta, sparse
 from fedboard.model import Spec
 from fedboard_host import decode, lockstep
 from fedboard_host.aggregate import MAX_WEIGHT
+from fedboard_host.beside import MAX_THREADS, Beside, at_once, n_threads
 from fedboard_host.head import MAX_FIXED, Head
 from fedboard_host.means import MASTER_BITS, MAX_GAIN, MeanMerger
 from fedboard_host.strategies import FedAvg, centring
@@ -39,6 +42,15 @@ def in_step(monkeypatch):
     decode.use_compiled(False)
 
 
+@contextlib.contextmanager
+def threads(n):
+    """So many, however little there is to read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lockstep, "PAYS", 1)
+        patch.setattr(lockstep, "n_threads", lambda: n)
+        yield
+
+
 def one_by_one(spec, updates):
     """(sums, {update: its squares}, {update: why it is refused}), by add_to()."""
     decoder = decode.Decoder(spec)
@@ -52,9 +64,12 @@ def one_by_one(spec, updates):
     return acc.tolist(), squares, refused
 
 
-def together(spec, updates):
+def together(spec, updates, n_threads=1):
     acc = np.arange(spec.n_params, dtype=np.int64)
-    added, refused, left = decode.Decoder(spec).add_all(acc, updates)
+    beside = Beside(spec.n_params)
+    with threads(n_threads):
+        added, refused, left = decode.Decoder(spec).add_all(acc, updates, beside)
+    beside.move_to(acc)
     assert not left
     squares = {}
     for members, layers, rows in added:
@@ -83,9 +98,9 @@ def damaged(wire, rng):
 @given(
     st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 7),
     st.sampled_from([(100,), (30,), (10, 100, 300)]), st.sampled_from([0, 1, 3]),
-    st.sampled_from([40, MAX_WEIGHT]),
+    st.sampled_from([40, MAX_WEIGHT]), st.sampled_from([1, 2, 4]),
 )  # fmt: skip
-def test_the_same_as_one_by_one(seed, n, bits, shares, n_damaged, heaviest):
+def test_the_same_as_one_by_one(seed, n, bits, shares, n_damaged, heaviest, n_cores):
     rng = random.Random(seed)
     updates = []
     for i in range(n):
@@ -95,7 +110,7 @@ def test_the_same_as_one_by_one(seed, n, bits, shares, n_damaged, heaviest):
     for _ in range(n_damaged):
         i = rng.randrange(n)
         updates[i] = damaged(updates[i], rng)
-    assert together(SPEC, updates) == one_by_one(SPEC, updates)
+    assert together(SPEC, updates, n_cores) == one_by_one(SPEC, updates)
 
 
 @pytest.mark.parametrize("bits", [1, 4, 7])
@@ -168,8 +183,67 @@ def test_nothing_is_touched_behind_the_sums():
     subprocess.run([sys.executable, code], check=True, timeout=300)
 
 
-def test_a_merger_takes_many_as_it_adds_each():
-    """Clipped ones, refused ones, dense ones; in their order."""
+def test_threads_share_the_groups_and_have_sums_of_their_own():
+    wires = [encoded(i, 3, 100, 4, 3000, 1.0) for i in range(70)]
+    updates = [(i + 1, 3, *wire) for i, wire in enumerate(wires)]
+    updates[40] = (41, 3, wires[40][0], wires[40][1][:-1])
+    beside = Beside(SPEC.n_params)
+    acc = np.zeros(SPEC.n_params, np.int64)
+    seen = []
+    steps = decode._steps
+
+    class Spy:
+        N_LANES, N_WORK = steps.N_LANES, steps.N_WORK
+
+        @staticmethod
+        def add_streams(*args):
+            seen.append((threading.current_thread(), id(args[5])))
+            return steps.add_streams(*args)
+
+    with threads(2), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "_steps", Spy)
+        decode.Decoder(SPEC).add_all(acc, updates, beside)
+    assert len(seen) == 6  # five groups, of which one is taken off again
+    here = threading.current_thread()
+    assert {sums for thread, sums in seen if thread is here} == {id(acc)}
+    assert {sums for thread, sums in seen if thread is not here} == {id(beside.of(1))}
+    beside.drop()
+    before = acc.copy()
+    beside.move_to(acc)
+    assert (acc == before).all()
+
+
+def test_few_bytes_are_not_worth_a_thread(monkeypatch):
+    monkeypatch.setattr(lockstep, "n_threads", lambda: 4)
+    wires = [encoded(i, 3, 100, 4, 3000, 1.0) for i in range(64)]
+    assert sum(len(data) for _, data in wires) < lockstep.PAYS
+    beside = Beside(SPEC.n_params)
+    monkeypatch.setattr(beside, "of", None)
+    acc = np.zeros(SPEC.n_params, np.int64)
+    decode.Decoder(SPEC).add_all(acc, [(1, 3, *wire) for wire in wires], beside)
+    assert acc.any()
+
+
+def test_others_are_waited_for_whatever_happens_here():
+    goes_on, done = threading.Event(), []
+
+    def fails():
+        goes_on.set()
+        raise ValueError("here")
+
+    def other():
+        assert goes_on.wait(60)
+        done.append(1)
+
+    with pytest.raises(ValueError, match="here"):
+        at_once([fails, other, other])
+    assert done == [1, 1]
+    assert 1 <= n_threads() <= MAX_THREADS
+
+
+@pytest.mark.parametrize("n_cores", [1, 3])
+def test_a_merger_takes_many_as_it_adds_each(n_cores):
+    """Clipped ones, refused ones, dense ones; in their order. What was dropped is not there."""
     ways = [MeanMerger(SPEC), MeanMerger(SPEC)]
     decoder = decode.Decoder(SPEC)
     for merger in ways:
@@ -181,7 +255,10 @@ def test_a_merger_takes_many_as_it_adds_each():
             wire = encoded(100 * turn + b, 3, *((1000, 16) if b == 9 else (300, 4)), size, 1.0)
             boards.append(f"b{b}")
             updates.append((5 + b, 3, wire[0], wire[1][:-1] if b == 11 else wire[1]))
-        refused = ways[0].take_all(decoder, updates, boards)
+        with threads(n_cores):
+            ways[0].take_all(decoder, updates, boards)
+            ways[0].drop()
+            refused = ways[0].take_all(decoder, updates, boards)
         assert list(refused) == [11]
         for (weight, layers, meta, data), board in zip(updates, boards, strict=True):
             if board != "b11":

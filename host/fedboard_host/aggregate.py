@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from fedboard import DataError, StateError, WireError
 from fedboard.model import Spec
 from fedboard_host import clip, decode
+from fedboard_host.beside import Beside
 from fedboard_host.clip import NormClip, Update
 from fedboard_host.lockstep import Added, Wire
 from fedboard_host.privacy import Bits, Privacy, epsilon, system_bits
@@ -51,6 +52,7 @@ class Merger(ABC):
         self.n_clear = 0  # merges without noise
         self._bits: Callable[[], Bits] = system_bits
         self._acc: Ints = np.zeros(spec.n_params, np.int64)
+        self._beside = Beside(spec.n_params)  # what other threads have added, until _gather()
         self._totals = [0] * spec.n_layers
         self._clipped: dict[str, bool] = {}  # by board, this round
         self._limits = _limits(spec)
@@ -122,7 +124,7 @@ class Merger(ABC):
         rest: Iterable[int] = range(len(updates))
         if self.sums_streams:
             self._clipped.update(dict.fromkeys(boards, False))  # in their order
-            added, refused, rest = decoder.add_all(self._acc, updates)
+            added, refused, rest = decoder.add_all(self._acc, updates, self._beside)
         for members, layers, squares in added:
             self.n_updates += len(members)
             weight = sum([updates[i][0] for i in members])
@@ -226,6 +228,7 @@ class Merger(ABC):
     def drop(self) -> None:
         """Forget this round's updates."""
         self._acc[:] = 0
+        self._beside.drop()
         self._forget()
 
     def _forget(self) -> None:
@@ -252,6 +255,7 @@ class Merger(ABC):
 
     def _gather(self) -> None:
         """Have all updates in the sums, and an opinion of each."""
+        self._beside.move_to(self._acc)
         if self.rule is not None:
             self._acc, self._totals, self.opinions = self.rule.close()
         else:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from fedboard import WireError, sparse
 from fedboard.model import Spec
 from fedboard_host import decode_numpy
+from fedboard_host.beside import Beside, n_threads
 from fedboard_host.decode_numpy import BEYOND, CUT_SHORT, Numbers, fields
 from fedboard_host.head import Head
 from fedboard_host.lockstep import LEAST, Added, Lockstep, Wire
@@ -90,11 +91,11 @@ class Decoder:
         return None if squares is None else zip(head.layers, squares.tolist(), strict=True)
 
     def add_all(
-        self, acc: NDArray[np.int64], updates: Sequence[Wire]
+        self, acc: NDArray[np.int64], updates: Sequence[Wire], beside: Beside | None = None
     ) -> tuple[list[Added], dict[int, WireError], list[int]]:
         """add_to() of each update, not in their order; and why some are refused.
 
-        The last are for parse(): nothing was done.
+        The last are for parse(): nothing was done. beside: what several threads may add to, too.
         """
         weights, masks, metas, streams = zip(*updates, strict=True)
         refused: dict[int, WireError] = {}
@@ -102,7 +103,7 @@ class Decoder:
         added: list[Added] = []
         left: list[int] = []
         if _steps is not None and len(updates) >= LEAST:
-            added = self._lockstep.add(_steps, acc, weights, streams, heads)
+            added = self._lockstep.add(_steps, acc, weights, streams, heads, beside)
         for head, members in heads.items():
             for i in members:
                 try:
@@ -251,6 +252,11 @@ def use_compiled(wanted: bool = True) -> bool:
 
 def is_compiled() -> bool:
     return _sums is not None
+
+
+def n_adding() -> int:
+    """How many threads may add up updates that wait together."""
+    return 1 if _steps is None else n_threads()
 
 
 def compiled_sums() -> Any:

@@ -1,10 +1,12 @@
 """Updates that wait together are added up together: which of them, in the lanes of lockstep_numba.
 
 Updates of one Head.kind are. They need not be of one length, but then the longer end one by one.
+Where there is enough to read, several threads share the groups of sixteen (beside).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -12,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fedboard_host.beside import Beside, at_once, n_threads
 from fedboard_host.head import Head
 
 LEAST = 6  # fewer are faster one by one
+PAYS = 1 << 17  # bytes to read, of each thread: fewer take less time than another's beginning
 _PADDING = 32
 _ALIGNED = 64  # bytes, of a vector in memory
 
@@ -29,73 +33,98 @@ class Added(NamedTuple):
     squares: NDArray[np.int64]  # a row an update: decode.squares() of each of these layers
 
 
+Group = list[tuple[Head, int]]  # updates for the lanes: what each says, and its place
+
+
 class Lockstep:
     """Keeps the memory that this takes from one time to the next."""
 
     def __init__(self) -> None:
-        self._work = np.zeros(0, np.uint32)
+        self._works: list[NDArray[np.uint32]] = []  # each thread's
 
     def add(
         self, loops: Any, acc: NDArray[np.int64], weights: Sequence[int],
-        streams: Sequence[bytes], heads: dict[Head, list[int]],
+        streams: Sequence[bytes], heads: dict[Head, list[int]], beside: Beside | None = None,
     ) -> list[Added]:  # fmt: skip
         """acc[i] += weight * change, of the whole model. heads: which updates have which.
 
         What it does not take stays in heads: malformed updates are among it, with those that were
-        in step with them.
+        in step with them. With `beside`, some threads may have added to theirs, not to acc.
         """
-        added = []
         kinds: dict[bytes, list[Head]] = {}
         for head, members in heads.items():
             if head.kind and max([weights[i] for i in members]) <= head.max_weight:
                 kinds.setdefault(head.kind, []).append(head)
+        groups: list[Group] = []
         for same in kinds.values():
             same.sort(key=_length)
-            waiting = [(head, i) for head in same for i in heads.pop(head)]
+            waiting = [(head, i) for head in same for i in heads[head]]
             for at in range(0, len(waiting), loops.N_LANES):
-                some = waiting[at : at + loops.N_LANES]
-                members = [i for _, i in some]
-                squares = None
-                if len(some) >= LEAST:
-                    squares = self._add(
-                        loops, acc, [head for head, _ in some],
-                        [weights[i] for i in members], [streams[i] for i in members],
-                    )  # fmt: skip
-                if squares is not None:
-                    added.append(Added(members, some[0][0].layers, squares))
-                    continue
-                for head, i in some:
-                    heads.setdefault(head, []).append(i)
+                if len(waiting) - at >= LEAST:
+                    groups.append(waiting[at : at + loops.N_LANES])
+        n = 1
+        if beside is not None and len(groups) > 1:
+            n_bytes = sum([len(streams[i]) for group in groups for _, i in group])
+            n = max(1, min(n_threads(), len(groups), n_bytes // PAYS))
+        while len(self._works) < n:
+            self._works.append(_aligned(loops.N_WORK))
+        shares = [
+            functools.partial(
+                _add_groups, loops, beside.of(k) if beside is not None and k else acc, weights,
+                streams, groups[k::n], self._works[k],
+            )
+            for k in range(n)
+        ]  # fmt: skip
+        added = [each for share in at_once(shares) for each in share]
+        taken = {i for each in added for i in each.members}
+        for head, members in heads.items():
+            heads[head] = [i for i in members if i not in taken]
         return added
 
-    def _add(
-        self, loops: Any, acc: NDArray[np.int64], heads: list[Head], weights: list[int],
-        streams: list[bytes],
-    ) -> NDArray[np.int64] | None:  # fmt: skip
-        """Their squares; None: one is malformed, and acc is as it was."""
-        n = len(streams)
-        sizes = [len(stream) for stream in streams]
-        begins = [0, *accumulate(sizes[:-1])]
-        most = max([head.most for head in heads])
-        data = np.frombuffer(b"".join([*streams, bytes(most + _PADDING)]), np.uint8)
-        for i in range(loops.N_LANES - n):  # idle lanes read what others read: it counts nothing
-            begins.append(begins[i])
-            sizes.append(sizes[i])
-            heads.append(heads[i])
-            weights.append(0)
-        if heads.count(heads[0]) == len(heads):
-            tables = heads[0].lanes(len(heads))
-        else:
-            tables = np.stack([head.table for head in heads])
-        squares = np.empty(tables.shape[:2], np.int64)
-        where = np.array(begins), np.array(sizes)
-        counted = np.array(weights)
-        if not len(self._work):
-            self._work = _aligned(loops.N_WORK)
-        if loops.add_streams(data, *where, tables, counted, acc, squares, self._work):
-            return squares[:n]
-        loops.add_streams(data, *where, tables, -counted, acc, squares, self._work)
-        return None
+
+def _add_groups(
+    loops: Any, acc: NDArray[np.int64], weights: Sequence[int], streams: Sequence[bytes],
+    groups: list[Group], work: NDArray[np.uint32],
+) -> list[Added]:  # fmt: skip
+    """Those that are added. acc is as if there were no others, in which one is malformed."""
+    added = []
+    for group in groups:
+        members = [i for _, i in group]
+        squares = _add(
+            loops, acc, [head for head, _ in group], [weights[i] for i in members],
+            [streams[i] for i in members], work,
+        )  # fmt: skip
+        if squares is not None:
+            added.append(Added(members, group[0][0].layers, squares))
+    return added
+
+
+def _add(
+    loops: Any, acc: NDArray[np.int64], heads: list[Head], weights: list[int],
+    streams: list[bytes], work: NDArray[np.uint32],
+) -> NDArray[np.int64] | None:  # fmt: skip
+    """Their squares; None: one is malformed, and acc is as it was."""
+    n = len(streams)
+    sizes = [len(stream) for stream in streams]
+    begins = [0, *accumulate(sizes[:-1])]
+    most = max([head.most for head in heads])
+    data = np.frombuffer(b"".join([*streams, bytes(most + _PADDING)]), np.uint8)
+    for i in range(loops.N_LANES - n):  # idle lanes read what others read: it counts nothing
+        begins.append(begins[i])
+        sizes.append(sizes[i])
+        heads.append(heads[i])
+        weights.append(0)
+    if heads.count(heads[0]) == len(heads):
+        tables = heads[0].lanes(len(heads))
+    else:
+        tables = np.stack([head.table for head in heads])
+    squares = np.empty(tables.shape[:2], np.int64)
+    where = np.array(begins), np.array(sizes)
+    counted = np.array(weights)
+    if loops.add_streams(data, *where, tables, counted, acc, squares, work):
+        return squares[:n]
+    loops.add_streams(data, *where, tables, -counted, acc, squares, work)
+    return None
 
 
 def _length(head: Head) -> int:
