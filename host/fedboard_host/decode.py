@@ -32,7 +32,7 @@ from fedboard_host import decode_numpy
 from fedboard_host.beside import Beside, n_threads
 from fedboard_host.decode_numpy import BEYOND, CUT_SHORT, Numbers, fields
 from fedboard_host.head import Head
-from fedboard_host.lockstep import LEAST, Added, Lockstep, Wire
+from fedboard_host.lockstep import LEAST, Added, Heads, Lockstep, Wire
 
 Integers = Union["array[int]", NDArray[Any]]
 
@@ -102,30 +102,35 @@ class Decoder:
         heads = self._find_heads(masks, metas, streams, refused)
         added: list[Added] = []
         left: list[int] = []
+
+        def add_each(heads: Heads) -> None:
+            for head, members in heads.items():
+                for i in members:
+                    try:
+                        squares = _add_one(acc, weights[i], head, streams[i])
+                    except WireError as error:
+                        refused[i] = error
+                        continue
+                    if squares is None:
+                        left.append(i)
+                    else:
+                        added.append(Added([i], head.layers, squares[np.newaxis]))
+
         if _steps is not None and len(updates) >= LEAST:
-            added = self._lockstep.add(_steps, acc, weights, streams, heads, beside)
-        for head, members in heads.items():
-            for i in members:
-                try:
-                    squares = _add_one(acc, weights[i], head, streams[i])
-                except WireError as error:
-                    refused[i] = error
-                    continue
-                if squares is None:
-                    left.append(i)
-                else:
-                    added.append(Added([i], head.layers, squares[np.newaxis]))
+            together = self._lockstep.add(_steps, acc, weights, streams, heads, beside, add_each)
+            added.extend(together)
+        add_each(heads)
         return added, refused, left
 
     def _find_heads(
         self, masks: Sequence[int], metas: Sequence[bytes], streams: Sequence[bytes],
         refused: dict[int, WireError],
-    ) -> dict[Head, list[int]]:  # fmt: skip
+    ) -> Heads:  # fmt: skip
         """Which updates have which head, if there is nothing to refuse."""
         alike: dict[tuple[int, bytes], list[int]] = {}
         for i, key in enumerate(zip(masks, metas, strict=True)):
             alike.setdefault(key, []).append(i)
-        heads: dict[Head, list[int]] = {}
+        heads: Heads = {}
         for (layers, meta), members in alike.items():
             sizes = [len(streams[i]) for i in members]
             try:

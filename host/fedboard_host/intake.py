@@ -22,7 +22,7 @@ from fedboard_host.events import Event, UpdateReceived
 from fedboard_host.member import Member
 from fedboard_host.rounds import Round
 
-MAX_WAITING = 64  # updates that are added to the sums at once
+MAX_WAITING = 128  # updates that are added to the sums at once
 # Of a round that was dropped and will be begun anew: the board keeps the update and is asked again.
 _EARLY = "no round is open"
 

@@ -7,7 +7,7 @@ Where there is enough to read, several threads share the groups of sixteen (besi
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ class Added(NamedTuple):
     squares: NDArray[np.int64]  # a row an update: decode.squares() of each of these layers
 
 
+Heads = dict[Head, list[int]]  # which updates have which
 Group = list[tuple[Head, int]]  # updates for the lanes: what each says, and its place
 
 
@@ -44,12 +45,14 @@ class Lockstep:
 
     def add(
         self, loops: Any, acc: NDArray[np.int64], weights: Sequence[int],
-        streams: Sequence[bytes], heads: dict[Head, list[int]], beside: Beside | None = None,
+        streams: Sequence[bytes], heads: Heads, beside: Beside | None,
+        add_others: Callable[[Heads], None],
     ) -> list[Added]:  # fmt: skip
         """acc[i] += weight * change, of the whole model. heads: which updates have which.
 
-        What it does not take stays in heads: malformed updates are among it, with those that were
-        in step with them. With `beside`, some threads may have added to theirs, not to acc.
+        Those that are not for the lanes add_others() gets, while other threads may be adding.
+        What is malformed is in heads afterwards, with what was in step with it. With `beside`,
+        some threads may have added to theirs, not to acc.
         """
         kinds: dict[bytes, list[Head]] = {}
         for head, members in heads.items():
@@ -68,17 +71,26 @@ class Lockstep:
             n = max(1, min(n_threads(), len(groups), n_bytes // PAYS))
         while len(self._works) < n:
             self._works.append(_aligned(loops.N_WORK))
-        shares = [
+        shares: list[Callable[[], list[Added]]] = [
             functools.partial(
                 _add_groups, loops, beside.of(k) if beside is not None and k else acc, weights,
                 streams, groups[k::n], self._works[k],
             )
             for k in range(n)
         ]  # fmt: skip
-        added = [each for share in at_once(shares) for each in share]
+        grouped = {i for group in groups for _, i in group}
+        others = {h: [i for i in members if i not in grouped] for h, members in heads.items()}
+
+        def first() -> list[Added]:
+            added = shares[0]()
+            add_others(others)
+            return added
+
+        added = [each for share in at_once([first, *shares[1:]]) for each in share]
         taken = {i for each in added for i in each.members}
+        failed = grouped - taken
         for head, members in heads.items():
-            heads[head] = [i for i in members if i not in taken]
+            heads[head] = [i for i in members if i in failed]
         return added
 
 
