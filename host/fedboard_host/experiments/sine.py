@@ -70,11 +70,12 @@ All ways see the same 50 samples of each of the 20,000 tasks, TinyReptile one at
 storing any. It ends at a third of the best Reptile's error, and its inner loop takes a fraction of
 the RAM: Reptile keeps the task's samples and a batch's activations. Ten passes over stored samples
 help Reptile early: it then needs as few rounds to each target as TinyReptile, though ten times the
-computing; in the end one pass is better. Where it does not pay: a network that is trained jointly
-on all waves learns their mean, and is then no better a start than random weights. Going on from
-task to task without an annealed outer step ("task after task") forgets: its error hangs on the last
-tasks. Reptile's published rates want more rounds than these. Fine-tuning by single shots, which a
-board can do without storing them, costs some accuracy against full batches of the shots.
+computing; in the end one pass is better on 5 and 10 shots. Where it does not pay: a network that is
+trained jointly on all waves learns their mean, and is then no better a start than random weights.
+Going on from task to task without an annealed outer step ("task after task") forgets: its error
+hangs on the last tasks. Reptile's published rates want more rounds than these. Fine-tuning by
+single shots, which a board can do without storing them, costs some accuracy against full batches of
+the shots.
 
 The rates that choose() found lie inside what it tries: Reptile's is 0.03, for one pass and for ten,
 which get worse at 0.035 and may diverge there. Joint training gets no better at 0.02 and diverges
