@@ -77,8 +77,8 @@ hangs on the last tasks. Reptile's published rates want more rounds than these. 
 single shots, which a board can do without storing them, costs some accuracy against full batches of
 the shots.
 
-The rates that choose() found lie inside what it tries: Reptile's is 0.03, for one pass and for ten,
-which get worse at 0.035 and may diverge there. Joint training gets no better at 0.02 and diverges
+The rates that choose() found lie inside what it tries. Reptile's is 0.03, for one pass and for ten:
+at 0.035 one is no better, and ten may diverge. Joint training gets no better at 0.02 and diverges
 at 0.04; at 0.08 all its rounds diverge, and leave the random start. Outer steps begin with all that
 a round has found, for ten passes with 0.3 of it. Task after task has TinyReptile's rate.
 """
