@@ -25,8 +25,9 @@ ROOMS = {
     "device": {"fedboard", "fedboard_device", "main.py"},
     "host": {"fedboard_host"},
 }
-MAX_LINES = 400
-MAX_TEST_LINES = 700  # a file of tests is a list, not a mechanism
+MAX_LINES = 320
+MAX_TEST_LINES = 400  # a file of tests is a list, not a mechanism
+LONGER = {"host/fedboard_host/fleet_numba.py": 400}  # which says why
 # A stranger's machine has none of these folders, and may use another package registry.
 OURS = re.compile(
     rb"(?<![\w}])/(?:work|root|home/\w+)/|[a-z]:\\users\\"
@@ -123,7 +124,7 @@ def test_modules_stay_small():
     too_long = {
         name: lines
         for name, lines in lengths.items()
-        if lines > (MAX_TEST_LINES if name.startswith("tests/") else MAX_LINES)
+        if lines > LONGER.get(name, MAX_TEST_LINES if name.startswith("tests/") else MAX_LINES)
     }
     assert too_long == {}
 
