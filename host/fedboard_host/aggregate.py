@@ -33,7 +33,6 @@ Ints = NDArray[np.int64]
 
 MAX_WEIGHT = 1 << 24  # of one update
 MAX_TOTAL = 1 << 33  # of a round: times a change (17 bits), the master's 8 and the gain: int64
-_NOWHERE = array("i")
 
 
 class Merger(ABC):
@@ -55,7 +54,9 @@ class Merger(ABC):
         self._beside = Beside(spec.n_params)  # what other threads have added, until _gather()
         self._totals = [0] * spec.n_layers
         self._clipped: dict[str, bool] = {}  # by board, this round
-        self._limits = _limits(spec)
+        sizes = [spec.n_layer_params(l) for l in range(spec.n_layers)]
+        limits = np.array([spec.limit(l) for l in range(spec.n_layers)], np.int64)
+        self._limits: Ints = np.repeat(limits, sizes)  # the largest magnitude of each parameter
 
     def set_up(self, merging: Merging, bits: Callable[[], Bits] = system_bits) -> None:
         """Merge so; bits(): where the noise of the next merge() comes from."""
@@ -161,13 +162,9 @@ class Merger(ABC):
         return self.clip.measure(l, squares) if self.clips and not self.privacy.noise else []
 
     def add_sums(
-        self,
-        layers: int,
-        sums: Ints,
-        weights: Sequence[int],
-        norms: Ints,
+        self, layers: int, sums: Ints, weights: Sequence[int], norms: Ints,
         boards: Sequence[str] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Take many boards' changes at once: sums (n_params,) of weight * change, of these layers.
 
         For simulators; the model that follows is the same as after as many add()s. norms (boards,
@@ -192,20 +189,11 @@ class Merger(ABC):
 
         Changes nothing here: threads may ask at once.
         """
-        spec = self.spec
-        norms: Ints = np.zeros((len(changes), spec.n_layers), np.int64)
         if self.privacy.noise:
-            for change in changes:
-                whole: Update = [(0, _NOWHERE, change)]
-                change[:] = clip.cut_update(whole, self.privacy.clip)[0][0][2]
-            return norms
-        for l, most in enumerate(self.clip.bounds if self.clips else ()):
-            layer = changes[:, spec.at(l) : spec.at(l + 1)]
-            for b, change in enumerate(layer):
-                norms[b, l] = clip.norm(change)
-                if most and norms[b, l] > most:
-                    layer[b] = clip.cut(change, int(norms[b, l]), most)
-        return norms
+            clip.cut_whole(changes, self.privacy.clip)
+        elif self.clips:
+            return self.clip.cut_rows(self.spec, changes)
+        return np.zeros((len(changes), self.spec.n_layers), np.int64)
 
     def epsilon(self) -> float | None:
         """Of all merges so far, at privacy.DELTA; None: there is no noise. inf: some had none."""
@@ -309,11 +297,3 @@ class Merger(ABC):
         if value is None or value.shape != (self.spec.n_params,) or value.dtype != np.int64:
             raise DataError(f"the checkpoint has no '{key}' of this model: another strategy's?")
         return value.copy()
-
-
-def _limits(spec: Spec) -> Ints:
-    """The largest magnitude of each parameter."""
-    limits: Ints = np.empty(spec.n_params, np.int64)
-    for l in range(spec.n_layers):
-        limits[spec.at(l) : spec.at(l + 1)] = spec.limit(l)
-    return limits

@@ -13,11 +13,13 @@ usual norm: then nothing is cut, and the bound stays what it was.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedboard.model import Spec
 from fedboard_host import decode
 from fedboard_host.decode import Integers
 
@@ -25,6 +27,7 @@ Ints = NDArray[np.int64]
 
 FACTOR = 4
 _LEAST = 3  # boards that make a median
+_NOWHERE = array("i")
 
 
 def norm(change: Integers) -> int:
@@ -56,6 +59,13 @@ def cut_update(update: Update, most: int) -> tuple[Update, bool]:
     return short, True
 
 
+def cut_whole(changes: Ints, most: int) -> None:
+    """cut_update() of changes (boards, n_params) of all of a model, in place."""
+    for change in changes:
+        whole: Update = [(0, _NOWHERE, change)]
+        change[:] = cut_update(whole, most)[0][0][2]
+
+
 class NormClip:
     """The bounds of a model's layers from round to round, for updates that are summed at once."""
 
@@ -76,6 +86,20 @@ class NormClip:
         """What is to be taken off a change that is too long."""
         whole = np.asarray(change, np.int64)
         return whole - cut(whole, norm(change), self.bounds[l])
+
+    def cut_rows(self, spec: Spec, changes: Ints) -> Ints:
+        """Cut what is too long of changes (boards, n_params), in place; the norms that they had.
+
+        Changes nothing here: threads may ask at once.
+        """
+        norms: Ints = np.zeros((len(changes), spec.n_layers), np.int64)
+        for l, most in enumerate(self.bounds):
+            layer = changes[:, spec.at(l) : spec.at(l + 1)]
+            for b, change in enumerate(layer):
+                norms[b, l] = norm(change)
+                if most and norms[b, l] > most:
+                    layer[b] = cut(change, int(norms[b, l]), most)
+        return norms
 
     def note(self, l: int, norms: Sequence[int]) -> None:
         """These were the norms of boards that a simulator has cut by itself."""
