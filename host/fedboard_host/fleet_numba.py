@@ -1,20 +1,13 @@
 # mypy: ignore-errors
 """A fleet's learning by rule "tifed", compiled by numba (extra `fast`): the same bits as fleet's.
 
-A board at a time, a minibatch at a time. The first layer's inputs are mostly one value c, such as a
-picture's background: with x = c + p, of which few p are not 0 ("lit"),
-
-    forward   sum_i W[i] x[i] = c * sum_i W[i]  +  the lit W[i] p[i]        sums over all i are kept
-    update    sum_s x[i, s] d[s] = c * sum_s d[s]  +  the lit p[i, s] d[s]
-
-so only what is lit is multiplied. Arrays lie as in Fleet's lanes, but int16; the small layers above
-the first are turned meanwhile to (n_out, n_in + 1), as loops are compiled to run along long rows.
+A board at a time, a minibatch at a time. The first layer is fleet_lit_numba's. Arrays lie as in
+Fleet's lanes, but int16; the small layers above the first are turned meanwhile to (n_out,
+n_in + 1), as loops are compiled to run along long rows.
 
 All sums are int32. A forward sum's true value fits (Spec.limit); parts of it may not, and wrap:
 what is added up modulo 2**32 is right in the end all the same. So is an update's sum: deltas are
 within int16, and a minibatch has MOST_SAMPLES at most.
-
-All is in one file, as what numba keeps of a function is made anew when its own file changes only.
 """
 
 from __future__ import annotations
@@ -24,138 +17,14 @@ from typing import Any
 import numba
 import numpy as np
 
+from fedboard_host.fleet_lit_numba import find_lit, forward_first, turn, update_first
+from fedboard_host.rows_numba import add_to, copy, subtract_shifted
+
 MOST_SAMPLES = 500  # of a minibatch: 128 * 32767 * 500 < 2**31
+# numba keeps these loops while this file stays the same. With them are compiled:
+# fleet_lit_numba 7ad82a07, rows_numba 39bd4fbb
 _compiled = numba.njit(cache=True, nogil=True)
 _i32 = np.int32
-
-
-@_compiled
-def find_lit(x: Any, c: int, starts: Any, rows: Any, values: Any) -> None:
-    """Of samples x (samples, n_in): the lit inputs of sample s at starts[s] to starts[s + 1]."""
-    n = 0
-    n_eights = x.shape[1] >> 3
-    dark = np.uint64(c & 255) * np.uint64(0x0101010101010101)
-    for s in range(x.shape[0]):
-        starts[s] = n
-        own = x[s]
-        eights = own[: 8 * n_eights].view(np.uint64)
-        for k in range(n_eights + 1):
-            if k < n_eights and eights[k] == dark:  # as most are
-                continue
-            for i in range(8 * k, min(8 * k + 8, len(own))):
-                p = _i32(own[i]) - c
-                rows[n] = i
-                values[n] = p
-                n += p != 0
-    starts[x.shape[0]] = n
-
-
-@_compiled
-def turn(starts: Any, rows: Any, values: Any, ends: Any, who: Any, turned: Any) -> None:
-    """The same by inputs: the samples that light input i end at ends[i]."""
-    ends[:] = 0
-    for k in range(starts[-1]):
-        ends[rows[k]] += 1
-    total = 0
-    for i in range(len(ends)):
-        n = ends[i]
-        ends[i] = total
-        total += n
-    for s in range(len(starts) - 1):
-        for k in range(starts[s], starts[s + 1]):
-            at = ends[rows[k]]
-            who[at] = s
-            turned[at] = values[k]
-            ends[rows[k]] = at + 1
-
-
-@_compiled
-def _add_rows(acc: Any, w: Any, which: Any, p: Any, k: int, end: int) -> None:
-    """acc += p[k] * w[which[k]] and so on, up to `end`: four rows at a time."""
-    while k + 4 <= end:
-        w0, w1, w2, w3 = w[which[k]], w[which[k + 1]], w[which[k + 2]], w[which[k + 3]]
-        p0, p1, p2, p3 = p[k], p[k + 1], p[k + 2], p[k + 3]
-        for j in range(len(acc)):
-            acc[j] += (
-                _i32(w0[j] * p0) + _i32(w1[j] * p1)
-                + _i32(w2[j] * p2) + _i32(w3[j] * p3)
-            )  # fmt: skip
-        k += 4
-    while k < end:
-        w0, p0 = w[which[k]], p[k]
-        for j in range(len(acc)):
-            acc[j] += _i32(w0[j] * p0)
-        k += 1
-
-
-@_compiled
-def forward_first(
-    w: Any, c: int, totals: Any, starts: Any, rows: Any, values: Any, acc: Any
-) -> None:
-    """acc (samples, n_out) = the sums of w (n_in + 1, n_out); totals: its sums over all inputs."""
-    bias = w[-1]
-    for s in range(len(starts) - 1):
-        own = acc[s]
-        for j in range(len(own)):
-            own[j] = bias[j] + c * totals[j]
-        _add_rows(own, w, rows, values, starts[s], starts[s + 1])
-
-
-@_compiled
-def _copy(w: Any, source: Any) -> None:
-    for j in range(len(w)):
-        w[j] = source[j]
-
-
-@_compiled
-def _subtract(w: Any, change: Any, limit: int) -> None:
-    for j in range(len(w)):
-        w[j] = min(max(_i32(w[j] - change[j]), -limit), limit)
-
-
-@_compiled
-def _subtract_shifted(w: Any, sums: Any, shift: int, limit: int) -> None:
-    for j in range(len(w)):
-        w[j] = min(max(_i32(w[j] - (sums[j] >> shift)), -limit), limit)
-
-
-@_compiled
-def _add_to(total: Any, w: Any) -> None:
-    for j in range(len(w)):
-        total[j] += w[j]
-
-
-@_compiled
-def update_first(
-    source: Any, is_new: bool, w: Any, c: int, totals: Any, ends: Any, who: Any, p: Any, d: Any,
-    shift: int, limit: int, goes_on: bool, acc: Any, base: Any, dark: Any,
-) -> None:  # fmt: skip
-    """w (n_in + 1, n_out) = source - the floored sums of x d; is_new: w is another.
-
-    totals: the sums of w over all inputs, if it goes_on and they are asked for once more.
-    """
-    base[:] = 0
-    for s in range(len(d)):
-        _add_to(base, d[s])
-    _copy(w[-1], source[-1])
-    _subtract_shifted(w[-1], base, shift, limit)
-    for j in range(len(base)):
-        base[j] *= c
-        dark[j] = base[j] >> shift
-        totals[j] = 0
-    k = 0
-    for i in range(len(ends)):
-        if is_new:
-            _copy(w[i], source[i])
-        if k == ends[i]:
-            _subtract(w[i], dark, limit)
-        else:
-            _copy(acc, base)
-            _add_rows(acc, d, who, p, k, ends[i])
-            _subtract_shifted(w[i], acc, shift, limit)
-            k = ends[i]
-        if goes_on:
-            _add_to(totals, w[i])
 
 
 @_compiled
@@ -183,7 +52,7 @@ def _update_dense(w: Any, x: Any, d: Any, shift: int, limit: int, acc: Any) -> N
                 for i in range(n):
                     sums[i] += _i32(own[i] * e)
                 sums[n] += e
-        _subtract_shifted(w[k], sums, shift, limit)
+        subtract_shifted(w[k], sums, shift, limit)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -257,7 +126,7 @@ def _find_deltas(
         a = out
         at += (sizes[l] + 1) * wide
         unit += wide
-    _copy(e, a)
+    copy(e, a)
     e[label] -= 16
     unit -= len(e)
     d = _part(deltas, unit * batch, batch, len(e))[s]
@@ -343,7 +212,7 @@ def _learn(
         if b < len(start):
             first_totals[:] = 0
             for i in range(n_in):
-                _add_to(first_totals, source[i])
+                add_to(first_totals, source[i])
         totals[:] = first_totals
         _turn_above(old, sizes, above, False)
         moved = 0

@@ -141,7 +141,7 @@ def _products(pictures: Pictures, course: Course) -> dict[str, float]:
 
 
 def _loops(pictures: Pictures, course: Course) -> dict[str, float]:
-    """The same of the compiled loops: see fleet_numba."""
+    """The same of the compiled loops: see fleet_lit_numba."""
     loops = fleet_compiled.found()
     n_in, n_out = pictures.sizes[:2]
     x = pictures.train.x[course[0, 0, :BATCH]]
