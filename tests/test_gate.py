@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedboard import PROTOCOL, messages, wire
+from fedboard.channel import MOST_RAW
 from fedboard.hub import Hub
 from fedboard_host import gate
 from fedboard_host.events import Note
@@ -33,6 +34,23 @@ def test_before_the_proof_a_hub_keeps_one_frame_and_one_hello(parts):
         assert not channel.queue
         assert not channel._raw
         assert not hub._data
+
+
+@given(st.lists(st.sampled_from(["keyless", "old", "genuine"]), min_size=40, max_size=60))
+def test_who_floods_and_never_reads_is_not_queued_for(kinds):
+    """A cable's far end, as of networks 8 KiB are taken in all."""
+    hub = Hub(KEY, entropy(1))
+    hub.open(0)
+    for i, kind in enumerate(kinds):
+        hello = messages.Hello(
+            protocol=PROTOCOL - (kind == "old"), keyed=int(kind != "keyless"),
+            nonce=i.to_bytes(16, "big"), name="n",
+        )  # fmt: skip
+        hub.receive(wire.pack(messages.Hello.KIND, 0, 0, 0, 0, hello.pack()), i)
+    said = wire.Decoder().feed(hub.outgoing(99))
+    assert len(said) <= MOST_RAW
+    if kinds[-1] == "genuine":
+        assert wire.unpack(said[-1]).kind == messages.Welcome.KIND
 
 
 def test_the_gate_slows_an_address_down_and_no_other():

@@ -24,6 +24,7 @@ TIMEOUT_MS = 300  # first repeat; doubles up to MAX_TIMEOUT_MS
 BYTE_US = 1500
 MAX_TIMEOUT_MS = 4800
 MOST_UNHEARD = 16  # payloads; what is no more than news is not queued behind so many
+MOST_RAW = 4  # handshake frames that wait to be written: who floods us with HELLO may never read
 ACK_DELAY_MS = 20  # for which a bare ACK waits for company: a frame of ours, or more to acknowledge
 
 
@@ -117,7 +118,9 @@ class Channel:
         self.queue.append((kind, payload))
 
     def send_raw(self, kind: int, payload: bytes, tx: "auth.Signer | None" = None) -> None:
-        """Queue an unnumbered handshake frame: sent once, by the next outgoing()."""
+        """Queue an unnumbered handshake frame: sent once, by the next outgoing(), or never."""
+        if len(self._raw) >= MOST_RAW:
+            return
         sign = tx.tag if tx else None
         self._raw.append(wire.pack(kind, 0, 0, self._direction, 0, payload, sign))
 
