@@ -51,11 +51,11 @@ Update = Sequence[tuple[int, Integers, Integers]]  # (layer, rising indices in i
 
 def cut_update(update: Update, most: int) -> tuple[Update, bool]:
     """(the update, all its layers together no longer than `most`; whether it was cut)."""
-    length = math.isqrt(sum(decode.squares(values) for _, _, values in update))
-    if length <= most:
+    squares = sum(decode.squares(values) for _, _, values in update)
+    if squares <= most * most:
         return update, False
-    # isqrt rounds down: as if it were longer by one.
-    short = [(l, i, cut(np.asarray(v, np.int64), length + 1, most)) for l, i, v in update]
+    longer = math.isqrt(squares) + 1  # as isqrt rounds down
+    short = [(l, i, cut(np.asarray(v, np.int64), longer, most)) for l, i, v in update]
     return short, True
 
 
