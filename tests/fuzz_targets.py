@@ -6,6 +6,7 @@
     update        what a board sends: head and stream
     delta         what a host sends: a model, dense or as changes, over an old one
     checkpoint    a file on a board's flash, or on the host
+    settings      a board's fedboard.json
 
 The answer is the refusal's text, or ACCEPTED for input that turned out well-formed: it is just what
 our own writer would have written. Input that is accepted and is not raises Malformed, a frame
@@ -31,6 +32,7 @@ from fedboard.base import MemoryBase
 from fedboard.channel import FIRST_RELIABLE, Channel
 from fedboard.delta import encode, parse_update
 from fedboard.rebase import Rebase
+from fedboard_device import config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -226,9 +228,14 @@ def checkpoint_(data: bytes) -> str:
     return ACCEPTED
 
 
+def settings(data: bytes) -> str:
+    """What is wrong is told, and the rest holds: no input may be an error."""
+    return "; ".join(config.parse(data, "fedboard.json").problems) or ACCEPTED
+
+
 TARGETS = {
     "frame": frame, "long": long_frame, "message": message, "update": update_, "delta": delta,
-    "checkpoint": checkpoint_,
+    "checkpoint": checkpoint_, "settings": settings,
 }  # fmt: skip
 
 

@@ -62,6 +62,8 @@ WRONG = [
     (b"[]", "no JSON object"),
     ({"nmae": "secret"}, "unknown setting nmae: did you mean name?"),
     ({"Key": "secret"}, "did you mean key?"),
+    ({"secret" * 3: 1}, "something else than a setting's name: check the commas"),
+    ({"sensor": {"secret" * 3: 1}}, "something else than a setting's name in sensor"),
     ({"password": "secret"}, "unknown setting password: known are data_dir, host, key"),
     ({"wifi": {"ssid": "home", "pasword": "secret"}}, "wifi.pasword: did you mean password?"),
     ({"wifi": {"password": "secret"}}, "wifi.ssid is missing"),

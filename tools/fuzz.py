@@ -5,8 +5,8 @@
     python3 tools/fuzz.py TARGET --atheris ...      guided by coverage: pip install 'fedboard[fuzz]'
     python3 tools/fuzz.py corpus                      writes tests/corpora again
 
-Targets: see fuzz_targets, which boards run, too; and, of the host alone, npz (its checkpoints),
-home (home.toml) and settings (a board's fedboard.json). The inputs here are malformed by
+Targets: see fuzz_targets, which boards run, too; and, of the host alone, npz (its checkpoints) and
+home (home.toml). The inputs here are malformed by
 construction: genuine ones, damaged at random, or sealed again with right checksums but no key; or
 with a mistake that no reader may let pass. All follow from the seed. An input that is accepted, an
 exception that is not the documented one, and 30 s without an answer are failures; the input is
@@ -37,7 +37,6 @@ import numpy as np  # noqa: E402
 import fuzz_inputs as inputs  # noqa: E402
 import fuzz_targets as targets  # noqa: E402
 from fedboard import DataError, WireError  # noqa: E402
-from fedboard_device import config as board_config  # noqa: E402
 from fedboard_host import checkpoints, config, decode, lockstep  # noqa: E402
 
 FAILURES = Path("fuzz-failures")
@@ -113,11 +112,6 @@ def home(data: bytes) -> str:
     return targets.ACCEPTED
 
 
-def settings(data: bytes) -> str:
-    found = board_config.load(str(_scratch("fedboard.json", data)))
-    return "; ".join(found.problems) or targets.ACCEPTED
-
-
 _folder = tempfile.TemporaryDirectory(prefix="fedboard-fuzz-")
 
 
@@ -128,7 +122,7 @@ def _scratch(name: str, data: bytes) -> Path:
 
 
 TARGETS: dict[str, Callable[[bytes], str]] = {
-    **targets.TARGETS, "update": update, "npz": npz, "home": home, "settings": settings,
+    **targets.TARGETS, "update": update, "npz": npz, "home": home,
 }  # fmt: skip
 # Where damage may make another well-formed input, as the target itself has checked: an update or a
 # message has no checksum of its own, it relies on its frame's and the transfer's. What the others

@@ -119,7 +119,7 @@ def make_home(rng: Random) -> bytes:
 
 def make_settings(rng: Random) -> bytes:
     values = dict(JSON)
-    kind = rng.randrange(6)
+    kind = rng.randrange(8)
     name = rng.choice(list(values))
     if kind == 0:
         values[name + rng.choice("abcdefgh") + "_"] = values.pop(name)
@@ -138,9 +138,19 @@ def make_settings(rng: Random) -> bytes:
     elif kind == 4:
         text = json.dumps(values)
         return text[: rng.randrange(len(text) - 1)].encode()
+    elif kind == 5:  # a comma or a value is missing: MicroPython's JSON reads on
+        text = json.dumps(values)
+        gone = rng.choice([i for i, c in enumerate(text) if c == ","])
+        if rng.random() < 0.5:
+            return text.replace(json.dumps(values[name]), "", 1).encode()
+        return (text[:gone] + text[gone + 1 :]).encode()
+    elif kind == 6:  # a name that is no text
+        odd = rng.choice(("null", "true", "7", "1.5", "[]", "{}", "7e999", "NaN"))
+        return json.dumps(values).replace(json.dumps(name) + ":", odd + ":", 1).encode()
     else:
-        data = rng.choice(
-            (b"[]", b"1", b'"x"', b"null", b"{,}", b"[" * 9999, b'{"a":' * 5000, b"\xff")
-        )
+        data = rng.choice((
+            b"[]", b"1", b'"x"', b"null", b"{,}", b"[" * 2000, b"[" * 9999, b'{"a":' * 5000,
+            b"\xff",
+        ))  # fmt: skip
         return data + rng.randbytes(rng.randrange(2))
     return json.dumps(values).encode()

@@ -59,6 +59,9 @@ for _name in ("window", "hop", "rate_hz", "blocks", "bands", "group", "floor", "
     _SENSOR[_name] = (int, "a whole number")
 
 
+_LONGEST = 16  # letters of a name that is repeated
+
+
 class Settings:
     """What the file said, checked. hosts: (address, port) each; key None: none."""
 
@@ -81,13 +84,18 @@ class Settings:
 
 def load(path: str) -> Settings:
     """The settings in the file at `path`, or defaults where it is missing or wrong."""
-    settings = Settings()
-    settings.folder = path.replace("\\", "/").rpartition("/")[0]
     try:
         with open(path, "rb") as file:
             text = file.read()
     except OSError:
         text = b"{}"  # most boards on USB have none
+    return parse(text, path)
+
+
+def parse(text: bytes, path: str) -> Settings:
+    """The settings in the text of the file at `path`; see load()."""
+    settings = Settings()
+    settings.folder = path.replace("\\", "/").rpartition("/")[0]
     try:
         if text[:3] == b"\xef\xbb\xbf":  # Windows' editors
             text = text[3:]
@@ -177,6 +185,11 @@ def _checked(
     right = {}
     for name in values:
         value = values[name]
+        if not isinstance(name, str) or len(name) > _LONGEST:
+            # MicroPython's JSON does without commas: where one is missing, this may be a secret.
+            where = f" in {prefix[:-1]}" if prefix else ""
+            problems.append(f"something else than a setting's name{where}: check the commas")
+            continue
         if name not in types:
             problems.append(f"unknown setting {prefix}{name}{_hint(name, types)}")
             continue
