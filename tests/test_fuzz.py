@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -141,3 +142,33 @@ def test_ports_of_odd_digits_are_refused(port, tmp_path):
     text = f'[federation]\nname = "k"\n[model]\nlayers = [2, 2]\n[network]\nlisten = "a:{port}"'
     with pytest.raises(DataError, match="use ADDRESS:PORT"):
         config.parse(text, Path("home.toml"))
+
+
+# Started by a Python that has nothing of ours
+
+BASE = getattr(sys, "_base_executable", sys.executable)
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or sys.prefix == sys.base_prefix, reason="wants a virtual environment of POSIX"
+)
+def test_any_python_goes_on_in_the_venv(tmp_path):
+    """Here a .venv whose Python says what it was asked."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    own = tmp_path / ".venv" / "bin" / "python"
+    own.write_text('#!/bin/sh\necho "$@"\n')
+    own.chmod(0o755)
+    text = (interpreters.ROOT / "tools" / "in_venv.py").read_text(encoding="utf-8")
+    (tmp_path / "tools" / "in_venv.py").write_text(text, encoding="utf-8")
+    tool = tmp_path / "tools" / "some.py"
+    tool.write_text("import in_venv\nprint('went on')")
+    for python, said in ((sys.executable, "went on"), (BASE, f"-X utf8 {tool} all")):
+        done = subprocess.run(
+            [python, "-X", "utf8", str(tool), "all"], capture_output=True, text=True
+        )
+        assert done.stdout.strip() == said, done.stderr
+    own.unlink()
+    done = subprocess.run([BASE, "-S", str(tool)], capture_output=True, text=True)
+    assert "dev.py setup" in done.stderr
+    assert done.returncode == 1

@@ -15,6 +15,9 @@ board: see board_bench. host: see bench_host.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import in_venv  # noqa: F401
+
 import argparse
 import json
 import shlex

@@ -10,6 +10,9 @@ only the start needs is freed. --write: into docs/board.md.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import in_venv  # noqa: F401
+
 import argparse
 import json
 import re

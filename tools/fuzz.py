@@ -17,6 +17,9 @@ well-formed, after the target has checked that it is just what a writer of ours 
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import in_venv  # noqa: F401
+
 import argparse
 import faulthandler
 import hashlib

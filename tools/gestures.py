@@ -9,6 +9,9 @@ and hurry in ways of their own. docs/tutorial.md goes on from there.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import in_venv  # noqa: F401
+
 import argparse
 import json
 import shlex

@@ -11,6 +11,9 @@ run 50 times as fast. Prints one JSON object; exit status 1 if a model was wrong
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import in_venv  # noqa: F401
+
 import argparse
 import json
 import random
