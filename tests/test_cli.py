@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fedboard_host import cli as module
-from fedboard_host import digits, discover, export, paths
+from fedboard_host import digits, discover, export, paths, runtime
 from fedboard_host.dataset import load_samples
 
 COMMANDS = ("boards", "demo", "export", "key", "pack", "run")
@@ -318,6 +319,29 @@ def test_ctrl_c_finishes_the_round(tmp_path: Path) -> None:
     assert found[-1]["event"] == "Summary"
     assert found[-1]["stopped"] is True
     assert (tmp_path / "runs" / "one" / "log.sqlite").exists()
+
+
+@posix_only
+def test_a_run_stops_though_nobody_reads_any_more_what_it_says() -> None:
+    class Run:
+        is_stopping = False
+
+        def request_stop(self) -> None:
+            self.is_stopping = True
+
+        def note(self, text: str) -> None:
+            raise BrokenPipeError
+
+    async def body() -> None:
+        run, failed = Run(), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: failed.append(told))
+        with runtime.stop_on_interrupt(run, run):  # type: ignore[arg-type]
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not failed:
+                await asyncio.sleep(0)
+        assert run.is_stopping
+
+    asyncio.run(body())
 
 
 def test_export_of_nothing(tmp_path: Path) -> None:

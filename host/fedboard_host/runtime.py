@@ -64,8 +64,8 @@ def stop_on_interrupt(federation: Federation, view: View) -> Iterator[None]:
     def stop() -> None:
         for number in numbers:
             loop.remove_signal_handler(number)
-        view.note("stopping after this round (Ctrl-C again: at once)")
         federation.request_stop()
+        view.note("stopping after this round (Ctrl-C again: at once)")
 
     try:
         for number in numbers:
