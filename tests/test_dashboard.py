@@ -35,6 +35,16 @@ def test_the_feed_reads_the_log(run_folder: Path) -> None:
     assert 'aria-label="Held-out accuracy over 30 rounds, now 75.0 %"' in html["accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.03, "less than 0.1 s"), (0.1, "0.1 s"), (8.24, "8.2 s"), (61, "1 min")]
+)
+def test_how_long_a_round_takes(seconds: float, text: str) -> None:
+    state = State("run", None, rounds=[
+        {"round": 1, "accuracy": None, "bytes_up": 1, "bytes_down": 1, "seconds": seconds}
+    ])  # fmt: skip
+    assert f"<dt>a round takes</dt><dd>{text}" in fragments.summary(state, live=False)
+
+
 def test_nothing_that_was_said_becomes_html(run_folder: Path) -> None:
     text = page.live(Feed(run_folder, (NASTY,)).read(), True)
     assert "<img" not in text

@@ -35,6 +35,11 @@ def ago(seconds: float) -> str:
     return f"{max(0.0, seconds):.1f} s" if seconds < 60 else span(seconds)
 
 
+def lasting(seconds: float) -> str:
+    """How long it took: tenths while it is short, and never nothing."""
+    return ago(seconds) if seconds >= 0.1 else "less than 0.1 s"
+
+
 def spark(values: list[float], width: int) -> str:
     """A line of blocks: the last `width` values, or all of them thinned out, from their minimum."""
     if len(values) > width:

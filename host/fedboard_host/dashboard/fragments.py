@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from fedboard_host.dashboard.feed import State, thin
-from fedboard_host.units import ago, percent, size
+from fedboard_host.units import ago, lasting, percent, size
 
 _WIDTH, _HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 30
@@ -49,7 +49,7 @@ def summary(state: State, live: bool) -> str:
     down = sum(row["bytes_down"] for row in state.rounds)
     tiles += [("up", size(up)), ("down", size(down))]
     if last:
-        tiles.append(("a round takes", ago(last["seconds"])))
+        tiles.append(("a round takes", lasting(last["seconds"])))
     if live and not (told and told.is_live):
         when = f", last heard {ago(told.age_s)} ago" if told else ""
         tiles.append(("host", f"not running{when}"))
