@@ -101,7 +101,10 @@ class Member(SimpleNamespace):
 
 
 def taking(n):
-    """(an Intake with an open round of n boards, the round, its boards, their updates, events)."""
+    """(an Intake with an open round of n boards, the round, its boards, their updates, events).
+
+    Among the events is "changed", when it says so.
+    """
     work = Work(layers=3, epochs=1, batch=1, rate=1, top_permille=300, bits=4)
     round_ = Round(1, 1, Policy(n), 0)
     members = [Member(f"b{i}") for i in range(n)]
@@ -114,7 +117,9 @@ def taking(n):
     merger = MeanMerger(SPEC)
     merger.start(array("h", bytes(2 * SPEC.n_params)))
     events = []
-    intake = Intake(SPEC, merger, events.append, lambda *_: None, 0)
+    intake = Intake(
+        SPEC, merger, events.append, lambda *_: None, lambda: events.append("changed"), 0
+    )
     intake.open(round_)
     return intake, merger, round_, members, updates, events
 
@@ -144,8 +149,8 @@ def test_what_comes_together_is_taken_together(monkeypatch):
     assert sizes == [MAX_WAITING - 1, 9]  # without the second of b17
     assert [name for name, part in round_.parts.items() if not part.accepted] == ["b3", "b4"]
     assert list(round_.failures) == ["b3"]
-    assert [each.board for each in events if not each.accepted] == ["b4", "b3"]
-    assert len(events) == len(members)
+    assert events[1::2] == ["changed"] * len(members)
+    assert [each.board for each in events[::2] if not each.accepted] == ["b4", "b3"]
     alone = MeanMerger(SPEC)
     alone.start(array("h", bytes(2 * SPEC.n_params)))
     decoder = decode.Decoder(SPEC)
@@ -158,9 +163,9 @@ def test_what_comes_together_is_taken_together(monkeypatch):
 
 
 def test_an_update_counts_even_if_its_connection_ends_meanwhile():
-    """Else it would be in the sums, and be sent and added again."""
+    """Else it would be in the sums, and be sent and added again. It is told of, once."""
     assert decode.use_compiled()
-    intake, _, round_, members, updates, _ = taking(2)
+    intake, _, round_, members, updates, events = taking(2)
 
     async def main():
         task = asyncio.create_task(intake.take(members[0], updates[0]))
@@ -172,6 +177,8 @@ def test_an_update_counts_even_if_its_connection_ends_meanwhile():
     asyncio.run(main())
     assert round_.n_accepted == 1
     assert intake.n_bytes == len(updates[0].data)
+    told, changed = events
+    assert (told.board, told.accepted, changed) == ("b0", True, "changed")
 
 
 def test_an_update_that_waits_while_its_round_closes_is_too_late():
@@ -185,7 +192,7 @@ def test_an_update_that_waits_while_its_round_closes_is_too_late():
         await task
 
     asyncio.run(main())
-    assert [(e.accepted, e.reason) for e in events] == [(False, "round 1 is closed")]
+    assert [(e.accepted, e.reason) for e in events[::2]] == [(False, "round 1 is closed")]
     assert not merger.n_updates
 
 

@@ -62,7 +62,9 @@ class Conductor:
         else:
             self._merger.start(now.params)
         self._attendance = Attendance(self._policy, now.learned)
-        self._intake = Intake(now.spec, self._merger, state.emit, state.set_state, now.round)
+        self._intake = Intake(
+            now.spec, self._merger, state.emit, state.set_state, state.changed.set, now.round
+        )
         self._dispatch = Dispatch(now.spec, now.run, state.set_state)
         for known in (*state.store.past(), now):
             # what `evaluate` leaves on boards, then what rounds do

@@ -87,7 +87,6 @@ class Hearing:
         part = round_.parts.get(member.info.name) if round_ is not None else None
         if part is not None and part.accepted:
             member.took_ms.append(self._state.clock.now_ms() - part.asked_ms)
-        self._state.changed.set()
 
     def _on_progress(self, member: Member, progress: messages.Progress) -> None:
         round_ = self._state.round

@@ -2,7 +2,8 @@
 
 Where changes are only summed, the updates that come in the same turn of the loop are added to the
 sums together, which takes less time than one by one (lockstep). Each is judged for itself, and
-heard by its board as if it had come alone.
+heard by its board as if it had come alone. Its connection may end meanwhile: what became of it is
+told all the same.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class _Update(NamedTuple):
 
 
 class Intake:
-    """One round at a time: open(round), then take() whatever comes, until close()."""
+    """One round at a time: open(round), then take() whatever comes, until close().
+
+    changed() is called when a board's part in the round may be over.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Intake:
         merger: Merger,
         emit: Callable[[Event], None],
         set_state: Callable[[Member, str, str], None],
+        changed: Callable[[], None],
         n_closed: int,
     ) -> None:
         self.n_bytes = 0  # of this round's updates
@@ -52,9 +57,10 @@ class Intake:
         self._merger = merger
         self._emit = emit
         self._set_state = set_state
+        self._changed = changed
         self._round: Round | None = None
         self._last: Round | None = None  # the last one that was merged
-        self._batch = Batch(self._sum, MAX_WAITING)
+        self._batch = Batch(self._take_all, MAX_WAITING)
 
     def open(self, round_: Round) -> None:
         self._round = round_
@@ -74,10 +80,20 @@ class Intake:
         self._merger.drop()
 
     async def take(self, member: Member, received: hub.Update) -> None:
-        begin, data = received.begin, received.data
-        reason = self._judge(member, begin)
-        if not reason:
-            reason = await self._read(member, begin, data)
+        update = _Update(member, received.begin, received.data)
+        reason = self._judge(member, update.begin)
+        round_ = self._round
+        if not reason and round_ is not None:
+            if round_.secret is None and self._merger.sums_streams:
+                # In less time than it takes to ask another thread.
+                await self._batch.put(update)
+                return
+            reason = await self._read(round_, update)
+        self._tell(update, reason)
+
+    def _tell(self, update: _Update, reason: str) -> None:
+        """Its board and people: it is in, or why not."""
+        member, begin, data = update
         if reason in (rounds.DUPLICATE, _EARLY):
             return
         if reason:
@@ -93,14 +109,12 @@ class Intake:
             member.info.name, begin.round, begin.n_samples, len(data), not reason, reason,
             accuracy, loss,
         ))  # fmt: skip
+        self._changed()
 
-    async def _read(self, member: Member, begin: messages.Begin, data: bytes) -> str:
+    async def _read(self, round_: Round, update: _Update) -> str:
         """Add it to the sums, or say why not."""
-        round_, name, merger = self._round, member.info.name, self._merger
-        assert round_ is not None
-        if round_.secret is None and merger.sums_streams:
-            # In less time than it takes to ask another thread.
-            return await self._batch.put(_Update(member, begin, data))
+        member, begin, data = update
+        name, merger = member.info.name, self._merger
         layers = round_.parts[name].work.sent
         try:
             if round_.secret is not None:
@@ -123,6 +137,13 @@ class Intake:
             merger.add(parsed, merger.counted(begin.n_samples), name)
         self._accept(name, data)
         return ""
+
+    def _take_all(self, updates: list[_Update]) -> list[str]:
+        """Add them to the sums and tell of each; for each why it is not in, or nothing."""
+        reasons = self._sum(updates)
+        for update, reason in zip(updates, reasons, strict=True):
+            self._tell(update, reason)
+        return reasons
 
     def _sum(self, updates: list[_Update]) -> list[str]:
         """Add them to the sums; for each why it is not, or nothing."""
