@@ -114,11 +114,12 @@ def test_the_same_as_one_by_one(seed, n, bits, shares, n_damaged, heaviest, n_co
 
 
 @pytest.mark.parametrize("bits", [1, 4, 7])
-@pytest.mark.parametrize("n", [lockstep.LEAST, 16, 17, 38])
+@pytest.mark.parametrize("n", [lockstep.LEAST, 10, 11, 16, 17, 38])
 def test_gaps_of_every_length_side_by_side(bits, n):
     """In some lanes four entries fit a window, in others not one gap does."""
     size = SPEC.n_layer_params(0)
-    patterns = [(0,), (0, 1, 2), (3, 0, 0, 90, 1), (500,), (0, 0, 0, 0, 0, 290), (40, 1, 1, 1)]
+    patterns = [(0,), (0, 1, 2), (3, 0, 0, 90, 1), (500,), (0, 0, 0, 0, 0, 290), (40, 1, 1, 1),
+                (27, 26, 28, 25), (9, 60)]  # fmt: skip
     updates = []
     for lane in range(n):
         gaps = patterns[lane % len(patterns)]

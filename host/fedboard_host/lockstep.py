@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,8 @@ from fedboard_host.head import Head
 LEAST = 6  # fewer are faster one by one
 PAYS = 1 << 17  # bytes to read, of each thread: fewer take less time than another's beginning
 _PADDING = 32
+_WORD = 8
+_GAPS = [bytes(n) for n in range(_WORD)]  # before the next stream begins
 _ALIGNED = 64  # bytes, of a vector in memory
 
 Wire = tuple[int, int, bytes, bytes]  # an update: its weight, layers, meta and stream
@@ -118,10 +119,16 @@ def _add(
     """Their squares; None: one is malformed, and acc is as it was."""
     n = len(streams)
     sizes = [len(stream) for stream in streams]
-    begins = [0, *accumulate(sizes[:-1])]
+    pieces: list[bytes] = []
+    begins = []
+    at = 0
+    for stream, size in zip(streams, sizes, strict=True):
+        begins.append(at)
+        pieces += stream, _GAPS[-size % _WORD]
+        at += size + -size % _WORD
     most = max([head.most for head in heads])
-    data = np.frombuffer(b"".join([*streams, bytes(most + _PADDING)]), np.uint8)
-    for i in range(loops.N_LANES - n):  # idle lanes read what others read: it counts nothing
+    data = np.frombuffer(b"".join([*pieces, bytes(most + _PADDING)]), np.uint8)
+    for i in range(loops.N_LANES - n):  # idle lanes read what others read, and add nothing
         begins.append(begins[i])
         sizes.append(sizes[i])
         heads.append(heads[i])
@@ -130,11 +137,11 @@ def _add(
         tables = heads[0].lanes(len(heads))
     else:
         tables = np.stack([head.table for head in heads])
-    squares = np.empty(tables.shape[:2], np.int64)
+    squares = np.empty((n, tables.shape[1]), np.int64)
     where = np.array(begins), np.array(sizes)
     counted = np.array(weights)
     if loops.add_streams(data, *where, tables, counted, acc, squares, work):
-        return squares[:n]
+        return squares
     loops.add_streams(data, *where, tables, -counted, acc, squares, work)
     return None
 

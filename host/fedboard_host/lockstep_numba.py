@@ -4,9 +4,10 @@
     add_streams(data, begins, sizes, tables, weights, acc, squares, work)
 
 Where an entry of a stream ends is known only when it has been read. So one stream keeps a processor
-waiting; of sixteen it reads four entries each, and adds up the last four meanwhile. As the streams
-advance together, the sums that are being added to stay in the nearest cache. Whatever does not fit
-a window of 57 bits (a long gap, the last entries) is read one entry at a time.
+waiting; of sixteen it reads four entries each, and adds up the last four meanwhile. Each lane keeps
+two words of 64 bits, and asks for the third a step before it is needed: nobody waits for memory. As
+the streams advance together, the sums that are being added to stay in the nearest cache. Whatever
+does not fit a window of 64 bits (a long gap, the last entries) is read one entry at a time.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ import numpy as np
 from llvmlite import binding
 
 from fedboard_host.bits_numba import WHOLE, number, trailing_zeros, window
+from fedboard_host.vectors_memory_numba import add_each, gather, load, store
 from fedboard_host.vectors_numba import (
     N_LANES,
     above,
-    add_each,
     any_of,
     as_lanes,
     as_pairs,
-    gather,
+    chosen,
+    funnel,
     in_lanes,
     in_pairs,
-    load,
+    larger,
     negative_where,
     ones,
-    store,
 )
 
 N_WORK = 14 * N_LANES  # numbers of 32 bits, of each lane these:
@@ -41,8 +42,9 @@ _RICE = 10 * N_LANES
 _SCALE = 11 * N_LANES  # weight << shift
 _TOTAL = 12 * N_LANES  # the squares of values, before the shift
 _NOWHERE = 13 * N_LANES  # 0 to 15
+_FEW = 10  # lanes
 # numba keeps these loops while this file stays the same. With them are compiled:
-# bits_numba 06dd22b6, vectors_numba 4d733465
+# bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba f3b118af
 _compiled = numba.njit(cache=True, nogil=True)
 _inlined = numba.njit(inline="always")
 
@@ -55,25 +57,27 @@ def _low_halves(low, high):
 
 
 @_inlined
-def _by_each(low, high, n_bits):
-    """Windows moved on by so many bits a lane, less than 64."""
-    n = as_pairs(n_bits)
-    return low >> (n & in_pairs(63)), high >> ((n >> in_pairs(32)) & in_pairs(63))
+def _words(data, at, n):
+    """Even lanes' and odd lanes': 64 bits of each stream, n bytes behind those with bit `at`."""
+    whole, ahead = in_pairs(0x1FFFFFF8), in_pairs(n)
+    even = (as_pairs(at) >> in_pairs(3)) & whole
+    odd = (as_pairs(at) >> in_pairs(35)) & whole
+    return gather(data, even + ahead), gather(data, odd + ahead)
 
 
 @_inlined
 def _entry(w):
-    """(a gap's zeros and the 1 behind them; what follows). Without a 1: 32, 0."""
+    """(a gap's zeros and the 1 behind them; what follows, and then these). Without a 1: 32, 0."""
     n = ones(w ^ (w - in_lanes(1)))
-    return n, w >> (n & in_lanes(31))
+    return n, funnel(w, w, n)
 
 
 @_inlined
-def _add(acc, at, more_at, work):
+def _add(acc, at, more_at, work, n_lanes):
     """Add what has been kept: an entry of each stream, and three more."""
-    add_each(acc, at, work, _PLACES, _VALUES)
+    add_each(acc, at, work, _PLACES, _VALUES, n_lanes)
     for i in range(1, 4):
-        add_each(acc, more_at + i, work, _PLACES + i * N_LANES, _VALUES + i * N_LANES)
+        add_each(acc, more_at + i, work, _PLACES + i * N_LANES, _VALUES + i * N_LANES, n_lanes)
 
 
 @_inlined
@@ -89,8 +93,8 @@ def _keep_nothing(work):
         _keep(work, i, load(work, _NOWHERE), in_lanes(0))
 
 
-@_compiled
-def _run(data, acc, work, todo, stop, bits):
+@_inlined
+def _steps(data, acc, work, n_lanes, todo, stop, bits):
     """Read todo entries of each stream at most, and stop where it is not simple. How many it was.
 
     A place is counted without the run's entries before it: these are as many in all lanes.
@@ -103,23 +107,25 @@ def _run(data, acc, work, todo, stop, bits):
     four_fixed = two_fixed + two_fixed
     most_of_one = in_lanes(32) - fixed  # bits of an entry's zeros and the 1 behind them
     most = in_lanes(32) - two_fixed  # of two entries'
-    most_of_four = in_lanes(57) - four_fixed
     no_gap = in_lanes(0) - (one << rice)  # all but the low bits; and less the 1 behind the zeros
     sign = one << rice
     value_at = rice + one
     top = in_lanes((1 << (bits - 1)) - 1)
-    half, three, seven = in_pairs(0xFFFFFFFF), in_pairs(3), in_pairs(7)
+    half, even_bit, odd_bit = in_pairs(32), in_pairs(64), in_pairs(64 << 32)
+    even, odd = _words(data, at, 0)
+    next_even, next_odd = _words(data, at, 8)
     n = kept_at = more_at = 0
     _keep_nothing(work)
     while n + 4 <= todo:
-        even, odd = as_pairs(at) & half, as_pairs(at) >> in_pairs(32)
-        low = gather(data, even >> three) >> (even & seven)
-        high = gather(data, odd >> three) >> (odd & seven)
+        third_even, third_odd = _words(data, at, 16)
+        low = funnel(next_even, even, as_pairs(at))
+        high = funnel(next_odd, odd, as_pairs(at) >> half)
         w = _low_halves(low, high)
         zeros0, w0 = _entry(w)
         zeros1, w1 = _entry(w0 >> fixed)
         zeros = zeros0 + zeros1
-        low, high = _by_each(low, high, zeros + two_fixed)
+        two = as_pairs(zeros + two_fixed)
+        low, high = funnel(low, low, two), funnel(high, high, two >> half)
         w = _low_halves(low, high)
         zeros2, w2 = _entry(w)
         zeros3, w3 = _entry(w2 >> fixed)
@@ -128,9 +134,9 @@ def _run(data, acc, work, todo, stop, bits):
         place1 = place0 + (zeros1 << rice) + (w1 | no_gap)
         place2 = place1 + (zeros2 << rice) + (w2 | no_gap)
         place3 = place2 + (zeros3 << rice) + (w3 | no_gap)
-        _add(acc, kept_at, more_at, work)
+        _add(acc, kept_at, more_at, work, n_lanes)
         kept_at, more_at = n, 0
-        is_long = above(zeros, most) | above(more, most) | above(zeros + more, most_of_four)
+        is_long = above(larger(zeros, more), most)
         is_four = not any_of(is_long | above(place3, in_lanes(stop - n - 4)))
         if not is_four:
             _keep_nothing(work)
@@ -142,6 +148,8 @@ def _run(data, acc, work, todo, stop, bits):
         _keep(work, 0, place0, negative_where(w0 & sign, size * scale))
         if not is_four:
             at = at + zeros0 + fixed
+            even, odd = _words(data, at, 0)
+            next_even, next_odd = _words(data, at, 8)
             place = place0
             n += 1
             continue
@@ -153,14 +161,30 @@ def _run(data, acc, work, todo, stop, bits):
         _keep(work, 2, place2, negative_where(w2 & sign, size2 * scale))
         _keep(work, 3, place3, negative_where(w3 & sign, size3 * scale))
         more_at = n
-        at = at + zeros + more + four_fixed
+        was_at, at = at, at + zeros + more + four_fixed
+        # 64 bits further at most: in the same word, or the next.
+        moved = as_pairs(was_at ^ at)
+        by_even, by_odd = moved & even_bit, moved & odd_bit
+        even, next_even = chosen(by_even, next_even, even), chosen(by_even, third_even, next_even)
+        odd, next_odd = chosen(by_odd, next_odd, odd), chosen(by_odd, third_odd, next_odd)
         place = place3
         n += 4
-    _add(acc, kept_at, more_at, work)
+    _add(acc, kept_at, more_at, work, n_lanes)
     store(work, _AT, at)
     store(work, _PLACE, place + in_lanes(n))
     store(work, _TOTAL, total)
     return n
+
+
+@_compiled
+def _run(data, acc, work, todo, stop, bits):
+    return _steps(data, acc, work, N_LANES, todo, stop, bits)
+
+
+@_compiled
+def _run_few(data, acc, work, todo, stop, bits):
+    """Without idle lanes' additions. A loop over lanes saves nothing: it is not unrolled."""
+    return _steps(data, acc, work, _FEW, todo, stop, bits)
 
 
 @_compiled
@@ -193,12 +217,15 @@ def _read_one(data, acc, work, lane, bits, stop):
 def _add_streams(data, begins, sizes, tables, weights, acc, squares, work):
     """acc += weight * change, of N_LANES updates; squares[lane, part]: of its values, summed.
 
-    data: uint8, the streams, lane i's from byte begins[i] on, sizes[i] of them, and behind it all
-    as many bytes as the longest stream that there can be, and 32. tables: each update's
-    Head.table, all of one Head.kind, and no weight above Head.max_weight. work: uint32, N_WORK.
+    Of fewer updates, as many as squares has rows; then some are given to more lanes than one, and
+    only the first are added. data: uint8, the streams, lane i's from byte begins[i] on (a multiple
+    of 8), sizes[i] of them, and behind it all as many bytes as the longest stream that there can
+    be, and 32. tables: each update's Head.table, all of one Head.kind, and no weight above
+    Head.max_weight. work: uint32, N_WORK.
     False: an update is malformed, and some of the changes are in acc: the same call with -weights
     takes just these off again.
     """
+    n_lanes = len(squares)
     left = np.empty(N_LANES, np.int64)
     for lane in range(N_LANES):
         work[_AT + lane] = 8 * begins[lane]
@@ -213,17 +240,20 @@ def _add_streams(data, begins, sizes, tables, weights, acc, squares, work):
             work[_PLACE + lane] = start
             work[_TOTAL + lane] = 0
         while left.max():
-            n_read = _run(data, acc, work, left.min(), stop, bits)
+            if n_lanes > _FEW:
+                n_read = _run(data, acc, work, left.min(), stop, bits)
+            else:
+                n_read = _run_few(data, acc, work, left.min(), stop, bits)
             for lane in range(N_LANES):
                 left[lane] -= n_read
                 if left[lane]:
                     if not _read_one(data, acc, work, lane, bits, stop):
                         return False
                     left[lane] -= 1
-        for lane in range(N_LANES):
+        for lane in range(n_lanes):
             shift = tables[lane, part, 4]
             squares[lane, part] = np.int64(work[_TOTAL + lane]) << (2 * shift)
-    for lane in range(N_LANES):
+    for lane in range(n_lanes):
         n_bits = np.int64(work[_AT + lane]) - 8 * begins[lane]
         if not _is_the_end(data, begins[lane], sizes[lane], n_bits):
             return False

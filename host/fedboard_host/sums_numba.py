@@ -16,21 +16,13 @@ import numpy as np
 
 from fedboard_host.bits_numba import WHOLE, number, trailing_zeros, window
 from fedboard_host.decode_numpy import BEYOND, CUT_SHORT
-from fedboard_host.vectors_numba import (
-    N_LANES,
-    halved,
-    in_lanes,
-    load,
-    rounded,
-    store,
-    store_short,
-    within,
-)
+from fedboard_host.vectors_memory_numba import load, rounded, store, store_short
+from fedboard_host.vectors_numba import N_LANES, halved, in_lanes, within
 
 _TABLE_BITS = 8  # values of so many bits are looked up
 _MOST_QUICK = 1 << 22  # see _close
 # numba keeps these loops while this file stays the same. With them are compiled:
-# bits_numba 06dd22b6, vectors_numba 4d733465
+# bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba f3b118af
 _compiled = numba.njit(cache=True, nogil=True)
 
 

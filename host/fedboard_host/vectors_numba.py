@@ -20,8 +20,6 @@ from numba.extending import intrinsic, models, overload, register_model
 
 N_LANES = 16
 _BIT, _INT, _LONG = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-_REAL = ir.DoubleType()
-_UNITS = 3 << 51  # a float so large has no bits behind the point, and the last ones are a number's
 
 
 class Vector(types.Type):
@@ -41,17 +39,8 @@ pairs = Vector(N_LANES // 2, 64)
 flags = Vector(N_LANES, 1)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any, to: Any) -> Any:
-    """To array[at], as a pointer to something else."""
-    made = context.make_array(kind)(context, builder, array)
-    return builder.bitcast(builder.gep(made.data, [at]), to.as_pointer())
-
-
-def _in_all(builder: Any, x: Any, kind: Vector) -> Any:
-    return _spread(builder, x, kind.llvm)
-
-
-def _spread(builder: Any, x: Any, kind: ir.VectorType) -> Any:
+def spread(builder: Any, x: Any, kind: ir.VectorType) -> Any:
+    """x in all of a vector."""
     undefined = ir.Constant(kind, ir.Undefined)
     one = builder.insert_element(undefined, x, ir.Constant(_INT, 0))
     zeros = ir.Constant(ir.VectorType(_INT, kind.count), [0] * kind.count)
@@ -63,7 +52,7 @@ def in_lanes(typing_context: Any, x: Any) -> Any:
     """The low 32 bits of a number, in all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _in_all(builder, builder.trunc(arguments[0], _INT), lanes)
+        return spread(builder, builder.trunc(arguments[0], _INT), lanes.llvm)
 
     return lanes(types.int64), generate
 
@@ -73,7 +62,7 @@ def in_pairs(typing_context: Any, x: Any) -> Any:
     """A number, in all pairs of lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _in_all(builder, arguments[0], pairs)
+        return spread(builder, arguments[0], pairs.llvm)
 
     return pairs(types.int64), generate
 
@@ -147,27 +136,6 @@ def negative_where(typing_context: Any, bits: Any, x: Any) -> Any:
 
 
 @intrinsic
-def rounded(typing_context: Any, array: Any, at: Any, factor: Any, more: Any) -> Any:
-    """16 int64 times `factor` plus `more`, to the nearest: signed lanes. In the array zeros remain.
-
-    Floats of 64 bits: factor, more. No result may be halfway between two, or beyond 2**31.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, at, factor, more = arguments
-        numbers, reals = (ir.VectorType(kind, N_LANES) for kind in (_LONG, _REAL))
-        where = _pointer(context, builder, signature.args[0], array, at, numbers)
-        x = builder.sitofp(builder.load(where, align=8), reals)
-        builder.store(ir.Constant(numbers, [0] * N_LANES), where, align=8)
-        x = builder.fmul(x, _spread(builder, factor, reals))
-        x = builder.fadd(x, _spread(builder, more, reals))
-        x = builder.fadd(x, ir.Constant(reals, [_UNITS] * N_LANES))
-        return builder.trunc(builder.bitcast(x, numbers), lanes.llvm)
-
-    return lanes(array, types.int64, types.float64, types.float64), generate
-
-
-@intrinsic
 def within(typing_context: Any, x: Any, most: Any) -> Any:
     """Signed lanes, none beyond -most or most."""
 
@@ -191,6 +159,17 @@ def halved(typing_context: Any, x: Any, times: Any) -> Any:
 
 
 @intrinsic
+def larger(typing_context: Any, a: Any, b: Any) -> Any:
+    """Of two numbers, in each lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = arguments
+        return builder.select(builder.icmp_unsigned(">", a, b), a, b)
+
+    return lanes(a, b), generate
+
+
+@intrinsic
 def above(typing_context: Any, a: Any, b: Any) -> Any:
     """Which lanes of a are larger than those of b."""
 
@@ -211,79 +190,25 @@ def any_of(typing_context: Any, x: Any) -> Any:
 
 
 @intrinsic
-def load(typing_context: Any, array: Any, at: Any) -> Any:
-    """16 numbers of an array of 32 bits each."""
+def funnel(typing_context: Any, behind: Any, words: Any, n: Any) -> Any:
+    """Each number from bit n of `words` on, and then of what is behind. n: modulo its width."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _pointer(context, builder, signature.args[0], *arguments, lanes.llvm)
-        return builder.load(where, align=4)
+        kind = words.llvm
+        name = f"llvm.fshr.v{kind.count}i{kind.element.width}"
+        shift = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind, [kind] * 3))
+        return builder.call(shift, arguments)
 
-    return lanes(array, types.int64), generate
+    return words(behind, words, n), generate
 
 
 @intrinsic
-def store(typing_context: Any, array: Any, at: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, at, x = arguments
-        where = _pointer(context, builder, signature.args[0], array, at, lanes.llvm)
-        builder.store(x, where, align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, lanes), generate
-
-
-@intrinsic
-def store_short(typing_context: Any, array: Any, at: Any, x: Any) -> Any:
-    """The low 16 bits of each lane, into an array of such numbers."""
+def chosen(typing_context: Any, bits: Any, a: Any, b: Any) -> Any:
+    """Pairs: a's where bits is not 0, b's elsewhere."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, at, x = arguments
-        short = ir.VectorType(ir.IntType(16), N_LANES)
-        where = _pointer(context, builder, signature.args[0], array, at, short)
-        builder.store(builder.trunc(x, short), where, align=2)
-        return context.get_dummy_value()
+        bits, a, b = arguments
+        zero = ir.Constant(pairs.llvm, [0] * pairs.llvm.count)
+        return builder.select(builder.icmp_unsigned("!=", bits, zero), a, b)
 
-    return types.void(array, types.int64, lanes), generate
-
-
-@intrinsic
-def gather(typing_context: Any, data: Any, at: Any) -> Any:
-    """Eight bytes each, of an array of bytes, from byte at[pair] on."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        base = _in_all(builder, builder.ptrtoint(array.data, _LONG), pairs)
-        n = pairs.llvm.count
-        pointers = ir.VectorType(ir.IntType(8).as_pointer(), n)
-        mask = ir.VectorType(_BIT, n)
-        of_pairs = ir.FunctionType(pairs.llvm, [pointers, _INT, mask, pairs.llvm])
-        name = "llvm.masked.gather.v8i64.v8p0"
-        return builder.call(builder.module.declare_intrinsic(name, (), of_pairs), [
-            builder.inttoptr(builder.add(base, arguments[1]), pointers), ir.Constant(_INT, 1),
-            ir.Constant(mask, [1] * n), ir.Constant(pairs.llvm, ir.Undefined),
-        ])  # fmt: skip
-
-    return pairs(data, pairs), generate
-
-
-@intrinsic
-def add_each(typing_context: Any, sums: Any, at: Any, work: Any, places: Any, values: Any) -> Any:
-    """sums[at + work[places + i]] += work[values + i] for 16 i, whether places differ or not.
-
-    sums: int64. work: 32 bits each; places are unsigned, values signed.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums, at, work, places, values = arguments
-        base = _pointer(context, builder, signature.args[0], sums, at, _LONG)
-        where = _pointer(context, builder, signature.args[2], work, places, _INT)
-        what = _pointer(context, builder, signature.args[2], work, values, _INT)
-        for i in range(N_LANES):
-            lane = ir.Constant(_LONG, i)
-            place = builder.zext(builder.load(builder.gep(where, [lane])), _LONG)
-            value = builder.sext(builder.load(builder.gep(what, [lane])), _LONG)
-            entry = builder.gep(base, [place])
-            builder.store(builder.add(builder.load(entry), value), entry)
-        return context.get_dummy_value()
-
-    return types.void(sums, types.int64, work, types.int64, types.int64), generate
+    return pairs(bits, a, b), generate
