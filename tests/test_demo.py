@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from fedboard import DataError
-from fedboard_host import demo, digits, export
+from fedboard_host import demo, digits, export, progress
+from fedboard_host.cli import cli
 from fedboard_host.judge import Judge
+from fedboard_host.secret import Secret
 from fedboard_host.store import find_checkpoint, read_checkpoint
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
@@ -92,6 +95,35 @@ def test_cpython_processes_with_a_key(tmp_path: Path) -> None:
     assert there["model_sha256"] == here["model_sha256"]
 
 
+@posix_only
+def test_masked_updates_make_the_model_of_clear_ones(
+    tmp_path: Path, micropython: list[str]
+) -> None:
+    """Whatever the mask key, which is a fresh one each time, and on whichever board."""
+    options = ("--rounds", "3", "--boards", "3", "--no-compare", "--secure")
+    here = run_demo(tmp_path / "memory", *options)
+    assert (here["masked"], here["rounds_equal"], here["bits"]) == (True, 3, 16)
+    there = run_demo(
+        tmp_path / "mpy", *options, "--runtime", "micropython", "--micropython", micropython[0],
+    )  # fmt: skip
+    assert there["rounds_equal"] is None  # nobody looks into them
+    assert there["model_sha256"] == here["model_sha256"]
+
+
+def test_a_sum_that_differs_would_be_noticed(tmp_path: Path, monkeypatch: Any) -> None:
+    sums = Secret.sums
+
+    def wrong(secret: Secret) -> Any:
+        found = sums(secret)
+        found[secret._places[0]] += 1000
+        return found
+
+    monkeypatch.setattr(Secret, "sums", wrong)
+    options = demo.Options(boards=3, rounds=1, mask_key=bytes(32), compare=False)
+    with progress.make(1, as_json=True) as view:
+        assert demo.run(options, tmp_path / "d", view).rounds_equal == 0
+
+
 @pytest.mark.slow
 def test_real_demo_learns_together() -> None:
     said = real_demo()
@@ -136,3 +168,7 @@ def test_options_that_do_not_fit() -> None:
     with pytest.raises(DataError, match="no strategy"):
         demo.n_rounds(demo.Options(strategy="fedavgg"))
     assert demo.n_rounds(demo.Options(rounds=7)) == 7
+    for wrong in ("--boards=2", "--boards=33", "--bits=4", "--strategy=tifed-full", "--task=sine"):
+        done = CliRunner().invoke(cli, ["demo", "--secure", wrong])
+        assert done.exit_code == 2
+        assert "--secure" in done.output

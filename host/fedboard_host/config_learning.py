@@ -79,7 +79,7 @@ def read_merging(
         text = 'faulty is for a merge that compares boards: set merge = "multi-krum"'
         tree.problem(("federation", "faulty"), text)
     for n, remedy in (
-        (n_boards, "add boards" if secure else "add boards, or lower faulty"),
+        (n_boards, "add boards, or lower faulty" if merging.faulty > 1 else "add boards"),
         (federation.get("quorum", 0), f"set quorum = {merging.least}"),
         (strategy.selection()[0], "use select = 0, or another strategy"),
     ):

@@ -26,7 +26,10 @@ from fedboard import DataError, prng
 from fedboard.model import Spec
 from fedboard_host import digits, export, judge, plots, strategies
 from fedboard_host.demo_boards import Boards
+from fedboard_host.demo_secure import Clear
+from fedboard_host.events import Event
 from fedboard_host.progress import View
+from fedboard_host.robust import Merging
 from fedboard_host.rounds import Policy
 from fedboard_host.runtime import fast_kernels, quick_collections, stop_on_interrupt
 from fedboard_host.server import Federation, Result
@@ -59,6 +62,7 @@ class Options:
     """rounds 0, top_percent and bits None: as SCHEDULES says. micropython: its command.
 
     top_percent and bits hold for both directions. compare: train alone and in one place, too.
+    mask_key: boards mask their updates with it; the host never has it.
     """
 
     boards: int = 8
@@ -70,6 +74,7 @@ class Options:
     runtime: str = "memory"
     micropython: str = ""
     key: bytes | None = field(default=None, repr=False)
+    mask_key: bytes | None = field(default=None, repr=False)
     compare: bool = True
 
 
@@ -100,6 +105,8 @@ class Summary:
     seconds: float
     seconds_federated: float
     cpu_seconds: float  # of this process
+    masked: bool = False
+    rounds_equal: int | None = None  # after which the masked sum made the model of clear updates
 
 
 def run(options: Options, folder: Path, view: View) -> Summary:
@@ -145,7 +152,7 @@ def run(options: Options, folder: Path, view: View) -> Summary:
         strategy=options.strategy,
         rule=rule,
         top_percent=work.top_permille / 10,
-        bits=work.bits,
+        bits=work.bits if options.mask_key is None else 16,
         runtime=options.runtime,
         seed=options.seed,
         model_sha256=hashlib.sha256(_little_endian(result.model)).hexdigest(),
@@ -153,6 +160,8 @@ def run(options: Options, folder: Path, view: View) -> Summary:
         seconds=0.0,
         seconds_federated=round(federated_s, 1),
         cpu_seconds=0.0,
+        masked=options.mask_key is not None,
+        rounds_equal=federation.clear.n_equal if federation.clear else None,
     )
     _write(folder, spec, result, summary, log)
     return replace(
@@ -197,19 +206,31 @@ class _Demo:
         self._store = store
         self._view = view
         self._run_id = run_id
+        in_sight = options.mask_key is not None and options.runtime == "memory"
+        self.clear = Clear(spec, strategy) if in_sight else None
 
     async def run(self, rounds: int, held_out: judge.Judge) -> Result:
         options = self._options
+        openers: list[Any] = []
+
+        def on_event(event: Event) -> None:
+            if self.clear is not None:
+                self.clear.look(event, openers, federation.checkpoint)
+            self._view(event)
+
         federation = Federation(
             self._spec, self._strategy, self._store,
             policy=Policy(n_boards=options.boards, quorum=options.boards), key=options.key,
-            name="demo", evaluate=held_out, on_event=self._view, run=self._run_id,
+            name="demo", evaluate=held_out, on_event=on_event, run=self._run_id,
+            merging=Merging(secure=options.mask_key is not None),
         )  # fmt: skip
         self._view.watch_boards(federation.boards)
         with stop_on_interrupt(federation, self._view):
-            async with Boards(options.runtime, options.key, options.micropython) as boards:
-                for name, own in zip(_names(options.boards), self._deal.boards, strict=True):
-                    federation.add_opener(boards.add(name, own))
+            runtime = options.runtime, options.key, options.micropython, options.mask_key
+            async with Boards(*runtime) as boards:
+                for b, own in enumerate(self._deal.boards):
+                    openers.append(boards.add(f"board-{b}", own))
+                    federation.add_opener(openers[-1])
                 try:
                     return await federation.run(rounds)
                 finally:
@@ -235,10 +256,6 @@ def _strategy(options: Options) -> tuple[strategies.Strategy, int]:
             )
         params.update(dict.fromkeys(names, value))
     return strategies.make(options.strategy, params), rounds
-
-
-def _names(n: int) -> list[str]:
-    return [f"board-{b}" for b in range(n)]
 
 
 def _total(log: list[dict[str, Any]], key: str) -> int:

@@ -28,9 +28,16 @@ RUNTIMES = ("memory", "micropython", "cpython")
 class Boards:
     """runtime: one of RUNTIMES. micropython: its command, "": whichever is found."""
 
-    def __init__(self, runtime: str, key: bytes | None = None, micropython: str = "") -> None:
+    def __init__(
+        self,
+        runtime: str,
+        key: bytes | None = None,
+        micropython: str = "",
+        mask_key: bytes | None = None,
+    ) -> None:
         self._runtime = runtime
         self._key = key
+        self._mask_key = mask_key
         self._command = [sys.executable]
         if runtime == "micropython":
             self._command = [micropython or find_micropython()]
@@ -56,7 +63,7 @@ class Boards:
         """A board with these samples."""
         if self._runtime == "memory":
             samples = ArraySamples(own.x.tolist(), own.y.tolist())
-            board = VirtualBoard(name, samples, key=self._key)
+            board = VirtualBoard(name, samples, key=self._key, mask_key=self._mask_key)
             self._lives.append(asyncio.create_task(board.run()))
             return board
         return self._process(name, own)
@@ -70,8 +77,9 @@ class Boards:
         data_dir.mkdir()
         (data_dir / "samples.bin").write_bytes(dataset.sample_file(own))
         settings: dict[str, Any] = {"name": name, "data_dir": str(data_dir)}
-        if self._key is not None:
-            settings["key"] = self._key.hex()
+        for setting, key in (("key", self._key), ("mask_key", self._mask_key)):
+            if key is not None:
+                settings[setting] = key.hex()
         config = data_dir / "fedboard.json"
         config.write_text(json.dumps(settings))
         env = dict(os.environ)

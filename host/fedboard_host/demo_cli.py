@@ -37,22 +37,33 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--micropython", default="", metavar="PROGRAM", help="For --runtime micropython.")
 @click.option("--key", "keyed", is_flag=True, help="Authenticate every frame with a fresh key.")
+@click.option("--secure", is_flag=True, help="Boards mask their updates: see docs/privacy.md.")
 @click.option(
     "--compare/--no-compare", default=True, show_default=True, help="With training alone."
 )
 @click.option("--out", type=_PATH, help="Folder for the results.  [default: fedboard-demo]")
-def demo(out: Path | None, as_json: bool, keyed: bool, task: str, **options: Any) -> None:
+def demo(
+    out: Path | None, as_json: bool, keyed: bool, secure: bool, task: str, **options: Any
+) -> None:
     """Virtual boards learn real handwriting; no hardware needed, under a minute."""
     import os
 
+    from fedboard.cohort import LEAST, MOST
     from fedboard_host import demo as module
     from fedboard_host import progress
 
     options["key"] = os.urandom(32) if keyed else None
+    if secure and (task != "digits" or options["strategy"] not in ("", "fedavg")):
+        raise click.UsageError("--secure is for --task digits and --strategy fedavg")
+    if secure and options["bits"] is not None:
+        raise click.UsageError("--bits is not for --secure: masked values have 16")
+    if secure and not LEAST <= (options["boards"] or LEAST) <= MOST:
+        raise click.UsageError(f"--secure needs {LEAST} to {MOST} boards: fewer hide nobody")
     folder = out or _free_folder(Path("fedboard-demo"))
     if task != "digits":
         _meta_demo(task, folder, as_json, options)
         return
+    options["mask_key"] = os.urandom(32) if secure else None
     options["boards"] = options["boards"] or 8
     options["strategy"] = options["strategy"] or "fedavg"
     chosen = module.Options(**options)
@@ -119,11 +130,25 @@ def _text(s: Summary) -> str:
         f"  dense int16               {s.bytes_dense_int16:8d}   {factor16:.1f} times what goes up",
         f"  dense float32             {s.bytes_dense_float32:8d}   {factor32:.1f} times that",
         "",
+        *_masked(s),
         f"Model of {s.n_params} parameters, SHA-256 {s.model_sha256[:16]}...; "
         f"{s.boards} boards ({s.runtime}), {s.seconds:.1f} s",
         f"See {s.folder}: demo.png, model.npz, model.h, model.bin, log.sqlite, summary.json",
     ]
     return "\n".join(lines)
+
+
+def _masked(s: Summary) -> list[str]:
+    """What was found of masked updates."""
+    if not s.masked:
+        return []
+    told = ["Updates were masked: the host read only their sum, of 2 bytes a value."]
+    if s.rounds_equal is not None:
+        told.append(
+            f"The model is the one of the same updates in the clear, bit for bit, in "
+            f"{s.rounds_equal} of {s.rounds} rounds."
+        )
+    return [*told, ""]
 
 
 def add_to(group: click.Group, json_option: Callable[[Any], Any]) -> None:
