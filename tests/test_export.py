@@ -66,7 +66,7 @@ def test_damaged_npz(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         export.read_npz(path)
     path.write_bytes(b"PK\x03\x04nonsense")
-    with pytest.raises(DataError, match="no model"):
+    with pytest.raises(DataError, match="no npz"):
         export.read_npz(path)
     np.savez(path, W0=np.zeros(3))
     with pytest.raises(DataError, match="no model"):

@@ -13,7 +13,6 @@ written whole: a home that is killed goes on from there.
 from __future__ import annotations
 
 import io
-import zipfile
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from fedboard.base import MemoryBase
 from fedboard.model import unpack_spec
 from fedboard.rebase import Rebase
 from fedboard.update import Update
-from fedboard_host import door
+from fedboard_host import door, npz
 from fedboard_host.export import write_whole
 
 if TYPE_CHECKING:
@@ -156,15 +155,15 @@ class Branch:
     def _load(self) -> None:
         """What an earlier process left. Nothing, or damaged: the model will come dense."""
         try:
-            with np.load(io.BytesIO(self._path.read_bytes()), allow_pickle=False) as found:
-                spec = found["spec"].astype(np.uint8).tobytes()
-                params, base = (array("h", found[k].astype("<i2").tobytes()) for k in _ARRAYS)
-                digest = found["digest"].astype(np.uint8).tobytes()
-                run, adopted, version, *sent = (int(n) for n in found["numbers"])
+            found = npz.read(self._path)
+            spec = found["spec"].astype(np.uint8).tobytes()
+            params, base = (array("h", found[k].astype("<i2").tobytes()) for k in _ARRAYS)
+            digest = found["digest"].astype(np.uint8).tobytes()
+            run, adopted, version, *sent = (int(n) for n in found["numbers"])
             if spec != self._spec.pack() or self._spec.digest(base) != digest:
                 return
             self._spec.check(params)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, DataError):
+        except (ValueError, KeyError, TypeError, DataError):
             return
         self._base.begin(spec)
         self._base.write(base)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedboard import DataError
+from fedboard_host import npz
 from fedboard_host.dataset import Labels, Set
 
 Values = NDArray[Any]
@@ -95,7 +96,7 @@ def load(path: Path) -> Data:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if data[:2] == b"PK":
         found = _load_npz(path, data)
@@ -109,11 +110,7 @@ def load(path: Path) -> Data:
 
 
 def _load_npz(path: Path, data: bytes) -> Data:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no npz of plain arrays: {error}") from None
+    found: dict[str, Any] = npz.parse(data, path)
     if "x_train" in found and "y_train" in found:
         x, y = found["x_train"], found["y_train"]
         test = found.get("x_test"), found.get("y_test")

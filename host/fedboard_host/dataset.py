@@ -6,8 +6,6 @@ rule "float-squared". A board's samples.bin: see fedboard.samples.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy.typing as npt
 
 from fedboard import DataError, replay, samples
 from fedboard.mlp import TARGET_BITS
+from fedboard_host import npz
 
 Features = npt.NDArray[np.int8]
 Labels = npt.NDArray[np.int64]
@@ -62,13 +61,8 @@ def targets(y: npt.NDArray[Any]) -> Labels:
 
 def load_samples(path: Path) -> Set:
     """Samples from an npz with x (n, n_in) int8 and y: see the module. Raises DataError."""
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            x, y = data["x"], data["y"]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no npz with arrays x and y: {error}") from None
+    data = npz.read(path, "x", "y")
+    x, y = data["x"], data["y"]
     if x.ndim != 2 or x.dtype != np.int8 or y.shape[:1] != x.shape[:1] or y.dtype.kind not in "iuf":
         raise DataError(f"{path}: x must be int8 of shape (n, n_in), y integers of shape (n,)")
     if y.ndim == 2:
@@ -99,14 +93,9 @@ def load_readings(path: Path, label: int | None = None) -> Readings | None:
     Windows (n, readings, n_axes) are put one after the other; with a label those of that y alone.
     Raises DataError.
     """
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            x = data["x"]
-            y = data["y"] if label is not None else None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no npz with an array x: {error}") from None
+    data = npz.read(path, *(("x",) if label is None else ("x", "y")))
+    x = data["x"]
+    y = data["y"] if label is not None else None
     if x.dtype != np.int16:
         return None
     if y is not None:

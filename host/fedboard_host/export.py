@@ -11,7 +11,6 @@ Nothing in here unpickles. Weights have 12 fractional bits under rule "fedboard"
 from __future__ import annotations
 
 import io
-import zipfile
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,25 +62,25 @@ def read_npz(path: Path) -> Model:
     """The model in an npz of write_npz(). Raises DataError unless all of it is sound."""
     import numpy as np
 
+    from fedboard_host import npz
+
+    data = npz.read(path)
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            spec = Spec([int(n) for n in data["sizes"]], str(data["rule"]), int(data["seed"]))
-            params = array("h")
-            for l in range(spec.n_layers):
-                n_in, n_out = spec.shape(l)
-                for name, shape in ((f"W{l}", (n_out, n_in)), (f"b{l}", (n_out,))):
-                    part = data[name]
-                    if part.shape != shape or part.dtype != np.int16:
-                        raise DataError(
-                            f"{path}: {name} is {part.dtype}{list(part.shape)}, "
-                            f"int16{list(shape)} is wanted: export it again"
-                        )
-                    params.frombytes(np.ascontiguousarray(part).tobytes())
-            model = Model(spec, int(data["version"]), params)
-            digest = str(data["digest"])
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        spec = Spec([int(n) for n in data["sizes"]], str(data["rule"]), int(data["seed"]))
+        params = array("h")
+        for l in range(spec.n_layers):
+            n_in, n_out = spec.shape(l)
+            for name, shape in ((f"W{l}", (n_out, n_in)), (f"b{l}", (n_out,))):
+                part = data[name]
+                if part.shape != shape or part.dtype != np.int16:
+                    raise DataError(
+                        f"{path}: {name} is {part.dtype}{list(part.shape)}, "
+                        f"int16{list(shape)} is wanted: export it again"
+                    )
+                params.frombytes(np.ascontiguousarray(part).tobytes())
+        model = Model(spec, int(data["version"]), params)
+        digest = str(data["digest"])
+    except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: no model of `fedboard export`: {error}") from None
     if digest != model.digest.hex():
         raise DataError(f"{path}: the weights do not match their digest: export it again")

@@ -11,9 +11,7 @@ too: the logits change with them, classes do not.
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from fedboard import DataError
 from fedboard.model import Spec
+from fedboard_host import npz
 from fedboard_host.export import Model
 
 Floats = NDArray[np.float64]
@@ -41,13 +40,7 @@ def read(path: Path) -> list[Layer]:
     With PyTorch: np.savez(path, **{k: v.numpy() for k, v in model.state_dict().items()}). Biases
     may be missing; W may be (n_in, n_out) all through. Nothing is unpickled. Raises DataError.
     """
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            arrays = {name: np.asarray(data[name]) for name in data.files}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: this is no npz of arrays: {error}") from None
+    arrays = npz.read(path)
     weights: dict[str, Floats] = {}
     biases: dict[str, Floats] = {}
     for name, value in arrays.items():
