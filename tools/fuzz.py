@@ -145,8 +145,10 @@ def fuzz(name: str, runs: int, seed: int) -> Count:
     make, target = inputs.MAKERS[name], TARGETS[name]
     began = time.monotonic()
     rng = Random(f"{name} {seed}")
-    for i in range(runs):
-        if i % 256 == 0:
+    watched_s = -1.0
+    for _ in range(runs):
+        if time.monotonic() > watched_s + 1:  # not each time, as that takes longer than most inputs
+            watched_s = time.monotonic()
             faulthandler.dump_traceback_later(HANG_S, exit=True)
         data = make(rng)
         try:
