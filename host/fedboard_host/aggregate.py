@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fedboard import DataError, StateError, WireError
 from fedboard.model import Spec
-from fedboard_host import clip, decode
+from fedboard_host import aligned, clip, decode
 from fedboard_host.beside import Beside
 from fedboard_host.clip import NormClip, Update
 from fedboard_host.lockstep import Added, Wire
@@ -50,7 +50,7 @@ class Merger(ABC):
         self.spent = 0  # see privacy.epsilon()
         self.n_clear = 0  # merges without noise
         self._bits: Callable[[], Bits] = system_bits
-        self._acc: Ints = np.zeros(spec.n_params, np.int64)
+        self._acc: Ints = aligned.zeros(spec.n_params, np.int64)
         self._beside = Beside(spec.n_params)  # what other threads have added, until _gather()
         self._totals = [0] * spec.n_layers
         self._clipped: dict[str, bool] = {}  # by board, this round

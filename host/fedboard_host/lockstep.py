@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fedboard_host import aligned
 from fedboard_host.beside import Beside, at_once, n_threads
 from fedboard_host.head import Head
 
@@ -21,7 +22,6 @@ PAYS = 1 << 17  # bytes to read, of each thread: fewer take less time than anoth
 _PADDING = 32
 _WORD = 8
 _GAPS = [bytes(n) for n in range(_WORD)]  # before the next stream begins
-_ALIGNED = 64  # bytes, of a vector in memory
 
 Wire = tuple[int, int, bytes, bytes]  # an update: its weight, layers, meta and stream
 
@@ -71,7 +71,7 @@ class Lockstep:
             n_bytes = sum([len(streams[i]) for group in groups for _, i in group])
             n = max(1, min(n_threads(), len(groups), n_bytes // PAYS))
         while len(self._works) < n:
-            self._works.append(_aligned(loops.N_WORK))
+            self._works.append(aligned.zeros(loops.N_WORK, np.uint32))
         shares: list[Callable[[], list[Added]]] = [
             functools.partial(
                 _add_groups, loops, beside.of(k) if beside is not None and k else acc, weights,
@@ -148,10 +148,3 @@ def _add(
 
 def _length(head: Head) -> int:
     return head.n_sparse
-
-
-def _aligned(n: int) -> NDArray[np.uint32]:
-    """n numbers, as vectors are best in memory."""
-    raw = np.zeros(4 * n + _ALIGNED, np.uint8)
-    at = -raw.ctypes.data % _ALIGNED
-    return raw[at : at + 4 * n].view(np.uint32)

@@ -44,7 +44,7 @@ _TOTAL = 12 * N_LANES  # the squares of values, before the shift
 _NOWHERE = 13 * N_LANES  # 0 to 15
 _FEW = 10  # lanes
 # numba keeps these loops while this file stays the same. With them are compiled:
-# bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba f3b118af
+# bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba 39fea8d4
 _compiled = numba.njit(cache=True, nogil=True)
 _inlined = numba.njit(inline="always")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedboard import delta
 from fedboard.model import Spec
-from fedboard_host import decode
+from fedboard_host import aligned, decode
 from fedboard_host.aggregate import Ints, Merger
 
 MAX_GAIN = 8
@@ -45,15 +45,16 @@ class MeanMerger(Merger):
         self._down = down_permille, down_bits
         self._shares = self._down == _WHOLE  # in all rounds: boards have the goal, it is not copied
         self._sent: NDArray[np.int16] = np.zeros(spec.n_params, np.int16)  # what boards have
-        self._master: NDArray[np.int32] = np.zeros(spec.n_params, np.int32)
-        self._goal: NDArray[np.int16] = np.zeros(spec.n_params, np.int16)  # the master, rounded
+        self._master: NDArray[np.int32] = aligned.zeros(spec.n_params, np.int32)
+        self._goal: NDArray[np.int16] = aligned.zeros(spec.n_params, np.int16)  # master, rounded
         self._average: Ints = np.zeros(spec.n_params if average_shift else 0, np.int64)
         self._n_merges = 0
 
     def start(self, params: array[int]) -> None:
         self.spec.check(params)
-        self._goal = np.array(params, np.int16)
-        self._master = self._goal.astype(np.int32) << MASTER_BITS
+        self._goal[:] = params
+        self._master[:] = self._goal
+        self._master <<= MASTER_BITS
         if self.average_shift:
             self._average = self._for_average()
         self._sent = self._goal.copy()
@@ -80,7 +81,7 @@ class MeanMerger(Merger):
     def restore(self, state: Mapping[str, Ints]) -> None:
         super().restore(state)
         most = self._limits << MASTER_BITS
-        self._master = np.clip(self._checked(state, "master"), -most, most).astype(np.int32)
+        self._master[:] = np.clip(self._checked(state, "master"), -most, most)
         average = self._checked(state, "average")
         if self.average_shift:
             self._average = average

@@ -22,7 +22,7 @@ from fedboard_host.vectors_numba import N_LANES, halved, in_lanes, within
 _TABLE_BITS = 8  # values of so many bits are looked up
 _MOST_QUICK = 1 << 22  # see _close
 # numba keeps these loops while this file stays the same. With them are compiled:
-# bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba f3b118af
+# bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba 39fea8d4
 _compiled = numba.njit(cache=True, nogil=True)
 
 
@@ -157,8 +157,8 @@ def _close(acc: Any, total: int, gain: int, limit: int, bits: int, master: Any, 
             value = load(master, at) + rounded(acc, at, factor, more)
             value = within(value, in_lanes(most))
             store(master, at, value)
-            value = halved(value + in_lanes(half), in_lanes(bits))
-            store_short(sent, at, within(value, in_lanes(limit)))
+            # Of what is within limit << bits, this is within limit.
+            store_short(sent, at, halved(value + in_lanes(half), in_lanes(bits)))
             at += N_LANES
     inverse = 1.0 / np.float64(divisor)
     for i in range(at, len(acc)):
@@ -168,7 +168,7 @@ def _close(acc: Any, total: int, gain: int, limit: int, bits: int, master: Any, 
         quotient += np.int64(remainder >= divisor) - np.int64(remainder < 0)
         value = min(max(master[i] + quotient, -most), most)
         master[i] = value
-        sent[i] = min(max((value + half) >> bits, -limit), limit)
+        sent[i] = (value + half) >> bits
         acc[i] = 0
 
 

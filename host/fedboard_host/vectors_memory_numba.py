@@ -72,8 +72,10 @@ def rounded(typing_context: Any, array: Any, at: Any, factor: Any, more: Any) ->
         where = _pointer(context, builder, signature.args[0], array, at, numbers)
         x = builder.sitofp(builder.load(where, align=8), reals)
         builder.store(ir.Constant(numbers, [0] * N_LANES), where, align=8)
-        x = builder.fmul(x, spread(builder, factor, reals))
-        x = builder.fadd(x, spread(builder, more, reals))
+        add = ir.FunctionType(reals, [reals] * 3)
+        multiply_add = builder.module.declare_intrinsic(f"llvm.fmuladd.v{N_LANES}f64", (), add)
+        of_all = [spread(builder, each, reals) for each in (factor, more)]
+        x = builder.call(multiply_add, [x, *of_all])
         x = builder.fadd(x, ir.Constant(reals, [_UNITS] * N_LANES))
         return builder.trunc(builder.bitcast(x, numbers), lanes.llvm)
 
