@@ -310,3 +310,18 @@ def test_what_keeps_a_board_out_is_told_once(tmp_path):
         ]  # fmt: skip
 
     in_fleet(tmp_path, body, key=KEY)
+
+
+def test_names_without_end_are_not_all_remembered(tmp_path, monkeypatch):
+    """Of a board that has the key, and takes another one each time."""
+    monkeypatch.setattr(roster, "MAX_MEMBERS", 2)
+
+    async def body(fleet):
+        await fleet.until_ready(2)
+        fleet.add(VirtualBoard("third", blobs(9, 24), clock=fleet.clock))
+        note = await fleet.until(Note, level="error")
+        assert note.text.startswith("this host has met 2 boards and takes no other")
+        assert sorted(fleet.federation._roster.members) == ["b0", "b1"]
+        return await fleet.run(1)
+
+    assert in_fleet(tmp_path, body, n_boards=2).round == 1

@@ -28,6 +28,7 @@ _TICK_MS = 500
 _KEY_HINT_MS = 3000  # after HELLO without STATUS: it is not a delay, it is the key
 _FIRST_RETRY_MS = 250
 _MAX_RETRY_MS = 30_000
+MAX_MEMBERS = 1 << 14  # names that boards may have had since the start: each is remembered
 _MAX_TOLD = 200  # different complaints about boards that are not in: strangers could make up more
 
 
@@ -98,9 +99,7 @@ class Roster:
             same = [each for each in strangers if getattr(each, "address", "") == address]
             if len(strangers) >= MAX_STRANGERS or (address and len(same) >= MAX_STRANGERS_EACH):
                 return None
-        hub = Hub(
-            self._key, os.urandom, self._name, max_update_bytes=self._max_update_bytes
-        )
+        hub = Hub(self._key, os.urandom, self._name, max_update_bytes=self._max_update_bytes)
         connection = Connection(link, hub, self._clock, self)
         self._connections[connection] = self._clock.now_ms()
         return connection
@@ -181,6 +180,11 @@ class Roster:
     def _join(self, connection: Connection, joined: Joined) -> None:
         info = info_of(joined)
         member = self.members.get(info.name)
+        if member is None and len(self.members) >= MAX_MEMBERS:
+            text = f"this host has met {MAX_MEMBERS} boards and takes no other: start it again"
+            self._bar(connection, text)
+            self._complain("error", text)
+            return
         if member is None:
             member = self.members[info.name] = Member(info)
         old = member.connection
@@ -210,8 +214,7 @@ class Roster:
 
     def _turn_away(self, connection: Connection, member: Member, uid: str) -> None:
         name = member.info.name
-        connection.hub.send(messages.Bye(reason=f"another board is called {name}: rename one"))
-        connection.barred = True
+        self._bar(connection, f"another board is called {name}: rename one")
         where = member.connection.link.name if member.connection else "?"
         self._complain(
             "error",
@@ -219,6 +222,10 @@ class Roster:
             f"{connection.link.name} is turned away. Give one another name in its fedboard.json",
             name,
         )
+
+    def _bar(self, connection: Connection, reason: str) -> None:
+        connection.hub.send(messages.Bye(reason=reason))
+        connection.barred = True
         self._tasks.spawn(connection.close())
 
     def _leave(self, connection: Connection, reason: str) -> None:
