@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bench_host
+import bench_stages
 from fedboard.model import Spec
 from fedboard_host import decode, strategies
 
@@ -34,6 +35,20 @@ def test_rows_and_memory_that_is_flat(capsys, monkeypatch):
     for few, many in zip(rows[::2], rows[1::2], strict=True):
         a_board = (many["peak_bytes"] - few["peak_bytes"]) / 597
         assert a_board < 200, "of a board nothing is kept but the lengths of its changes"
+
+
+def test_stages_are_all_of_a_round(capsys, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(bench_stages, "N_ROUNDS", 3)
+    assert bench_stages.run() == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
+    assert len(rows) == 2
+    took = bench_stages.stages(Spec(SMALL[0], "fedboard", 1), 10)
+    assert all(seconds > 0 for seconds in took.values())
+    assert max(took, key=lambda stage: took[stage]) == bench_stages.ROUND
+    monkeypatch.setattr(decode, "use_compiled", lambda wanted=True: False)
+    with pytest.raises(SystemExit, match="numba"):
+        bench_stages.run()
 
 
 def test_a_table_without_flower_says_what_to_install(capsys, monkeypatch):

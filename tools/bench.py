@@ -3,6 +3,7 @@
     python3 tools/bench.py memory [--json] [--micropython COMMAND]
     python3 tools/bench.py board [--json] [--write] [--backends NAME...]
     python3 tools/bench.py host [--json] [--boards N...] [--numpy]
+    python3 tools/bench.py host --stages
 
 memory: the least free heap, beyond imported code, in which a board's process still does three
 rounds with a key: receives its model dense, then as a delta; trains; uploads Top-5 % at 4 bits, at
@@ -10,7 +11,7 @@ last everything at 16 bits. So live objects, garbage and fragmentation all count
 up to that mark beforehand, and the mark found by halving. Boards have 32-bit words: where a 32-bit
 MicroPython can be had, the target is checked on it; desktops' 64-bit words make objects larger.
 
-board: see board_bench. host: see bench_host.
+board: see board_bench. host: see bench_host, and of its stages bench_stages.
 """
 
 from __future__ import annotations
@@ -61,7 +62,12 @@ def main(arguments: list[str]) -> int:
     host.add_argument("--json", action="store_true", help="one object a line")
     host.add_argument("--boards", type=int, nargs="+", help="numbers of boards")
     host.add_argument("--numpy", action="store_true", help="without numba, even if it is there")
+    host.add_argument("--stages", action="store_true", help="where ten boards' round spends time")
     options = parser.parse_args(arguments)
+    if options.command == "host" and options.stages:
+        import bench_stages
+
+        return bench_stages.run()
     if options.command == "host":
         import bench_host
 

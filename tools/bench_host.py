@@ -87,12 +87,12 @@ class Host:
 
     def __init__(self, spec: Spec) -> None:
         self._decoder = decode.Decoder(spec)
-        self._merger = strategies.make("fedavg", {}).merger(spec)
-        self._merger.start(array("h", bytes(2 * spec.n_params)))
+        self.merger = strategies.make("fedavg", {}).merger(spec)
+        self.merger.start(array("h", bytes(2 * spec.n_params)))
         self._layers = (1 << spec.n_layers) - 1
 
     def round(self, pool: list[Wire], n: int) -> None:
-        merger = self._merger
+        merger = self.merger
         weight = merger.weight(N_SAMPLES)
         for at in range(0, n, MAX_WAITING):
             waiting = [
