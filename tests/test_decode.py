@@ -183,6 +183,16 @@ def test_squares_of_the_largest_are_exact(n):
     assert decode.add(acc, np.arange(n - 1, dtype=np.int32), values[1:], 1) < expected
 
 
+@pytest.mark.parametrize("n", [(1 << 15) - 1, 1 << 15, (1 << 15) + 1, 3 << 15])
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32])
+def test_all_of_a_large_layer_is_added(n, kind):
+    values = np.random.default_rng(n).integers(-128, 128, n).astype(kind)
+    acc = np.arange(n, dtype=np.int64)
+    told = decode.add(acc, np.arange(n, dtype=np.int32), values, 1 << 24)
+    assert told == (values.astype(np.int64) ** 2).sum()
+    assert (acc == np.arange(n) + (values.astype(np.int64) << 24)).all()
+
+
 @pytest.mark.parametrize("at", [9, -10, 1 << 30])
 def test_an_index_that_is_none_is_our_own_fault(at):
     with pytest.raises(IndexError):

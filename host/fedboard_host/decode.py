@@ -39,6 +39,7 @@ Integers = Union["array[int]", NDArray[Any]]
 _MAX_HEADS = 256
 _PADDING = bytes(8)
 _MORE_PADDING = bytes(16)
+_BLOCK = 1 << 15  # numbers at once: what is computed on the way stays in the processor's cache
 _ALIGNED = {8: "<i1", 16: "<i2"}  # dense values that are whole bytes
 
 _fast: Any = None  # the module decode_numba, once it is used
@@ -212,12 +213,26 @@ def add(acc: NDArray[np.int64], indices: Integers, values: Integers, weight: int
         if total < 0:
             raise IndexError(f"an index beyond {len(acc)} parameters")
         return total
-    products = np.asarray(values, dtype=np.int64) * weight
     if whole:
-        acc += products
-    else:
-        acc[np.asarray(indices, dtype=np.intp)] += products
+        return _add_whole(acc, np.asarray(values), weight)
+    acc[np.asarray(indices, dtype=np.intp)] += np.asarray(values, dtype=np.int64) * weight
     return squares(values)
+
+
+def _add_whole(acc: NDArray[np.int64], values: Numbers, weight: int) -> int:
+    """add() to all of acc. The system hands out large arrays anew each time, page by page."""
+    size = min(len(acc), _BLOCK)
+    products, real = np.empty(size, np.int64), np.empty(size, np.float64)
+    total = 0
+    for at in range(0, len(acc), size):
+        some = values[at : at + size]
+        p, r = products[: len(some)], real[: len(some)]
+        p[:] = some
+        p *= weight
+        acc[at : at + size] += p
+        r[:] = some
+        total += int(np.dot(r, r))
+    return total
 
 
 def squares(values: Integers) -> int:
