@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from fedboard import DataError, collect, messages, wire
+from fedboard import DataError, cohort, collect, messages, wire
 from fedboard.base import MemoryBase
 from fedboard.board import Board
 from fedboard.channel import MOST_UNHEARD
@@ -147,6 +147,26 @@ def test_record_so_many():
     assert [r.n for r in reports] == sorted(r.n for r in reports)
     world.run(lambda: world.found(messages.Status))
     assert world.found(messages.Status)[-1].n_samples == 8
+
+
+@pytest.mark.parametrize("message", [
+    collect.Labels(token=9), cohort.Peer(round=9, nonce=bytes(16), place=0, of=3, name="lab"),
+])  # fmt: skip
+def test_no_room_for_the_code_is_told_of_and_the_session_goes_on(monkeypatch, message):
+    def unpack(kind, payload, load=messages.unpack):
+        if kind == message.KIND:
+            raise MemoryError
+        return load(kind, payload)
+
+    world = World()
+    monkeypatch.setattr(messages, "unpack", unpack)
+    world.ask(message, lambda e: isinstance(e, messages.Error))
+    (error,) = world.found(messages.Error)
+    assert (error.code, error.round) == (messages.NO_MEMORY, 9)
+    assert "restart the board" in error.text
+    assert world.said == ["joined", error.text]
+    monkeypatch.undo()
+    assert world.labels() == [0, 0, 1]
 
 
 def test_record_so_long():

@@ -11,6 +11,7 @@ pytest.importorskip("pty", reason="these processes talk over ptys")
 import bench
 import device_lab as lab
 import get_micropython
+from fedboard import collect
 from fedboard.model import Spec
 from interpreters import DEVICE
 
@@ -48,6 +49,15 @@ def test_too_little_memory_is_said(micropython, tmp_path):
                 assert "are free" in said or "memory" in said
                 assert free < 20000
             assert board.process.poll() is None
+
+
+def test_no_room_for_the_code_to_record_is_said(micropython, tmp_path):
+    with bench.start(list(micropython), tmp_path, 15000) as board:
+        host = lab.Host(board.stream, bench.KEY)
+        host.until(lab.Joined)
+        host.hub.send(collect.Labels(token=9))
+        with pytest.raises(AssertionError, match="out of memory: restart the board"):
+            host.until(collect.Runs)
 
 
 FREED = """

@@ -27,7 +27,10 @@ class Opened:
 
 
 class Node(Peer):
-    """A board's end. `status()` makes the STATUS that opens the session."""
+    """A board's end. `status()` makes the STATUS that opens the session.
+
+    What boards load code for when they are asked comes as (kind, payload), for messages.unpack().
+    """
 
     def __init__(
         self,
@@ -69,6 +72,9 @@ class Node(Peer):
                 self.heard_ms = now_ms
                 if frame.kind == messages.Chunk.KIND:
                     events.append(messages.Chunk.unpack(frame.view))
+                    continue
+                if frame.kind >= messages.FIRST_COLLECT:
+                    events.append((frame.kind, frame.payload))
                     continue
                 message = messages.unpack(frame.kind, frame.payload)
                 if isinstance(message, messages.Ping):

@@ -98,11 +98,8 @@ class Board:
                 self._say("host left: " + event.reason)
             elif isinstance(event, messages.Sleep):
                 self.rest_s = event.seconds
-            elif isinstance(event, Message):
-                if event.KIND & 0xF0 == messages.FIRST_MASKED:
-                    self._mask(event)
-                else:
-                    self._collect(event)
+            elif isinstance(event, tuple):
+                self._on_rare(event[0], event[1])
 
     def step(self, now_ms: int) -> bool:
         """Do one sample's work, or read the sensor if it is time. True while there is more."""
@@ -180,6 +177,20 @@ class Board:
             free_flash=self._free_flash() if self._free_flash else 0,
             n_saves=learner.base.n_saves, frame=self.node.identity.frame,
         )  # fmt: skip
+
+    def _on_rare(self, kind: int, payload: bytes) -> None:
+        """What only some boards are asked for: these load its code now, if there is room for it."""
+        try:
+            message = messages.unpack(kind, payload)
+            if kind & 0xF0 == messages.FIRST_MASKED:
+                self._mask(message)
+            else:
+                self._collect(message)
+        except MemoryError:
+            text = "out of memory: restart the board, or choose a smaller model"
+            self._say(text)
+            asked = int.from_bytes(payload[:4], "little")  # the token or round of all of them
+            self._tell(messages.Error(code=messages.NO_MEMORY, round=asked, text=text))
 
     def _collect(self, message: Message) -> None:
         """Do with samples and the sensor what a person asks for: see collect."""
