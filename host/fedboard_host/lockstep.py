@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,6 @@ from fedboard_host.head import Head
 LEAST = 5  # fewer are faster one by one
 PAYS = 1 << 17  # bytes to read, of each thread: fewer take less time than another's beginning
 _PADDING = 32
-_WORD = 8
-_GAPS = [bytes(n) for n in range(_WORD)]  # before the next stream begins
 
 Wire = tuple[int, int, bytes, bytes]  # an update: its weight, layers, meta and stream
 
@@ -119,15 +118,9 @@ def _add(
     """Their squares; None: one is malformed, and acc is as it was."""
     n = len(streams)
     sizes = [len(stream) for stream in streams]
-    pieces: list[bytes] = []
-    begins = []
-    at = 0
-    for stream, size in zip(streams, sizes, strict=True):
-        begins.append(at)
-        pieces += stream, _GAPS[-size % _WORD]
-        at += size + -size % _WORD
+    begins = [0, *accumulate(sizes[:-1])]
     most = max([head.most for head in heads])
-    data = np.frombuffer(b"".join([*pieces, bytes(most + _PADDING)]), np.uint8)
+    data = np.frombuffer(b"".join([*streams, bytes(most + _PADDING)]), np.uint8)
     for i in range(loops.N_LANES - n):  # idle lanes read what others read, and add nothing
         begins.append(begins[i])
         sizes.append(sizes[i])

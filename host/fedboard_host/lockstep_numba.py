@@ -33,15 +33,16 @@ from fedboard_host.vectors_numba import (
     ones,
 )
 
-N_WORK = 14 * N_LANES  # numbers of 32 bits, of each lane these:
+N_WORK = 15 * N_LANES  # numbers of 32 bits, of each lane these:
 _PLACES = 0  # of the last step's four entries
 _VALUES = 4 * N_LANES  # times scale
-_AT = 8 * N_LANES  # the next bit
+_AT = 8 * N_LANES  # the next bit, of the stream
 _PLACE = 9 * N_LANES  # the next index that there can be
 _RICE = 10 * N_LANES
 _SCALE = 11 * N_LANES  # weight << shift
 _TOTAL = 12 * N_LANES  # the squares of values, before the shift
 _NOWHERE = 13 * N_LANES  # 0 to 15
+_BEGIN = 14 * N_LANES  # the stream's first byte
 _FEW = 10  # lanes
 # numba keeps these loops while this file stays the same. With them are compiled:
 # bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba 39fea8d4
@@ -57,12 +58,14 @@ def _low_halves(low, high):
 
 
 @_inlined
-def _words(data, at, n):
+def _words(data, begin, at, n):
     """Even lanes' and odd lanes': 64 bits of each stream, n bytes behind those with bit `at`."""
-    whole, ahead = in_pairs(0x1FFFFFF8), in_pairs(n)
+    whole = in_pairs(0x1FFFFFF8)
     even = (as_pairs(at) >> in_pairs(3)) & whole
     odd = (as_pairs(at) >> in_pairs(35)) & whole
-    return gather(data, even + ahead), gather(data, odd + ahead)
+    first_even = (as_pairs(begin) & in_pairs(0xFFFFFFFF)) + in_pairs(n)
+    first_odd = (as_pairs(begin) >> in_pairs(32)) + in_pairs(n)
+    return gather(data, first_even + even), gather(data, first_odd + odd)
 
 
 @_inlined
@@ -112,12 +115,13 @@ def _steps(data, acc, work, n_lanes, todo, stop, bits):
     value_at = rice + one
     top = in_lanes((1 << (bits - 1)) - 1)
     half, even_bit, odd_bit = in_pairs(32), in_pairs(64), in_pairs(64 << 32)
-    even, odd = _words(data, at, 0)
-    next_even, next_odd = _words(data, at, 8)
+    begin = load(work, _BEGIN)
+    even, odd = _words(data, begin, at, 0)
+    next_even, next_odd = _words(data, begin, at, 8)
     n = kept_at = more_at = 0
     _keep_nothing(work)
     while n + 4 <= todo:
-        third_even, third_odd = _words(data, at, 16)
+        third_even, third_odd = _words(data, begin, at, 16)
         low = funnel(next_even, even, as_pairs(at))
         high = funnel(next_odd, odd, as_pairs(at) >> half)
         w = _low_halves(low, high)
@@ -148,8 +152,8 @@ def _steps(data, acc, work, n_lanes, todo, stop, bits):
         _keep(work, 0, place0, negative_where(w0 & sign, size * scale))
         if not is_four:
             at = at + zeros0 + fixed
-            even, odd = _words(data, at, 0)
-            next_even, next_odd = _words(data, at, 8)
+            even, odd = _words(data, begin, at, 0)
+            next_even, next_odd = _words(data, begin, at, 8)
             place = place0
             n += 1
             continue
@@ -191,7 +195,8 @@ def _run_few(data, acc, work, todo, stop, bits):
 def _read_one(data, acc, work, lane, bits, stop):
     """One entry of a stream, whatever it is. False: its index is beyond."""
     one, rice = np.uint64(1), np.uint64(work[_RICE + lane])
-    at, place = np.uint64(work[_AT + lane]), np.uint64(work[_PLACE + lane])
+    begin = np.uint64(work[_BEGIN + lane]) << np.uint64(3)
+    at, place = begin + np.uint64(work[_AT + lane]), np.uint64(work[_PLACE + lane])
     w = window(data, at)
     zeros = trailing_zeros(w)
     while zeros >= WHOLE:  # of a window that may have had no more
@@ -209,7 +214,7 @@ def _read_one(data, acc, work, lane, bits, stop):
     value = number(np.int64((w >> rice) & ((one << np.uint64(bits)) - one)))
     acc[place] += value * np.int64(np.int32(work[_SCALE + lane]))
     work[_TOTAL + lane] += np.uint32(value * value)
-    work[_AT + lane] = at + rice + np.uint64(bits)
+    work[_AT + lane] = at + rice + np.uint64(bits) - begin
     work[_PLACE + lane] = place + one
     return True
 
@@ -218,8 +223,8 @@ def _add_streams(data, begins, sizes, tables, weights, acc, squares, work):
     """acc += weight * change, of N_LANES updates; squares[lane, part]: of its values, summed.
 
     Of fewer updates, as many as squares has rows; then some are given to more lanes than one, and
-    only the first are added. data: uint8, the streams, lane i's from byte begins[i] on (a multiple
-    of 8), sizes[i] of them, and behind it all as many bytes as the longest stream that there can
+    only the first are added. data: uint8, the streams, lane i's from byte begins[i] on,
+    sizes[i] of them, and behind it all as many bytes as the longest stream that there can
     be, and 32. tables: each update's Head.table, all of one Head.kind, and no weight above
     Head.max_weight. work: uint32, N_WORK.
     False: an update is malformed, and some of the changes are in acc: the same call with -weights
@@ -228,7 +233,8 @@ def _add_streams(data, begins, sizes, tables, weights, acc, squares, work):
     n_lanes = len(squares)
     left = np.empty(N_LANES, np.int64)
     for lane in range(N_LANES):
-        work[_AT + lane] = 8 * begins[lane]
+        work[_AT + lane] = 0
+        work[_BEGIN + lane] = begins[lane]
         work[_NOWHERE + lane] = lane
     for part in range(tables.shape[1]):
         n, _, _, bits, _, _, start = tables[0, part]
@@ -254,8 +260,7 @@ def _add_streams(data, begins, sizes, tables, weights, acc, squares, work):
             shift = tables[lane, part, 4]
             squares[lane, part] = np.int64(work[_TOTAL + lane]) << (2 * shift)
     for lane in range(n_lanes):
-        n_bits = np.int64(work[_AT + lane]) - 8 * begins[lane]
-        if not _is_the_end(data, begins[lane], sizes[lane], n_bits):
+        if not _is_the_end(data, begins[lane], sizes[lane], np.int64(work[_AT + lane])):
             return False
     return True
 
