@@ -85,7 +85,7 @@ def test_what_they_read(expected, folder):
     assert "no sensor nothing.py" in wrong[7]
     adc, burst, digital, low = [line for line in rest if line not in wrong][:4]
     assert adc.startswith("adc 2 1000 2 ")
-    assert burst.startswith("adc 13 250 2 ")  # a read() is a window
+    assert burst.startswith("adc 10 250 2 ")  # a read() is a window
     assert digital.startswith("digital 20 20 20 ")
     assert low == "digital 1 1000 2 [[-127], [-127]]"
 
@@ -152,13 +152,13 @@ def test_own_sensor_of_whole_samples(own):
 
 def test_own_sensor_with_a_window(own):
     source = "n = [0]\ndef read():\n    n[0] += 1\n    return [n[0] * 1.9, -n[0]]\n"
-    sensor = own(source, window=8, blocks=2, rate_hz=1000)
+    sensor = own(source, window=8, blocks=2, bands=2, rate_hz=1000)
     assert (sensor.n_in, sensor.period_ms) == (12, 1)
     x = array("b", bytes(12))
     sensor.start(0)
     assert [sensor.poll(x) for _ in range(8)] == [False] * 7 + [True]
     rows = [[int(n * 1.9), -n] for n in range(2, 10)]  # the first one is read to see that it works
-    assert list(x) == described(rows, blocks=2)
+    assert list(x) == described(rows, blocks=2, bands=2)
 
 
 def test_own_sensor_in_its_own_unit(own):

@@ -35,16 +35,24 @@ def test_a_gesture_of_six_axes_fits_64_inputs():
     assert Features(100, 6).n_out == 60
 
 
+@pytest.mark.parametrize(("n", "blocks", "bands"), [(100, 3, 5), (32, 3, 5), (31, 4, 4), (7, 6, 2)])
+def test_an_axis_is_told_by_blocks_and_octaves_that_a_window_has(n, blocks, bands):
+    """Eight of them together, unless told otherwise."""
+    usual = Features(n, 3)
+    assert (usual.blocks, usual.bands) == (blocks, bands)
+    assert (Features(n, 3, blocks=1).bands, Features(n, 3, bands=0).blocks) == (bands, blocks)
+
+
 def test_shape_is_the_same_for_a_stronger_movement():
-    features = Features(100, 3)
+    features = Features(100, 3, blocks=6)
     weak = computed(features, swing(100, 1000))
     strong = computed(features, swing(100, 4000))
     for axis in range(3):
-        at = 10 * axis
+        at = 13 * axis
         assert weak[at : at + 6] == pytest.approx(strong[at : at + 6], abs=2)
         assert max(abs(v) for v in weak[at : at + 6]) > 20
-        for k in (7, 8, 9):  # two octaves more
-            assert strong[at + k] - weak[at + k] == pytest.approx(32, abs=2)
+        for k in range(at + 7, at + 13):  # two octaves more
+            assert strong[k] - weak[k] == pytest.approx(32, abs=2)
 
 
 def test_level_moves_alone():
@@ -52,7 +60,7 @@ def test_level_moves_alone():
     level = computed(features, swing(100, 1000))
     tilted = computed(features, swing(100, 1000, bias=8192))
     for i in range(30):
-        assert tilted[i] - level[i] == pytest.approx(32 if i % 10 == 6 else 0, abs=2)
+        assert tilted[i] - level[i] == pytest.approx(32 if i % 10 == 3 else 0, abs=2)
 
 
 def test_bands_tell_slow_from_fast():
@@ -67,7 +75,7 @@ def test_noise_below_the_floor_has_no_shape():
     rng = random.Random(3)
     rows = [[rng.randrange(-8, 9) for _ in range(3)] for _ in range(100)]
     found = computed(Features(100, 3), rows)
-    assert all(abs(v) <= 2 for axis in range(3) for v in found[10 * axis : 10 * axis + 6])
+    assert all(abs(v) <= 2 for axis in range(3) for v in found[10 * axis : 10 * axis + 3])
 
 
 @given(st.integers(1, 1 << 17))
@@ -120,6 +128,8 @@ def test_window_begins_anew():
         ((100, 4, 6, 2, 3), "4 in groups of 3"),
         ((5, 1, 6), "6 blocks"),
         ((4, 1, 2, 3), "3 bands"),
+        ((5, 1), "6 blocks in a window of 5"),
+        ((100, 1, -1), "-1 blocks"),
         ((100, 1, 6, 2, 0, 0), "1 to 32767"),
     ],
 )

@@ -32,6 +32,8 @@ MAX_AXES = 16
 LARGEST = 127  # a feature is -127 to 127
 FLOOR = 64  # of the group's spread, of 32768
 
+_BANDS = 5  # unless told otherwise
+_BLOCKS_AND_BANDS = 8  # of an axis, likewise
 _SHAPE = 32
 _ZERO = 128  # of the logarithms: a spread of 256 gives 0
 
@@ -40,22 +42,30 @@ class Features:
     """The sizes, checked, and the work buffer. n_out: how many features there are.
 
     n_readings: 2 to 1024 of n_axes numbers each. blocks: at most n_readings. bands: octaves, the
-    last of which must have a pair. group: how many axes in a row share a unit; 0: three if that
-    divides n_axes, else one. Raises DataError.
+    last of which must have a pair. None: 5 bands, or as many as the window has, and the blocks that
+    make 8 with them. group: how many axes in a row share a unit; 0: three if that divides n_axes,
+    else one. Raises DataError.
     """
 
     def __init__(
         self,
         n_readings: int,
         n_axes: int,
-        blocks: int = 6,
-        bands: int = 2,
+        blocks: int | None = None,
+        bands: int | None = None,
         group: int = 0,
         floor: int = FLOOR,
     ) -> None:
         group = group or (3 if n_axes % 3 == 0 else 1)
         if not 2 <= n_readings <= MAX_READINGS:
             raise DataError(f"a window has 2 to {MAX_READINGS} readings, not {n_readings}")
+        usual = _BANDS
+        while n_readings >> usual < 1:
+            usual -= 1
+        if blocks is None:
+            blocks = _BLOCKS_AND_BANDS - usual
+        if bands is None:
+            bands = usual
         if not 1 <= n_axes <= MAX_AXES or n_axes % group or group < 1:
             raise DataError(
                 f"1 to {MAX_AXES} axes in groups of equal size, not {n_axes} in groups of {group}"
