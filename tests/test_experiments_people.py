@@ -192,7 +192,7 @@ def test_choose_prints_the_best_setting_for_each_person(monkeypatch, capsys) -> 
         (gestures, "ROUNDS", (1,)), (gestures, "ADAPT_RATES", (6, 8)), (gestures, "HIDDEN", 5),
     ):  # fmt: skip
         monkeypatch.setattr(module, grid, values)
-    looks = ("6x2 centred", "6x2 fedboard", "4x4 centred")
+    looks = ("3x5 centred", "3x5 fedboard", "4x4 centred")
     motions = gestures.Motions(lambda *_: few(), looks, (gestures.SCRATCH, gestures.FEDAVG), 2, 1)
     monkeypatch.setattr(gestures, "SETS", {"few": motions})
     gestures.choose("few")
@@ -202,7 +202,7 @@ def test_choose_prints_the_best_setting_for_each_person(monkeypatch, capsys) -> 
         "NEWCOMERS, few:", "NEWCOMERS, few, features chosen:",
     ]  # fmt: skip
     told = ast.literal_eval("{" + "".join(lines[1:4]).partition("#")[0] + "}")
-    found = owners.scores(looks_at(few()), 5, looks, 2, range(10_101, 10_103))
+    found = owners.scores(looks_at(few()), 5, looks, 2, (20_101, 20_102))
     best = owners.best(found, owners.ALONE, looks[:2])
     assert told[owners.ALONE] == tuple(tuple(setting) for setting in best)
 
@@ -298,7 +298,7 @@ def test_each_way_on_boards_has_its_own_cost(monkeypatch) -> None:
     }
     monkeypatch.setattr(gestures, "BOARDS", {"few": dict.fromkeys(owners.OWN, settings)})
     rows = gestures.on_boards("few", looks_at(few()), 1, 1)
-    split = Split(looks_at(few()), gestures.HIDDEN, look, 100, 2)
+    split = Split(looks_at(few()), gestures.HIDDEN, look, 150, 2)
     up = [split.federated(look, 8, rounds)[1] for rounds in range(4)]
     prefix = "few, on boards, 2 own samples, "
     of = {row.variant: row for row in rows if row.metric == prefix + "accuracy"}

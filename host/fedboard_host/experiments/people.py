@@ -78,8 +78,8 @@ def speech(data: Path | None) -> People:
     return _people("speech", np.stack(views), arrays["y"], arrays["speaker"], names)
 
 
-def punchflex(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
-    """Blocks and octaves of each axis; boards compute 6 and 2 if they are not told otherwise."""
+def punchflex(data: Path | None, blocks: int = 3, bands: int = 5) -> People:
+    """Blocks and octaves of each axis; boards compute 3 and 5 if they are not told otherwise."""
     arrays = _find("gestures_punchflex", data, ("x", "y", "user"))
     if arrays is None:
         return stand_in("punchflex")
@@ -89,7 +89,7 @@ def punchflex(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
     return _people("punchflex", found[None], arrays["y"], arrays["user"], names)
 
 
-def wand(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
+def wand(data: Path | None, blocks: int = 3, bands: int = 5) -> People:
     """Wing, ring and slope. The set's other motions are in another unit, and not used.
 
     Strokes are in whole g; as counts of 4096 a g they are above what features take for noise.
@@ -106,7 +106,7 @@ def wand(data: Path | None, blocks: int = 6, bands: int = 2) -> People:
 
 
 def looks(load: Callable[[Path | None, int, int], People], data: Path | None) -> Looks:
-    """The same people as a network sees them: "6x2 centred" is 6 blocks, 2 octaves, that rule."""
+    """The same people as a network sees them: "3x5 centred" is 3 blocks, 5 octaves, that rule."""
 
     @cache
     def look(name: str) -> People:
