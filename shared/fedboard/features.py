@@ -43,8 +43,8 @@ class Features:
 
     n_readings: 2 to 1024 of n_axes numbers each. blocks: at most n_readings. bands: octaves, the
     last of which must have a pair. None: 5 bands, or as many as the window has, and the blocks that
-    make 8 with them. group: how many axes in a row share a unit; 0: three if that divides n_axes,
-    else one. Raises DataError.
+    make 8 with these, or as many as it has readings. group: how many axes in a row share a unit; 0:
+    three if that divides n_axes, else one. Raises DataError.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Features:
         while n_readings >> usual < 1:
             usual -= 1
         if blocks is None:
-            blocks = _BLOCKS_AND_BANDS - usual
+            blocks = min(_BLOCKS_AND_BANDS - usual, n_readings)
         if bands is None:
             bands = usual
         if not 1 <= n_axes <= MAX_AXES or n_axes % group or group < 1:
