@@ -64,6 +64,7 @@ WRONG = [
     ({"Key": "secret"}, "did you mean key?"),
     ({"secret" * 3: 1}, "something else than a setting's name: check the commas"),
     ({"sensor": {"secret" * 3: 1}}, "something else than a setting's name in sensor"),
+    ({"wifi": {"ssid": "home", "secret": 1}}, "name in wifi: check the commas; known are pass"),
     ({"password": "secret"}, "unknown setting password: known are data_dir, host, key"),
     ({"wifi": {"ssid": "home", "pasword": "secret"}}, "wifi.pasword: did you mean password?"),
     ({"wifi": {"password": "secret"}}, "wifi.ssid is missing"),

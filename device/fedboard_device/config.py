@@ -59,7 +59,8 @@ for _name in ("window", "hop", "rate_hz", "blocks", "bands", "group", "floor", "
     _SENSOR[_name] = (int, "a whole number")
 
 
-_LONGEST = 16  # letters of a name that is repeated
+_NAMES = sorted(set(list(_TYPES) + list(_WIFI) + list(_SENSOR)))
+_LONGEST = 16  # letters of a name that may be meant for one of these
 
 
 class Settings:
@@ -185,10 +186,11 @@ def _checked(
     right = {}
     for name in values:
         value = values[name]
-        if not isinstance(name, str) or len(name) > _LONGEST:
+        if not isinstance(name, str) or not _nearest(name, _NAMES):
             # MicroPython's JSON does without commas: where one is missing, this may be a secret.
             where = f" in {prefix[:-1]}" if prefix else ""
-            problems.append(f"something else than a setting's name{where}: check the commas")
+            text = f"something else than a setting's name{where}: check the commas; "
+            problems.append(text + _known(types))
             continue
         if name not in types:
             problems.append(f"unknown setting {prefix}{name}{_hint(name, types)}")
@@ -202,14 +204,24 @@ def _checked(
 
 
 def _hint(name: str, known: "Any") -> str:
+    best = _nearest(name, known)
+    return ": " + (f"did you mean {best}?" if best else _known(known))
+
+
+def _known(names: "Any") -> str:
+    return "known are " + ", ".join(sorted(names))
+
+
+def _nearest(name: str, known: "Any") -> str:
+    """Which of them may be meant; or none."""
     best = ""
-    least = max(3, 1 + len(name) // 2)
+    least = max(3, 1 + len(name) // 2) if len(name) <= _LONGEST else 0
     for each in sorted(known):
         d = _distance(name.lower(), each)
         if d < least:
             best = each
             least = d
-    return f": did you mean {best}?" if best else ": known are " + ", ".join(sorted(known))
+    return best
 
 
 def _distance(a: str, b: str) -> int:
