@@ -17,7 +17,7 @@ _PYTHON = _ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/p
 
 
 def _go_on() -> None:
-    if sys.prefix != sys.base_prefix:
+    if sys.prefix != sys.base_prefix or Path(sys.executable) == _PYTHON:
         return
     if not _PYTHON.exists():
         if importlib.util.find_spec("numpy") is None:
