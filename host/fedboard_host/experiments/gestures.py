@@ -43,23 +43,26 @@ lower ends). What is summed up was settled before these splits were seen. With b
 features it is 1.8 or more above alone, and as good as one model for all. Which of those two is
 better depends on the gestures; the personal model is about as good as that one:
 
-With the wand people draw the same. One model for all is 5 to 10 points above alone with one and two
-samples of each stroke, 2 to 4 with five, and to make it personal changes nothing. A newcomer is 19
-points better off with it than alone if it has one sample of each, 6 with five.
+With the wand people draw the same. One model for all is 9 to 10 points above alone with one sample
+of each stroke, 4 to 5 with two, 2 to 4 with five, and to make it personal changes half a point at
+most. A newcomer is 19 points better off with it than alone if it has one sample of each, 6 with
+five.
 
 Punches people do each in their own way. Alone is as good as personal in the mean; one model for all
-is worse from two samples of each on, by 1 to 4 points, but better with one, by 1 to 2. A newcomer
-with one sample of each is 3 points above alone after it has adapted what others learned, and above
-that as it came; with five, alone is a point better. TinyReptile starts no better.
+is worse from two samples of each on, by 1 to 4 points, but better with one, by 2. A newcomer with
+one sample of each is 3 points above alone after it has adapted what others learned, 1 with features
+chosen, and more above that as it came; with five, alone is a point better. TinyReptile starts no
+better.
 
 **Settings.** No sample of a person has a say in the settings that its own figures are made with:
 the others' boards federate without it, and judge; of them, each is a newcomer in turn. Ways are
 chosen for alike, and for each number of samples. `punchflex` and `wand` have the features that
 boards compute by default, and choose the rule, "centred" or "fedboard"; "features chosen" has 5 and
 4 combinations of both to choose from. 6 blocks and 2 octaves, once the default, suited one person.
-Bytes and rounds are means over people. 32 hidden units were settled beforehand, and what there is
-to choose from by trials with all of these people; to adapt the last layer alone, to go only part of
-the way, or to subtract each board's own mean is not in it, as it did no better there.
+Bytes and rounds are means over people. 32 hidden units were settled beforehand. Boards' default
+features, and what there is to choose from, were settled by trials with all of these people; to
+adapt the last layer alone, to go only part of the way, or to subtract each board's own mean is not
+in it, as it did no better there.
 
 So to choose has its price. A personal model has hundreds of settings to choose from, and what does
 best for six people without the seventh is what suits the seventh least: personal settings of
