@@ -55,6 +55,18 @@ def test_damaged_files_are_refused_in_words(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("x", [np.int16(5), np.zeros((0, 5, 3), np.int16), np.array("x")])
+def test_arrays_of_odd_shapes_are_refused_in_words(name: str, x: Any, tmp_path: Path) -> None:
+    odd = {"x": x, "y": x[:, 0, 0] if np.ndim(x) else x, "user": x, "sizes": np.array([2, np.inf])}
+    np.savez(tmp_path / "f.npz", **odd, rule="fedboard", seed=1)
+    if name == "readings" and x.dtype != np.int16:
+        assert READERS[name][0](tmp_path / "f.npz") is None
+        return
+    with pytest.raises(DataError, match=r"f\.npz: "):
+        READERS[name][0](tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("name", READERS)
 def test_one_array_is_no_npz(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     with pytest.raises(DataError, match=r"x\.npy: "):

@@ -128,12 +128,20 @@ def test_idx(tmp_path, packed):
 @pytest.mark.parametrize(
     "content",
     [b"", b"hello", b"1,2\n3\n", b"PK\3\4 and no zip", b"\0\0\x08\x01\0\0\0\x09abc", b"\x1f\x8bzip",
-     b"1.5,2,3\n2,3,4\n", b"-1,2,3\n" * 9, b"0,nan,3\n" * 9],
+     b"1.5,2,3\n2,3,4\n", b"-1,2,3\n" * 9, b"0,nan,3\n" * 9, b"\0\0\x0b\x02\0\0\0\1\0\0\0\1a",
+     b"\0\0\x08\x02\xff\xff\xff\xff\0\0\0\0"],
 )  # fmt: skip
 def test_what_is_no_data_set_is_refused(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(DataError):
         datafile.load(tmp_path / "a")
+
+
+def test_damaged_labels_beside_are_refused(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(X[:40].reshape(40, 2, 3).astype("u1")))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"labels")[:-6])
+    with pytest.raises(DataError, match=r"labels-idx1-ubyte\.gz: cannot be read"):
+        datafile.load(tmp_path / "train-images-idx3-ubyte")
 
 
 def test_a_missing_file_and_arrays_of_other_names_are_refused(tmp_path):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +93,7 @@ def _bytes(x: Values, known: Values) -> NDArray[np.uint8]:
 
 def load(path: Path) -> Data:
     """The data set in a file; its kind follows from its content, not from its name."""
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    data = _read(path)
     if data[:2] == b"PK":
         found = _load_npz(path, data)
     elif data[:2] == b"\0\0" and len(data) > 4 and data[2] in _IDX_KINDS:
@@ -107,6 +103,15 @@ def load(path: Path) -> Data:
     if not len(found.y) or not len(found.y_test):
         raise DataError(f"{path}: too few samples")
     return found
+
+
+def _read(path: Path) -> bytes:
+    """What is in the file, unpacked."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
 
 
 def _load_npz(path: Path, data: bytes) -> Data:
@@ -119,7 +124,8 @@ def _load_npz(path: Path, data: bytes) -> Data:
         test = None, None
     else:
         raise DataError(f"{path}: has {', '.join(found)}: arrays x and y are needed")
-    whose = next((found[w] for w in WRITERS if w in found and len(found[w]) == len(x)), None)
+    named = [found[w] for w in WRITERS if w in found]
+    whose = next((w for w in named if w.ndim == 1 and w.shape == x.shape[:1]), None)
     return _made(path, x, y, *test, whose)
 
 
@@ -128,10 +134,7 @@ def _load_idx(path: Path, data: bytes) -> Data:
         other = path.with_name(path.name.replace(old, new))
         for candidate in (other, other.with_suffix(""), other.with_name(other.name + ".gz")):
             if other.name != path.name and candidate.is_file():
-                content = candidate.read_bytes()
-                if content[:2] == b"\x1f\x8b":
-                    content = gzip.decompress(content)
-                return _idx(candidate, content)
+                return _idx(candidate, _read(candidate))
         return None
 
     x = _idx(path, data)
@@ -155,9 +158,11 @@ def _idx(path: Path, data: bytes) -> Values:
         raise DataError(f"{path}: no IDX file")
     head = 4 + 4 * data[3]
     shape = [int(n) for n in np.frombuffer(data, ">u4", data[3], 4)] if len(data) >= head else [0]
-    values = np.frombuffer(data, np.dtype(_IDX_KINDS[data[2]]), offset=min(head, len(data)))
-    if len(values) != np.prod(shape):
+    kind = np.dtype(_IDX_KINDS[data[2]])
+    n = math.prod(shape)
+    if not n or len(data) != head + n * kind.itemsize:
         raise DataError(f"{path}: is cut short: fetch it again")
+    values = np.frombuffer(data, kind, offset=head)
     return values.reshape(shape).astype(values.dtype.newbyteorder("="))
 
 
@@ -253,7 +258,8 @@ def _made(
     for values, labels in ((x, y), (x_test, y_test)):
         if values is None or labels is None:
             continue
-        if len(values) != len(labels) or values.ndim < 2 or values.dtype.kind not in "iuf":
+        are_many = values.ndim > 1 and values.size and labels.shape[:1] == values.shape[:1]
+        if not are_many or values.dtype.kind not in "iuf":
             raise DataError(f"{path}: x must be numbers (n, ...), y their n labels")
         if labels.ndim != 1 or labels.dtype.kind not in "iuf" or not _are_whole(labels):
             raise DataError(f"{path}: labels are whole numbers from 0 to {_LARGEST_LABEL}")

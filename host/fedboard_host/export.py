@@ -80,7 +80,7 @@ def read_npz(path: Path) -> Model:
                 params.frombytes(np.ascontiguousarray(part).tobytes())
         model = Model(spec, int(data["version"]), params)
         digest = str(data["digest"])
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{path}: no model of `fedboard export`: {error}") from None
     if digest != model.digest.hex():
         raise DataError(f"{path}: the weights do not match their digest: export it again")
