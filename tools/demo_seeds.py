@@ -5,6 +5,9 @@ python3 tools/demo_seeds.py [--seeds 8]       about a minute for each seed
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import in_venv  # noqa: F401
+
 import argparse
 import json
 import subprocess

@@ -9,6 +9,9 @@ their arguments are chosen here. tests/vectors/README.md says how to read a line
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import in_venv  # noqa: F401
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path
