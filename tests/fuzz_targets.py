@@ -230,7 +230,10 @@ def checkpoint_(data: bytes) -> str:
 
 def settings(data: bytes) -> str:
     """What is wrong is told, and the rest holds: no input may be an error."""
-    return "; ".join(config.parse(data, "fedboard.json").problems) or ACCEPTED
+    problems = "; ".join(config.parse(data, "fedboard.json").problems)
+    if "secret" in problems:  # the password
+        raise Malformed(problems)
+    return problems or ACCEPTED
 
 
 TARGETS = {

@@ -186,14 +186,8 @@ def _checked(
     right = {}
     for name in values:
         value = values[name]
-        if not isinstance(name, str) or not _nearest(name, _NAMES):
-            # MicroPython's JSON does without commas: where one is missing, this may be a secret.
-            where = f" in {prefix[:-1]}" if prefix else ""
-            text = f"something else than a setting's name{where}: check the commas; "
-            problems.append(text + _known(types))
-            continue
-        if name not in types:
-            problems.append(f"unknown setting {prefix}{name}{_hint(name, types)}")
+        if not isinstance(name, str) or name not in types:
+            problems.append(_unknown(name, types, prefix))
             continue
         kind, text = types[name]
         if not isinstance(value, kind) or isinstance(value, bool):
@@ -201,6 +195,17 @@ def _checked(
         else:
             right[name] = value
     return right
+
+
+def _unknown(name: "Any", types: "dict[str, Any]", prefix: str) -> str:
+    """MicroPython's JSON does without commas: where one is missing, a name may be a secret.
+
+    So only what resembles a setting's is repeated.
+    """
+    if isinstance(name, str) and (_nearest(name, types) or _nearest(name, _NAMES)):
+        return f"unknown setting {prefix}{name}{_hint(name, types)}"
+    where = f" in {prefix[:-1]}" if prefix else ""
+    return f"something else than a setting's name{where}: check the commas; {_known(types)}"
 
 
 def _hint(name: str, known: "Any") -> str:
