@@ -28,6 +28,7 @@ from fedboard_host.presence import Presence
 TIMEOUT_S = 1.2 * SLOW  # a board that runs fedboard answers the second knock at the latest
 LEAST_S = 1.0 * SLOW  # two knocks, and half a second for the answer to the second
 ENOUGH_S = 1.75 * SLOW  # of a command that answers within two seconds
+HANDSHAKE_S = 0.8 * SLOW  # from HELLO to STATUS; a Pico needs half of it
 _START_TIMEOUT_S = 12.0  # a program's start on a slow board
 _TICK_S = 0.05
 
@@ -212,9 +213,10 @@ async def _ask(
         return int((time.monotonic() - began_s) * 1000)
 
     joined: Finding | None = None
+    greeted_s: float | None = None  # when it said HELLO: maybe just now, as its program has started
 
     async def read() -> Finding:
-        nonlocal joined
+        nonlocal joined, greeted_s
         while True:
             data = await link.read()
             if not data:
@@ -226,6 +228,8 @@ async def _ask(
                 if joined is not None:
                     return joined
                 return replace(finding, why=f"it breaks the protocol ({error}): deploy again")
+            if greeted_s is None and hub.hello is not None:
+                greeted_s = time.monotonic()
             for event in events:
                 if isinstance(event, Joined):
                     joined = _joined(finding, event)
@@ -254,7 +258,10 @@ async def _ask(
             async with asyncio.timeout(timeout_s):
                 found = await read()
         except TimeoutError:  # on a busy machine an answer may lie here, unread
-            async with asyncio.timeout(_TICK_S):
+            left_s = _TICK_S
+            if greeted_s is not None and joined is None:
+                left_s = max(left_s, greeted_s + HANDSHAKE_S - time.monotonic())
+            async with asyncio.timeout(left_s):
                 found = await read()
     except TimeoutError:
         if joined is not None:
