@@ -37,6 +37,9 @@ GARBAGE_BYTES = 512
 # piece, may become garbage; all of that while a model comes in, as it needs nothing more.
 GARBAGE_SHARE = 4
 RESERVED_BYTES = 8192
+# Reads before a HELLO. A program takes seconds to start, and hosts knock twice a second: to answer
+# each such KNOCK would take a Pico longer than hosts wait, and it would be late for all of them.
+MOST_READS = 64
 
 
 class LinkDown(Exception):
@@ -210,6 +213,19 @@ class Runner:
         self._board.open(system.clock_ms())
 
     def _receive(self, now_ms: int) -> bool:
+        """Read once; without a session all that waits, so that one HELLO answers it."""
+        channel = self._board.node.channel
+        was_open = channel.open
+        came = self._take(now_ms)
+        left = 0 if was_open and channel.open else MOST_READS
+        while came and left and self._take(now_ms):
+            left -= 1
+            system.feed()
+        if not came and self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
+            raise LinkDown("the host has fallen silent")
+        return came
+
+    def _take(self, now_ms: int) -> bool:
         data = self._read() if self._link.steady or self._link.ready() else b""
         if data:
             self._board.receive(data, now_ms)
@@ -217,10 +233,7 @@ class Runner:
                 self._collect(True)
             # What it waits for may never come; a watchdog must not bite meanwhile.
             self._link.steady = self._board.receiving and not self._is_watched
-            return True
-        if self._link.dials and now_ms - self._board.node.heard_ms > SILENT_MS:
-            raise LinkDown("the host has fallen silent")
-        return False
+        return bool(data)
 
     def _send(self, now_ms: int) -> bool:
         data = self._board.outgoing(now_ms)
