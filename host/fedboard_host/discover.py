@@ -210,7 +210,7 @@ async def _ask(
     began_s = time.monotonic()
 
     def now_ms() -> int:
-        return int((time.monotonic() - began_s) * 1000)
+        return int((time.monotonic() - began_s) * 1000 / SLOW)
 
     joined: Finding | None = None
     greeted_s: float | None = None  # when it said HELLO: maybe just now, as its program has started
