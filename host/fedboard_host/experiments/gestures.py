@@ -40,8 +40,9 @@ NOTES = """
 Over both sets and all numbers of samples, with features that were chosen too, federated and then
 personal is 2.6 points or more above each alone and 0.5 or more above one model for all (intervals'
 lower ends). What is summed up was settled before these splits were seen. With boards' default
-features it is 1.8 or more above alone, and as good as one model for all. Which of those two is
-better depends on the gestures; the personal model is about as good as that one:
+features it is 1.8 or more above alone, and as good as one model for all. Goals are of these means;
+the table has each number of samples. Which of the two others is better depends on the gestures; the
+personal model is about as good as that one:
 
 With the wand people draw the same. One model for all is 9 to 10 points above alone with one sample
 of each stroke, 4 to 5 with two, 2 to 4 with five, and to make it personal changes half a point at
@@ -51,8 +52,7 @@ five.
 Punches people do each in their own way. Alone is as good as personal in the mean; one model for all
 is worse from two samples of each on, by 1 to 4 points, but better with one, by 2. A newcomer with
 one sample of each is 3 points above alone after it has adapted what others learned, 1 with features
-chosen, and more above that as it came; with five, alone is a point better. TinyReptile starts no
-better.
+chosen, and more above that as it came; with five, alone is a point better.
 
 **Settings.** No sample of a person has a say in the settings that its own figures are made with:
 the others' boards federate without it, and judge; of them, each is a newcomer in turn. Ways are
@@ -67,10 +67,9 @@ in it, as it did no better there.
 So to choose has its price. A personal model has hundreds of settings to choose from, and what does
 best for six people without the seventh is what suits the seventh least: personal settings of
 punches with one sample looked 2 to 3 points better for the others than they were for the person
-itself, those of the other ways one at most. 12 splits judge, 24 of the wand; more would not help
-against this. One setting for all numbers of samples was tried as well, on other splits: personal
-was then above alone, and as good as one model for all. It is not shown, as a choice for each number
-was what had been settled.
+itself, those of the other ways one at most. One setting for all numbers of samples was tried as
+well, on other splits: personal was then above alone, and as good as one model for all. A choice for
+each number is shown, as this had been settled.
 
 Intervals are over splits and seeds: they say nothing about other people. Of `gestures_wand` only
 the strokes are used: its other motions are in thousandths of g, the strokes in whole g, so that the

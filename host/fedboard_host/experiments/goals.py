@@ -99,8 +99,8 @@ def _gestures(label: str) -> list[Goal]:
             for other, those in others.items()
         ]  # fmt: skip
     goals += [
-        Goal("gestures", f"{label}, all are boards: personal, above {other}: the interval's "
-             "lower end", lowest(_over_all(label, other)), 0, unit="points")
+        Goal("gestures", f"{label}, boards with 1, 2 or 5 a gesture: personal, above {other}: "
+             "the interval's lower end", lowest(_over_all(label, other)), 0, unit="points")
         for other in ("each alone", "one model for all")
     ]  # fmt: skip
     return goals
@@ -176,8 +176,8 @@ GOALS: tuple[Goal, ...] = (
     *_gestures("wand"),
     *_gestures("wand, features chosen"),
     *(
-        Goal("gestures", f"both sets{kind}, all are boards: personal, above {other}: "
-             "the interval's lower end",
+        Goal("gestures", f"both sets{kind}, boards with 1, 2 or 5 a gesture: personal, above "
+             f"{other}: the interval's lower end",
              lowest(*(_over_all(label + kind, other) for label in ("punchflex", "wand"))), 0,
              unit="points")
         for kind in ("", ", features chosen")
