@@ -51,6 +51,19 @@ def threads(n):
         yield
 
 
+def watch(patch, tell):
+    """tell(arguments, answer) of each call of the loops."""
+    loops = decode._steps
+    add_streams = loops.add_streams
+
+    def watched(*args):
+        answer = add_streams(*args)
+        tell(args, answer)
+        return answer
+
+    patch.setattr(loops, "add_streams", watched)
+
+
 def one_by_one(spec, updates):
     """(sums, {update: its squares}, {update: why it is refused}), by add_to()."""
     decoder = decode.Decoder(spec)
@@ -156,17 +169,7 @@ def test_what_it_takes():
 def test_one_that_is_malformed_is_found_among_sixteen(monkeypatch):
     """All are taken off again, and added one by one."""
     calls = []
-    steps = decode._steps
-
-    class Spy:
-        N_LANES, N_WORK = steps.N_LANES, steps.N_WORK
-
-        @staticmethod
-        def add_streams(*args):
-            calls.append(steps.add_streams(*args))
-            return calls[-1]
-
-    monkeypatch.setattr(decode, "_steps", Spy)
+    watch(monkeypatch, lambda args, answer: calls.append(answer))
     wires = [encoded(i, 3, 100, 4, 3000, 1.0) for i in range(32)]
     updates = [(i + 1, 3, *wire) for i, wire in enumerate(wires)]
     updates[5] = (6, 3, wires[5][0], wires[5][1][:-1])
@@ -191,18 +194,8 @@ def test_threads_share_the_groups_and_have_sums_of_their_own():
     beside = Beside(SPEC.n_params)
     acc = np.zeros(SPEC.n_params, np.int64)
     seen = []
-    steps = decode._steps
-
-    class Spy:
-        N_LANES, N_WORK = steps.N_LANES, steps.N_WORK
-
-        @staticmethod
-        def add_streams(*args):
-            seen.append((threading.current_thread(), id(args[5])))
-            return steps.add_streams(*args)
-
     with threads(2), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "_steps", Spy)
+        watch(patch, lambda args, _: seen.append((threading.current_thread(), id(args[5]))))
         decode.Decoder(SPEC).add_all(acc, updates, beside)
     assert len(seen) == 6  # five groups, of which one is taken off again
     here = threading.current_thread()
