@@ -154,26 +154,26 @@ class Board:
 
     def _fail(self, error: BaseException) -> None:
         """The task cannot be done: drop it."""
-        is_bare = isinstance(error, MemoryError)
-        code = messages.NO_MEMORY if is_bare else getattr(error, "CODE", messages.BAD_TASK)
+        usual = messages.NO_MEMORY if isinstance(error, MemoryError) else messages.BAD_TASK
+        code = getattr(error, "CODE", usual)
         self._complain(code, str(error) or "out of memory: choose a smaller model")
         self.task = None
         self._work = None
 
-    def _complain(self, code: int, text: str) -> None:
-        """Tell the host and the console what is wrong with the present task."""
+    def _complain(self, code: int, text: str, asked: "int | None" = None) -> None:
+        """Tell the host and the console what is wrong with the present task, or what was asked."""
         self._say(text)
-        round_ = self.task.round if self.task else 0
-        self._tell(messages.Error(code=code, round=round_, text=text[:96]))
+        if asked is None:
+            asked = self.task.round if self.task else 0
+        self._tell(messages.Error(code=code, round=asked, text=text[:96]))
 
     def _status(self) -> messages.Status:
         learner = self.learner
         self._n_told = len(learner.samples)
         return messages.Status(
-            firmware=self._firmware[:24], kernels=kernels.backend[:12],
+            firmware=self._firmware[:24], kernels=kernels.backend[:12], n_samples=self._n_told,
+            n_in=learner.samples.n_in, version=learner.base.version, digest=learner.base.digest,
             free_ram=learner.free_memory() if learner.free_memory else 0,
-            n_samples=self._n_told, n_in=learner.samples.n_in,
-            version=learner.base.version, digest=learner.base.digest,
             free_flash=self._free_flash() if self._free_flash else 0,
             n_saves=learner.base.n_saves, frame=self.node.identity.frame,
         )  # fmt: skip
@@ -181,16 +181,12 @@ class Board:
     def _on_rare(self, kind: int, payload: bytes) -> None:
         """What only some boards are asked for: these load its code now, if there is room for it."""
         try:
-            message = messages.unpack(kind, payload)
-            if kind & 0xF0 == messages.FIRST_MASKED:
-                self._mask(message)
-            else:
-                self._collect(message)
+            hear = self._mask if kind & 0xF0 == messages.FIRST_MASKED else self._collect
+            hear(messages.unpack(kind, payload))
         except MemoryError:
-            text = "out of memory: restart the board, or choose a smaller model"
-            self._say(text)
             asked = int.from_bytes(payload[:4], "little")  # the token or round of all of them
-            self._tell(messages.Error(code=messages.NO_MEMORY, round=asked, text=text))
+            text = "out of memory: restart the board, or choose a smaller model"
+            self._complain(messages.NO_MEMORY, text, asked)
 
     def _collect(self, message: Message) -> None:
         """Do with samples and the sensor what a person asks for: see collect."""
