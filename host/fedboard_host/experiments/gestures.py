@@ -67,13 +67,11 @@ in it, as it did no better there.
 So to choose has its price. A personal model has hundreds of settings to choose from, and what does
 best for six people without the seventh is what suits the seventh least: personal settings of
 punches with one sample looked 2 to 3 points better for the others than they were for the person
-itself, those of the other ways one at most. One setting for all numbers of samples was tried as
-well, on other splits: personal was then above alone, and as good as one model for all. A choice for
-each number is shown, as this had been settled.
+itself, those of the other ways one at most. One setting for all numbers of samples, tried on other
+splits, was above alone and as good as one model for all; what had been settled is shown.
 
-Intervals are over splits and seeds: they say nothing about other people. Of `gestures_wand` only
-the strokes are used: its other motions are in thousandths of g, the strokes in whole g, so that the
-unit alone would tell them apart.
+Intervals are over splits and seeds, and say nothing about other people. `gestures_wand` has other
+motions in thousandths of g: they are left out, as that alone would tell them from strokes, in g.
 """
 # Of newcomers. Rates and rounds are each person's own: see _with().
 SCRATCH = Way("random start")
