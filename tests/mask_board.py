@@ -7,10 +7,12 @@ import sys
 from array import array
 from binascii import hexlify
 
-from fedboard import mask, messages, prng
+from fedboard import messages, prng
 from fedboard.base import MemoryBase
 from fedboard.cohort import Peer, Unmask
+from fedboard.mask import MaskedUpdate
 from fedboard.model import Spec
+from fedboard.party import Party
 
 SPEC = Spec((9, 7, 4), "fedboard", 3)
 RUN = 77
@@ -24,9 +26,9 @@ def name(i: int) -> str:
     return f"board{i}"
 
 
-def party(i: int, n: int) -> mask.Party:
+def party(i: int, n: int) -> Party:
     """Board i, which has heard of its n peers."""
-    one = mask.Party(KEY, name(i))
+    one = Party(KEY, name(i))
     for j in range(n):
         one.take(Peer(round=ROUND, nonce=NONCE, place=j, of=n, name=name(j)))
     return one
@@ -63,7 +65,7 @@ def task() -> messages.Task:
     )
 
 
-def made(i: int, n: int) -> mask.MaskedUpdate:
+def made(i: int, n: int) -> MaskedUpdate:
     update = party(i, n).update(SPEC, learned(i), base(), 3, task())
     update.prepare()
     return update

@@ -359,7 +359,8 @@ def test_a_new_cohort_breaks_a_model_off():
     board._on_begin(begin)
     assert board.receiving
     board._on_chunk(board._rebase, messages.Chunk(offset=0, data=data[:40]))
-    board._mask(masked(start, 2)[0])
+    peer = masked(start, 2)[0]
+    board._on_rare(peer.KIND, peer.pack())
     assert not board.receiving
     assert board.task is None
     world.hub.transfer(begin, [data])  # which nobody wants any more: nothing comes of it
@@ -375,3 +376,14 @@ def test_a_board_with_a_mask_key_sends_nothing_in_the_clear():
     world = World(mask_key=bytes(32))
     world.hub.send(make_task(initial()))
     assert "masked updates only" in world.wait_for(messages.Error).text
+
+
+def test_a_board_without_a_mask_key_says_so_once():
+    """And loads nothing for it."""
+    world = World()
+    for message in masked(initial()):
+        world.hub.send(message)
+    assert 'no "mask_key" in fedboard.json' in world.wait_for(messages.Error).text
+    world.run_until(lambda: world.hub.channel.idle)
+    assert sum(isinstance(e, messages.Error) for e in world.hub_events) == 1
+    assert world.board.learner.party is None

@@ -13,6 +13,7 @@ from fedboard.base import MemoryBase
 from fedboard.board import Board
 from fedboard.cohort import Cohort, Opening, Unmask, recover, seal, times, unseal
 from fedboard.node import Identity
+from fedboard.party import Party
 from fedboard_host import secret
 from fedboard_host.secret import Secret
 from federations import N_CLASSES, blobs
@@ -101,7 +102,7 @@ def test_settling_leaves_what_was_not_sent():
 
 
 def test_sums_of_the_largest_changes_do_not_wrap():
-    for n in (3, 5, mask.MOST):
+    for n in (3, 5, cohort.MOST):
         assert n * (32767 // n) < 1 << 15
 
 
@@ -236,9 +237,7 @@ def test_a_board_masks_only_what_it_learned(changes):
 
 
 def test_a_board_joins_only_what_it_was_told_of():
-    with pytest.raises(DataError, match='no "mask_key"'):
-        mask.Party(None, name(0)).join(task())
-    short = mask.Party(KEY, name(0))
+    short = Party(KEY, name(0))
     short.take(cohort.Peer(round=ROUND, nonce=NONCE, place=0, of=3, name=name(0)))
     with pytest.raises(DataError, match="with whom"):
         short.join(task())

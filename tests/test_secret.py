@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fedboard import DataError, mask
+from fedboard.party import Party
 from fedboard_device import config as board_config
 from fedboard_host import config, dataset, paths, secret, strategies
 from fedboard_host.events import Note, RoundClosed
@@ -116,7 +117,7 @@ def test_a_board_that_drops_out_before_its_update(tmp_path, monkeypatch):
 def test_a_board_that_drops_out_after_its_update(tmp_path, monkeypatch):
     """Another one tells its seeds."""
     spy = Spy(monkeypatch)
-    answer = mask.Party.answer
+    answer = Party.answer
 
     async def main():
         own = boards(4)
@@ -126,7 +127,7 @@ def test_a_board_that_drops_out_after_its_update(tmp_path, monkeypatch):
                 raise DataError("gone")
             return answer(party, ask)
 
-        monkeypatch.setattr(mask.Party, "answer", dead)
+        monkeypatch.setattr(Party, "answer", dead)
         async with Fleet(tmp_path, 4, strategy=STRATEGY, boards=own, merging=SECURE) as fleet:
             await fleet.until_ready(4)
             await fleet.run(1)

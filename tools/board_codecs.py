@@ -46,14 +46,16 @@ def codec_costs(folder):
 
 def mask_costs(spec, params, base):
     """The same 5 % masked among 8 boards, and what one tells to open the sum if one is lost."""
-    from fedboard import cohort, mask, messages
+    from fedboard import cohort, messages
+    from fedboard.party import Party
 
-    party = mask.Party(bytes(32), "board0")
+    party = Party(bytes(32), "board0")
     for i in range(8):
         party.take(cohort.Peer(round=1, nonce=bytes(16), place=i, of=8, name=f"board{i}"))
     task = messages.Task(
-        run=1, round=1, version=1, op=messages.TRAIN, layers=1, epochs=1, top_permille=50, bits=16
-    )
+        run=1, round=1, version=1, op=messages.TRAIN, layers=1, epochs=1, top_permille=50, bits=16,
+        flags=messages.MASKED,
+    )  # fmt: skip
     began = clock()
     n_bytes = 0
     for chunk in party.update(spec, params, base, 1, task).chunks():

@@ -48,7 +48,6 @@ class Board:
         self.rest_s = 0  # the host has nothing to do for so long; whoever sleeps sets it to 0
         self._free_flash = free_flash
         self._open_sensor = open_sensor
-        self._mask_key = mask_key
         self._collector: Collector | None = None
         self._n_told = 0  # samples that the host knows of
         self._firmware = firmware
@@ -57,6 +56,10 @@ class Board:
         self._work: Iterator[None] | None = None
         self._now_ms = 0
         self._told_ms = 0
+        if mask_key:
+            from fedboard import party  # only the boards of masked rounds pay for it
+
+            self.learner.party = party.Party(mask_key, identity.name)
 
     def open(self, now_ms: int) -> None:
         """A fresh link is up."""
@@ -154,18 +157,22 @@ class Board:
 
     def _fail(self, error: BaseException) -> None:
         """The task cannot be done: drop it."""
-        usual = messages.NO_MEMORY if isinstance(error, MemoryError) else messages.BAD_TASK
-        code = getattr(error, "CODE", usual)
-        self._complain(code, str(error) or "out of memory: choose a smaller model")
+        self._complain(error)
         self.task = None
         self._work = None
 
-    def _complain(self, code: int, text: str, asked: "int | None" = None) -> None:
-        """Tell the host and the console what is wrong with the present task, or what was asked."""
+    def _complain(
+        self, error: BaseException, code: int = messages.BAD_TASK, asked: "int | None" = None
+    ) -> None:
+        """Tell the host and the console why the present task, or what was asked, cannot be."""
+        text = str(error)
+        if isinstance(error, MemoryError):
+            code = messages.NO_MEMORY
+            text = "out of memory: restart the board, or choose a smaller model"
         self._say(text)
         if asked is None:
             asked = self.task.round if self.task else 0
-        self._tell(messages.Error(code=code, round=asked, text=text[:96]))
+        self._tell(messages.Error(code=getattr(error, "CODE", code), round=asked, text=text[:96]))
 
     def _status(self) -> messages.Status:
         learner = self.learner
@@ -181,12 +188,15 @@ class Board:
     def _on_rare(self, kind: int, payload: bytes) -> None:
         """What only some boards are asked for: these load its code now, if there is room for it."""
         try:
-            hear = self._mask if kind & 0xF0 == messages.FIRST_MASKED else self._collect
-            hear(messages.unpack(kind, payload))
-        except MemoryError:
+            if kind & 0xF0 != messages.FIRST_MASKED:
+                self._collect(messages.unpack(kind, payload))
+            elif self.learner.party is not None:  # else the task will be refused
+                message = messages.unpack(kind, payload)
+                if self.learner.party.hear(message, self._tell):
+                    self._turn_to(None)  # a new cohort: what is here is masked for others
+        except (DataError, MemoryError) as error:
             asked = int.from_bytes(payload[:4], "little")  # the token or round of all of them
-            text = "out of memory: restart the board, or choose a smaller model"
-            self._complain(messages.NO_MEMORY, text, asked)
+            self._complain(error, asked=asked)
 
     def _collect(self, message: Message) -> None:
         """Do with samples and the sensor what a person asks for: see collect."""
@@ -201,24 +211,6 @@ class Board:
         if self._collector is not None:
             self._collector.stop()
 
-    def _mask(self, message: Message) -> None:
-        """Learn with whom its updates are masked, or open the sum of them: see mask."""
-        from fedboard import mask  # only the boards of such a run pay for it
-
-        learner = self.learner
-        if learner.party is None:
-            learner.party = mask.Party(self._mask_key, self.node.identity.name)
-        begins, answers = learner.party.hear(message)
-        if begins:
-            self._abort_model()
-            self.task = None  # whatever it holds is masked for others
-            self._work = None
-            learner.drop()
-        for answer in answers:
-            if isinstance(answer, messages.Error):
-                self._say(answer.text)
-            self._tell(answer)
-
     def _on_task(self, task: messages.Task) -> None:
         self._stop_collecting()
         learner = self.learner
@@ -227,20 +219,20 @@ class Board:
                 self._upload(task)
             if self._work is not None or learner.update is not None:
                 return  # the same again, after a lost link: carry on
-        self._abort_model()
-        self._work = None
-        learner.drop()
-        self.task = task
+        self._turn_to(task)
         try:
-            if self._mask_key and task.op == messages.TRAIN and not task.flags & messages.MASKED:
-                raise DataError(
-                    'this board has a "mask_key": it sends masked updates only, with secure = true'
-                )
             learner.prepare(task)
             if learner.has(task):
                 self._start(task)
         except (DataError, MemoryError) as error:
             self._fail(error)
+
+    def _turn_to(self, task: "messages.Task | None") -> None:
+        """This task is the present one now, in the place of another."""
+        self._abort_model()
+        self._work = None
+        self.learner.drop()
+        self.task = task
 
     def _on_begin(self, begin: messages.Begin) -> None:
         self._abort_model()
@@ -273,7 +265,7 @@ class Board:
             action(*args)
         except FedboardError as error:
             self._abort_model()
-            self._complain(messages.BAD_MODEL, str(error))
+            self._complain(error, messages.BAD_MODEL)
         except MemoryError as error:
             self._abort_model()
             self._fail(error)

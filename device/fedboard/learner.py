@@ -74,7 +74,7 @@ class Learner:
         self.net: Any = None  # dfa.Network, mlp.Network or conv.Network
         self.astray = False  # the parameters are another model's than the base's
         self.update: Any = None  # update.Update, learned and not yet settled
-        self.party: Any = None  # mask.Party, once it masks what it sends
+        self.party: Any = None  # party.Party, of boards that mask what they send
         self.done = 0  # samples of the present task
         self.total = 0
         self.x = array("b", bytes(samples.n_in))
@@ -97,10 +97,10 @@ class Learner:
             if task.local & ~task.layers or (task.n_local and not task.local):
                 raise DataError(f"local layers {task.local:#b} among the layers {task.layers:#b}")
             update.check(spec, task.layers & ~task.local, task.top_permille, task.bits)
-            if task.flags & messages.MASKED:
-                if self.party is None:
-                    raise DataError("the host did not tell with whom updates are masked")
+            if self.party is not None:
                 self.party.join(task)
+            elif task.flags & messages.MASKED:
+                raise DataError('no "mask_key" in fedboard.json: the host wants masked updates')
         elif task.op != messages.ADAPT:
             raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
         net.configure(task.batch, task.layers, task.rate)

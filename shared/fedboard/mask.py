@@ -6,15 +6,11 @@
 
 The seeds b_i and s_ij follow from the mask key, which boards have and the host does not, from the
 task, a nonce and all names. So the sum of all y lacks but the masks M(b_i). Once the updates are
-in, the host names the set S of those that it has, and boards open it:
+in, the host names the set S of those that it has, and boards open it (see party):
 
     K_S       a key that follows from the mask key and S; each board answers with a Shamir share
               of it, n // 2 + 1 of which give it back
     sealed    b_i of each i in S, and s_id of each d that is not: encrypted with K_S
-
-A board answers for one S a cohort, and no two of them get enough shares: so nobody learns both
-b_i and the s_ij of one board, not even a host that tells boards different things. A cohort that
-a board has left does not come back: nonces rise. It knows the last one as long as it has its RAM.
 
 All boards send the same places: of each layer's parameters about top_permille, one out of each
 stretch, by lot from run, round and layer. The largest changes would be others on each board.
@@ -23,9 +19,7 @@ stretch, by lot from run, round and layer. The largest changes would be others o
 import struct
 from array import array
 
-from fedboard import DataError, StateError, auth, messages, prng, update
-from fedboard.cohort import MOST, NONCE_BYTES, Cohort, Opening, Peer, Unmask, about, seal
-from fedboard.message import Message
+from fedboard import StateError, auth, prng, update
 from fedboard.model import BLOCK, new_block, zeros
 
 TYPE_CHECKING = False
@@ -33,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from fedboard.cohort import Cohort
     from fedboard.model import Spec
 
 ENCODING = 2  # of Begin: rebase has 0 and 1
@@ -88,7 +83,7 @@ class MaskedUpdate:
 
     def __init__(
         self, spec: "Spec", params: "Any", base: "Any", layers: int, top_permille: int,
-        cohort: Cohort, key: bytes, own: int, run: int, round_no: int,
+        cohort: "Cohort", key: bytes, own: int, run: int, round_no: int,
     ) -> None:  # fmt: skip
         spec.check(params)
         update.check(spec, layers, top_permille, 16)
@@ -189,102 +184,3 @@ class MaskedUpdate:
             rest = params[i] - value
             limit = limits[l]
             params[i] = -limit if rest < -limit else limit if rest > limit else rest
-
-
-class Party:
-    """A board's side: takes the host's Peers, answers UNMASK. key None: it has none."""
-
-    def __init__(self, key: "bytes | None", name: str) -> None:
-        self._key = key
-        self._name = name
-        self._nonce = b""
-        self._round = 0
-        self._names: list[str] = []
-        self._of = 0
-        self._cohort: Cohort | None = None
-        self._opened = 0  # the set of survivors that it has answered for; 0: none yet
-        self._made = False  # an update: two under the same masks would tell their difference
-
-    def hear(self, message: Message) -> "tuple[bool, list[Message]]":
-        """Take what the host says of masks: whether a new cohort begins, and what to answer."""
-        try:
-            if isinstance(message, Peer):
-                return self.take(message), []
-            if isinstance(message, Unmask):
-                return False, list(self.answer(message))
-        except DataError as error:
-            round_ = getattr(message, "round", 0)
-            text = str(error)[:96]
-            return False, [messages.Error(code=messages.BAD_TASK, round=round_, text=text)]
-        return False, []
-
-    def take(self, message: Peer) -> bool:
-        """A peer of the next masked round. True: a new cohort begins. Raises DataError.
-
-        A nonce must be above the last one: masks of a cohort that is over would serve twice.
-        """
-        begins = (message.nonce, message.round) != (self._nonce, self._round)
-        if begins:
-            if len(message.nonce) != NONCE_BYTES or message.nonce <= self._nonce:
-                raise DataError(
-                    "masks of a round that is over: restart the board if the host's clock was set"
-                )
-            self._nonce = message.nonce
-            self._round = message.round
-            self._names = []
-            self._cohort = None
-            self._opened = 0
-            self._made = False
-            self._of = message.of
-        if message.place == len(self._names) and len(self._names) < min(self._of, MOST):
-            self._names.append(message.name)
-        return begins
-
-    def join(self, task: messages.Task) -> "tuple[Cohort, bytes, int]":
-        """(the cohort of this task, the key, the own place in it). Raises DataError."""
-        if self._key is None:
-            raise DataError('no "mask_key" in fedboard.json: this run hides updates from its host')
-        learns = task.epochs or (task.n_max and task.flags & messages.STREAM)
-        if not task.version or not learns:
-            raise DataError("a masked update is learned, from a model that is the same for all")
-        names = self._names
-        if self._round != task.round or len(names) != self._of or not names:
-            raise DataError("the host did not tell with whom updates are masked")
-        if self._name not in names:
-            raise DataError("this board is not among those whose updates are masked")
-        self._cohort = Cohort(names, about(task, self._nonce, names))
-        return self._cohort, self._key, names.index(self._name)
-
-    def update(
-        self, spec: "Spec", params: "Any", base: "Any", layers: int, task: messages.Task
-    ) -> MaskedUpdate:
-        """What to send of what was learned."""
-        cohort, key, own = self.join(task)
-        if self._made:
-            raise DataError("this board has masked an update of this round already")
-        self._made = True
-        return MaskedUpdate(
-            spec, params, base, layers, task.top_permille, cohort, key, own, task.run, task.round
-        )
-
-    def answer(self, ask: Unmask) -> "list[Opening]":
-        """What opens the sum of these survivors. Raises DataError for what would tell too much."""
-        cohort = self._cohort
-        if cohort is None or self._key is None or ask.nonce != self._nonce:
-            raise DataError("this board has no masked update of that round any more")
-        cohort.check(ask.survivors)
-        own = self._names.index(self._name)
-        if not ask.survivors >> own & 1 or not ask.survivors >> ask.of & 1:
-            raise DataError("only those whose update is in the sum open it, and for such")
-        if self._opened not in (0, ask.survivors):
-            raise DataError("this board has opened another sum of this round")
-        self._opened = ask.survivors
-        opener = cohort.opener(self._key, ask.survivors)
-        share = cohort.share(self._key, ask.survivors, own)
-        return [
-            Opening(
-                round=ask.round, of=ask.of, peer=j, share=share,
-                sealed=seal(opener, ask.of, j, cohort.seed(self._key, ask.of, j)),
-            )
-            for j in [ask.of] + cohort.lost(ask.survivors)
-        ]  # fmt: skip
