@@ -12,7 +12,7 @@ from fedboard_host.bits_numba import trailing_zeros
 from fedboard_host.decode_numpy import BEYOND, CUT_SHORT
 
 # numba keeps these loops while this file stays the same. With them are compiled:
-# bits_numba 06dd22b6
+# bits_numba 06dd22b6, decode_numpy af9c29d7
 _compiled = numba.njit(cache=True, nogil=True)
 
 

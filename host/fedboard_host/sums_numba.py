@@ -22,7 +22,7 @@ from fedboard_host.vectors_numba import N_LANES, halved, in_lanes, within
 _TABLE_BITS = 8  # values of so many bits are looked up
 _MOST_QUICK = 1 << 22  # see _close
 # numba keeps these loops while this file stays the same. With them are compiled:
-# bits_numba 06dd22b6, vectors_numba 36becedc, vectors_memory_numba 39fea8d4
+# bits_numba 06dd22b6, decode_numpy af9c29d7, vectors_numba 36becedc, vectors_memory_numba 39fea8d4
 _compiled = numba.njit(cache=True, nogil=True)
 
 
