@@ -90,36 +90,43 @@ def test_a_malformed_update_fails_its_board_and_nothing_else(tmp_path, monkeypat
     assert [each.n_updates for each in closed] == [2, 3]
 
 
+TOOK_MS = 70
+
+
 class Member(SimpleNamespace):
     """As much of a member.Member as an Intake looks at."""
 
     def __init__(self, name):
         super().__init__(
             info=SimpleNamespace(name=name, uid=f"uid of {name}"),
-            progress=None, is_here=False, connection=None,
+            progress=None, is_here=False, connection=None, took_ms=[],
         )  # fmt: skip
 
 
 def taking(n):
     """(an Intake with an open round of n boards, the round, its boards, their updates, events).
 
-    Among the events is "changed", when it says so.
+    Among the events is "changed", when it says so: then it is known, too, how long boards took.
     """
     work = Work(layers=3, epochs=1, batch=1, rate=1, top_permille=300, bits=4)
     round_ = Round(1, 1, Policy(n), 0)
     members = [Member(f"b{i}") for i in range(n)]
     updates = []
     for i, member in enumerate(members):
-        round_.ask(member.info, work)
+        round_.ask(member.info, work, now_ms=1000)
         meta, data = encoded(i, 3, 300, 4, 30, 1.0)
         begin = SimpleNamespace(round=1, version=1, n_samples=5 + i, meta=meta)
         updates.append(SimpleNamespace(begin=begin, data=data))
     merger = MeanMerger(SPEC)
     merger.start(array("h", bytes(2 * SPEC.n_params)))
     events = []
-    intake = Intake(
-        SPEC, merger, events.append, lambda *_: None, lambda: events.append("changed"), 0
-    )
+    clock = SimpleNamespace(now_ms=lambda: 1000 + TOOK_MS)
+
+    def changed():
+        assert sum(len(member.took_ms) for member in members) == round_.n_accepted
+        events.append("changed")
+
+    intake = Intake(SPEC, merger, events.append, lambda *_: None, changed, clock, 0)
     intake.open(round_)
     return intake, merger, round_, members, updates, events
 
@@ -149,6 +156,7 @@ def test_what_comes_together_is_taken_together(monkeypatch):
     assert sizes == [MAX_WAITING - 1, 9]  # without the second of b17
     assert [name for name, part in round_.parts.items() if not part.accepted] == ["b3", "b4"]
     assert list(round_.failures) == ["b3"]
+    assert members[17].took_ms == [TOOK_MS]
     assert events[1::2] == ["changed"] * len(members)
     assert [each.board for each in events[::2] if not each.accepted] == ["b4", "b3"]
     alone = MeanMerger(SPEC)
@@ -177,6 +185,7 @@ def test_an_update_counts_even_if_its_connection_ends_meanwhile():
     asyncio.run(main())
     assert round_.n_accepted == 1
     assert intake.n_bytes == len(updates[0].data)
+    assert members[0].took_ms == [TOOK_MS]
     told, changed = events
     assert (told.board, told.accepted, changed) == ("b0", True, "changed")
 

@@ -63,8 +63,9 @@ class Conductor:
             self._merger.start(now.params)
         self._attendance = Attendance(self._policy, now.learned)
         self._intake = Intake(
-            now.spec, self._merger, state.emit, state.set_state, state.changed.set, now.round
-        )
+            now.spec, self._merger, state.emit, state.set_state, state.changed.set, state.clock,
+            now.round,
+        )  # fmt: skip
         self._dispatch = Dispatch(now.spec, now.run, state.set_state)
         for known in (*state.store.past(), now):
             # what `evaluate` leaves on boards, then what rounds do

@@ -55,7 +55,7 @@ class Hearing:
     async def on_message(self, member: Member, message: object) -> None:
         state = self._state
         if isinstance(message, hub.Update):
-            await self._on_update(member, message)
+            await self._intake.take(member, message)
         elif isinstance(message, messages.Status):
             member.info = replace(
                 member.info, free_ram=message.free_ram, free_flash=message.free_flash,
@@ -80,13 +80,6 @@ class Hearing:
         seconds = self._attendance.rest_s(now_ms)
         if seconds and self._state.round is None and member.rest(seconds):
             member.wakes_ms = now_ms + 1000 * seconds
-
-    async def _on_update(self, member: Member, update: hub.Update) -> None:
-        round_ = self._state.round
-        await self._intake.take(member, update)
-        part = round_.parts.get(member.info.name) if round_ is not None else None
-        if part is not None and part.accepted:
-            member.took_ms.append(self._state.clock.now_ms() - part.asked_ms)
 
     def _on_progress(self, member: Member, progress: messages.Progress) -> None:
         round_ = self._state.round

@@ -17,6 +17,7 @@ from fedboard.model import Spec
 from fedboard_host import rounds
 from fedboard_host.aggregate import Merger
 from fedboard_host.batch import Batch
+from fedboard_host.clock import Clock
 from fedboard_host.decode import Decoder
 from fedboard_host.dispatch import refuse
 from fedboard_host.events import Event, UpdateReceived
@@ -49,6 +50,7 @@ class Intake:
         emit: Callable[[Event], None],
         set_state: Callable[[Member, str, str], None],
         changed: Callable[[], None],
+        clock: Clock,
         n_closed: int,
     ) -> None:
         self.n_bytes = 0  # of this round's updates
@@ -58,6 +60,7 @@ class Intake:
         self._emit = emit
         self._set_state = set_state
         self._changed = changed
+        self._clock = clock
         self._round: Round | None = None
         self._last: Round | None = None  # the last one that was merged
         self._batch = Batch(self._take_all, MAX_WAITING)
@@ -135,7 +138,7 @@ class Intake:
             round_.secret.add(name, masked)
         else:
             merger.add(parsed, merger.counted(begin.n_samples), name)
-        self._accept(name, data)
+        self._accept(member, data)
         return ""
 
     def _take_all(self, updates: list[_Update]) -> list[str]:
@@ -168,17 +171,18 @@ class Intake:
         refused = self._merger.take_all(self._decoder, wires, names)
         for place, name in enumerate(names):
             if place not in refused:
-                self._accept(name, updates[taken[name]].data)
+                self._accept(updates[taken[name]].member, updates[taken[name]].data)
                 continue
             reasons[taken[name]] = str(refused[place])
             assert self._round is not None
             self._round.fail(name, str(refused[place]))  # it would send the same again
         return reasons
 
-    def _accept(self, name: str, data: bytes) -> None:
+    def _accept(self, member: Member, data: bytes) -> None:
         """It is in the sums: whatever becomes of its connection now, it counts."""
         assert self._round is not None
-        self._round.accept(name)
+        part = self._round.accept(member.info.name)
+        member.took_ms.append(self._clock.now_ms() - part.asked_ms)
         self.n_bytes += len(data)
 
     def _judge(self, member: Member, begin: messages.Begin) -> str:

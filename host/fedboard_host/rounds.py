@@ -156,10 +156,11 @@ class Round:
             return f"a weight of {begin.n_samples} samples cannot be"
         return ""
 
-    def accept(self, name: str) -> None:
+    def accept(self, name: str) -> Part:
         part = self.parts[name]
         part.accepted = True
         part.failure = ""
+        return part
 
     def fail(self, name: str, reason: str) -> None:
         """This board cannot take part any more."""
