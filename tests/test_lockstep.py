@@ -33,11 +33,10 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def in_step(monkeypatch):
+def in_step():
     """Also on processors on which it is not faster."""
     assert decode.use_compiled()
-    steps = importlib.import_module("fedboard_host.lockstep_numba")
-    monkeypatch.setattr(decode, "_steps", steps)
+    decode._steps = importlib.import_module("fedboard_host.lockstep_numba")
     yield
     decode.use_compiled(False)
 
