@@ -7,15 +7,17 @@
     compiled       the same, as .mpy files: starts faster
     loops          the host's loops over updates in NumPy, then compiled, each in turn
 
-Without such an interpreter the test is skipped; in CI (CI=true) it fails.
+Without such an interpreter the test is skipped; in CI (CI=true) it fails. tools/dev.py runs the
+tests in several processes, each with fixtures of its own; what takes long is made once for all.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # One thread for each process: tests run whole fleets on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,6 +26,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("FEDBOARD_NUMBA", "0")  # a second each time that a test runs a home
 
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -50,6 +53,13 @@ def _need(name: str) -> interpreters.Runtime:
             pytest.fail(text)
         pytest.skip(text)
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled() -> None:
+    """Boards collect garbage often: spare them what this process has imported by now."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", params=["numpy", "numba"])
@@ -90,31 +100,46 @@ def _need_pico() -> None:
         pytest.skip(text)
 
 
+def _flash(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], object]) -> Path:
+    """The flash of a Pico with the folder that `fill` makes; the processes of one run share it."""
+    _need_pico()
+    import fcntl
+
+    import pico_lab
+
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    image = folder / "flash.img"
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not image.exists():
+            filling = folder / "filling.img"
+            filling.unlink(missing_ok=True)  # of a try that failed
+            shutil.rmtree(folder / "device", ignore_errors=True)
+            fill(folder / "device")
+            pico_lab.deploy(filling, folder)
+            filling.rename(image)
+    return image
+
+
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Pico's flash after the maker's `mpremote cp -r device/ :`. Use a copy."""
-    _need_pico()
-    import pico_lab
 
-    folder = tmp_path_factory.mktemp("sources")
-    ignore = shutil.ignore_patterns("__pycache__")  # mpremote copies whatever is there
-    shutil.copytree(interpreters.DEVICE, folder / "device", ignore=ignore)
-    image = folder / "sources.img"
-    pico_lab.deploy(image, folder)
-    return image
+    def copy(target: Path) -> None:
+        ignore = shutil.ignore_patterns("__pycache__")  # mpremote copies whatever is there
+        shutil.copytree(interpreters.DEVICE, target, ignore=ignore)
+
+    return _flash(tmp_path_factory, "sources", copy)
 
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Pico's flash with the same, compiled by mpy-cross. Use a copy."""
-    _need_pico()
     import pico_lab
 
-    folder = tmp_path_factory.mktemp("compiled")
-    pico_lab.compile_device(folder / "device")
-    image = folder / "compiled.img"
-    pico_lab.deploy(image, folder)
-    return image
+    return _flash(tmp_path_factory, "compiled", pico_lab.compile_device)
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +149,17 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: this test needs a folder shared/data beside the checkout")
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:  # one process of several: the first one writes the summary
+        told["missing"] = _MISSING
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _MISSING.update(getattr(node, "workeroutput", {}).get("missing", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

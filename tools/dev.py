@@ -28,6 +28,11 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "fedboard-stamp.json"
 OLDEST = (3, 11)
 EXTRAS = {"demo": ["demo"], "test": ["demo", "test"]}
+FETCHES = (
+    ["tools/get_micropython.py"],
+    ["tools/start_pico.py", "--build"],
+    ["tools/get_browser.py"],
+)
 
 
 class Stop(Exception):
@@ -139,13 +144,19 @@ def setup(kind: str) -> None:
     say("installed in " + str(round(time.monotonic() - began_s)) + " s")
 
 
-def run(*command: str, folder: Path = ROOT) -> int:
-    """Runs .venv's Python in `folder`, with our input and output; returns its status."""
+def start(*command: str, folder: Path = ROOT) -> "subprocess.Popen[bytes]":
+    """Starts .venv's Python in `folder`, with our input and output."""
     environment = dict(os.environ)
     scripts = str(python_path().parent)
     environment["PATH"] = scripts + os.pathsep + environment.get("PATH", "")
     environment["VIRTUAL_ENV"] = str(VENV)
-    return subprocess.call([str(python_path()), *command], cwd=str(folder), env=environment)
+    return subprocess.Popen([str(python_path()), *command], cwd=str(folder), env=environment)
+
+
+def run(*command: str, folder: Path = ROOT) -> int:
+    """The same to its end; returns its status."""
+    with start(*command, folder=folder) as process:
+        return process.wait()
 
 
 def lint() -> "list[str]":
@@ -163,19 +174,33 @@ def lint() -> "list[str]":
     return failed
 
 
+def processes() -> int:
+    """How many of them run tests: a core each, but no crowd (a process takes some 500 MB)."""
+    return min(os.cpu_count() or 1, 4)
+
+
 def test(arguments: "list[str]") -> int:
-    setup("test")
-    failed = lint()
-    say("MicroPython interpreters ...")
-    run("tools/get_micropython.py")  # those that are missing are told at the end, or fail CI
-    run("tools/start_pico.py", "--build")
-    run("tools/get_browser.py")
+    check_python()
+    if not usable_venv():
+        make_venv()
+    say("MicroPython interpreters, an emulated Pico, a browser's driver ...")
+    # They need no more than .venv's pip, so that the rest goes on meanwhile. Those that are
+    # missing are told at the end, or fail CI.
+    fetching = [start(*command) for command in FETCHES]
+    try:
+        setup("test")
+        failed = lint()
+    finally:
+        for each in fetching:
+            each.wait()
     for name in failed:
         say(name + " FAILED, see above")
     say("pytest ...")
     # Tests of real processes and emulated boards share few cores with others: one that fails is
-    # run once more, and the summary says so.
-    status = run("-m", "pytest", "--reruns", "1", "-rR", *arguments)
+    # run once more, and the summary says so. Each process takes neighbours, and who is done first
+    # takes over some of the other's; -n0 leaves it at one, for a debugger.
+    options = ["--reruns", "1", "-rR", "-n", str(processes()), "--dist", "worksteal"]
+    status = run("-m", "pytest", *options, *arguments)
     if failed and not status:
         say("the tests pass, but not: " + ", ".join(failed))
         return 1
