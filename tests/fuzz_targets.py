@@ -131,7 +131,7 @@ def _taken(channel: Channel, stream: "Any") -> str:
         if struct.pack("<BBBBIH", *said) + found.payload + found.tag != unstuffed(body)[:-4]:
             raise Malformed("a frame that reads otherwise than it is")
         message(bytes((found.kind,)) + found.payload)
-    for taken in channel.receive(stream):
+    for taken in channel.frames(stream):
         if taken.kind >= FIRST_RELIABLE:
             if bytes(taken.signed) + taken.tag not in _SIGNED:
                 raise Forged("a session with a key took it")

@@ -1,6 +1,7 @@
 """Golden vectors' ops of frames, keys and masked updates. See golden_runner."""
 
 from array import array
+from binascii import crc32
 
 from fedboard import auth, messages, model, wire
 from golden_text import based, hexed, numbers, raw, shown, spec_of
@@ -8,12 +9,14 @@ from golden_text import based, hexed, numbers, raw, shown, spec_of
 # frames and keys
 
 
-def frame(kind, seq, ack, flags, counter, payload, key):
+def frame(kind, seq, ack, flags, counter, payload, key, before):
     head = [int(part) for part in (kind, seq, ack, flags, counter)]
     sign = None if key == "-" else auth.Signer(raw(key)).tag
-    data = wire.pack(head[0], head[1], head[2], head[3], head[4], raw(payload), sign)
+    limit = wire.MAX_FRAME
+    bond = crc32(raw(before))
+    data = wire.pack(head[0], head[1], head[2], head[3], head[4], raw(payload), sign, limit, bond)
     found = wire.Decoder().feed(data)
-    got = wire.unpack(found[0])
+    got = wire.unpack(found[0], limit, bond)
     again = [got.kind, got.seq, got.ack, got.flags & ~wire.KEYED, got.counter]
     if len(found) != 1 or again != head or got.payload != raw(payload):
         return "cannot be read back"

@@ -27,14 +27,15 @@ ways = st.sampled_from([UP, DOWN])
 
 
 class Line(RuleBasedStateMachine):
-    """A session with a key on a line that does whatever a line or an attacker can do.
+    """A session on a line that does whatever a line or, if there is a key, an attacker can do.
 
     Messages carry a number and the serial of their sender's session. Whatever happens, a side has
     heard a prefix of what the other said in one session; on a line that is well again, all of it.
     """
 
-    @initialize(seed=st.integers(0, 2**32))
-    def begin(self, seed):
+    @initialize(seed=st.integers(0, 2**32), key=st.sampled_from([KEY, None]))
+    def begin(self, seed, key):
+        self.key = key
         self.rng = random.Random(seed)
         self.now_ms = 0
         self.flight = {UP: [], DOWN: []}
@@ -53,10 +54,10 @@ class Line(RuleBasedStateMachine):
     def restart(self, way):
         """The speaker of this way starts anew: a reset board, a killed host."""
         if way == UP:
-            self.node = Node(Identity("b", b"u", 2), KEY, self.rng.randbytes, messages.Status)
+            self.node = Node(Identity("b", b"u", 2), self.key, self.rng.randbytes, messages.Status)
             self.node.open(self.now_ms)
         else:
-            self.hub = Hub(KEY, self.rng.randbytes)
+            self.hub = Hub(self.key, self.rng.randbytes)
             self.hub.open(self.now_ms)
 
     @rule()
@@ -161,6 +162,7 @@ class Line(RuleBasedStateMachine):
             data[where % len(data)] ^= 1 << where % 8
             flight[0] = bytes(data)
 
+    @precondition(lambda self: self.key)
     @rule(way=ways, seq=st.integers(0, 20), counter=st.integers(1, 400), tagged=st.booleans())
     def forge(self, way, seq, counter, tagged):
         """An attacker without the key makes up a frame; often it is the one that is due."""
@@ -171,7 +173,8 @@ class Line(RuleBasedStateMachine):
         message = messages.Progress(round=77) if way == UP else messages.Task(round=77)
         flags = wire.FROM_HUB if way == DOWN else 0
         sign = (lambda data: b"12345678") if tagged else None
-        data = wire.pack(message.KIND, seq, 0, flags, counter, message.pack(), sign)
+        bond = hearer.channel.bond
+        data = wire.pack(message.KIND, seq, 0, flags, counter, message.pack(), sign, bond=bond)
         self.flight[way].insert(0, data)
 
     @invariant()

@@ -49,12 +49,12 @@ def test_they_follow_from_the_page_alone():
             assert hmac.new(raw(arguments[0]), raw(arguments[1]), "sha256").hexdigest() == result
             continue
         kind, seq, ack, flags, counter = map(int, arguments[:5])
-        payload, key = raw(arguments[5]), raw(arguments[6])
+        payload, key, before = map(raw, arguments[5:])
         flags |= 1 if key else 0
         body = struct.pack("<BBBBIH", kind, seq, ack, flags, counter, len(payload)) + payload
         if key:
             body += hmac.new(key, body, hashlib.sha256).digest()[:8]
-        body += struct.pack("<I", zlib.crc32(body))
+        body += struct.pack("<I", zlib.crc32(before + body))
         stuffed = b"".join(bytes((0x7D, b ^ 0x20)) if b in escaped else bytes((b,)) for b in body)
         assert (b"\x7e" + stuffed + b"\x7e").hex() == result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from binascii import crc32
 
 import pytest
 from hypothesis import given
@@ -16,16 +17,24 @@ from test_session import KEY, Wire, entropy, is_joined, make_hub, make_node
 OTHER = b"x" * 32
 
 
-def frames(data: bytes) -> list[wire.Frame]:
-    return [wire.unpack(body) for body in wire.Decoder().feed(data)]
+def frames(data: bytes, bond: int = 0) -> list[wire.Frame]:
+    return [wire.unpack(body, bond=bond) for body in wire.Decoder().feed(data)]
 
 
-def repack(frame: wire.Frame, payload: bytes | None = None, sign=None) -> bytes:
-    """The same frame with another payload or tag, as somebody on the way can make it."""
+def repack(frame: wire.Frame, payload: bytes | None = None, sign=None, bond: int = 0) -> bytes:
+    """The same frame with another payload, tag or bond, as somebody on the way can make it."""
     return wire.pack(
         frame.kind, frame.seq, frame.ack, frame.flags & ~wire.KEYED, frame.counter,
-        frame.payload if payload is None else payload, sign,
+        frame.payload if payload is None else payload, sign, bond=bond,
     )  # fmt: skip
+
+
+def rebind(data: bytes, bond: int, other: int) -> bytes:
+    """Frames and tags as they are, but the checksums fit another session: anybody can do that."""
+    return b"".join(
+        repack(f, sign=(lambda _, tag=f.tag: tag) if f.tag else None, bond=other)
+        for f in frames(data, bond)
+    )
 
 
 def never_joins(line: Wire) -> Wire:
@@ -45,7 +54,7 @@ def test_a_board_without_the_key_never_joins(monkeypatch):
     hostile.receive(hub.outgoing(0), 0)
     monkeypatch.undo()
     said = hostile.outgoing(0)
-    assert [f.kind for f in frames(said)] == [messages.Status.KIND]
+    assert [f.kind for f in frames(said, hostile.channel.bond)] == [messages.Status.KIND]
     assert hub.receive(said, 0) == []
     assert not hub.joined
     assert hub.channel.n_refused == 1
@@ -90,7 +99,11 @@ def test_nobody_on_the_way_can_change_hello(field):
             out += repack(frame)
         return out
 
-    line = never_joins(Wire(make_hub(), make_node(), up=up))
+    def down(data):
+        return rebind(data, crc32(line.hub._greeting), line.node.channel.bond)
+
+    line = Wire(make_hub(), make_node(), down, up)
+    never_joins(line)
     assert {type(e) for e in line.node_events} == {Denied}
 
 
@@ -99,8 +112,8 @@ def test_a_forged_hello_costs_a_repeat():
     forged = []
 
     def up(data):
-        for frame in frames(data)[:1]:
-            if frame.kind == messages.Hello.KIND and not forged:
+        for frame in [] if forged else frames(data):
+            if frame.kind == messages.Hello.KIND:
                 hello = messages.unpack(frame.kind, frame.payload)
                 hello.window += 3
                 forged.append(repack(frame, hello.pack()))
@@ -114,16 +127,20 @@ def test_a_forged_hello_costs_a_repeat():
 
 def test_a_welcome_without_its_tag_is_refused():
     def down(data):
-        return b"".join(repack(f) for f in frames(data))
+        bond = line.node.channel.bond
+        return b"".join(repack(f, bond=bond) for f in frames(data, bond))
 
-    line = never_joins(Wire(make_hub(), make_node(), down=down))
+    line = Wire(make_hub(), make_node(), down)
+    never_joins(line)
     assert {type(e) for e in line.node_events} == {Denied}
 
 
 def test_frames_without_their_tags_are_refused():
     line = Wire(make_hub(), make_node()).run(is_joined)
     line.node.send(messages.Progress(round=1))
-    stripped = b"".join(repack(f) for f in frames(line.node.outgoing(line.now_ms)))
+    bond = line.node.channel.bond
+    said = line.node.outgoing(line.now_ms)
+    stripped = b"".join(repack(f, bond=bond) for f in frames(said, bond))
     assert stripped
     assert line.hub.receive(stripped, line.now_ms) == []
     assert line.hub.channel.n_refused == 1
@@ -145,7 +162,10 @@ def test_another_version_is_refused_by_either_side(version, monkeypatch):
         nonce = entropy(5)(16)
         _, tx = auth.signers(KEY, frame.payload, nonce)
         welcome = messages.Welcome(protocol=version, window=1, nonce=nonce)
-        data = wire.pack(messages.Welcome.KIND, 0, 0, wire.FROM_HUB, 0, welcome.pack(), tx.tag)
+        data = wire.pack(
+            messages.Welcome.KIND, 0, 0, wire.FROM_HUB, 0, welcome.pack(), tx.tag,
+            bond=board.channel.bond,
+        )  # fmt: skip
         (denied,) = board.receive(data, 0)
         assert f"protocol {version}" in denied.reason
         assert not board.channel.open
@@ -162,10 +182,13 @@ def test_no_frame_of_a_session_counts_twice_or_early(seed):
     line.run(lambda x: x.node.channel.idle)
     assert [e.round for e in line.hub_events[1:]] == [0, 1, 2, 3]
     fresh = Wire(make_hub(seed=7), make_node(seed=8)).run(is_joined)
-    again = [d for d in said if d and frames(d)[0].kind != messages.Hello.KIND]
+    again = [d for d in said if d and d[1] != messages.Hello.KIND]
     rng.shuffle(again)
     for hub in (line.hub, fresh.hub):
-        assert [e for data in again for e in hub.receive(data, line.now_ms)] == []
+        for data in again:
+            data = rebind(data, line.hub.channel.bond, hub.channel.bond)
+            assert hub.receive(data, line.now_ms) == []
+    assert line.hub.channel.n_bad == fresh.hub.channel.n_bad == 0
 
 
 def test_each_side_puts_a_nonce_in():
@@ -173,12 +196,10 @@ def test_each_side_puts_a_nonce_in():
 
     def status_tag(hub_seed, node_seed):
         said = []
-        line = Wire(
-            make_hub(seed=hub_seed), make_node(seed=node_seed),
-            up=lambda data: said.extend(frames(data)) or data,
-        )  # fmt: skip
-        line.run(is_joined)
-        return next(f.tag for f in said if f.kind == messages.Status.KIND)
+        hub, board = make_hub(seed=hub_seed), make_node(seed=node_seed)
+        Wire(hub, board, up=lambda data: said.append(data) or data).run(is_joined)
+        found = frames(b"".join(said), hub.channel.bond)
+        return next(f.tag for f in found if f.kind == messages.Status.KIND)
 
     assert status_tag(2, 1) == status_tag(2, 1)
     assert len({status_tag(2, 1), status_tag(3, 1), status_tag(2, 4)}) == 3

@@ -159,8 +159,9 @@ def test_a_noisy_line_changes_nothing(seed):
 def test_garbage_raises_nothing_but_wire_error(data, framed):
     line = Wire(make_hub(None), make_node(None)).run(is_joined)
     if framed:  # well-formed frames with nonsense inside, from a peer that has joined
+        bond = line.hub.channel.bond
         data = b"".join(
-            wire.pack(16 + data[i] % 20, i & 255, 0, 0, 50 + i, data[i + 1 : i + 60])
+            wire.pack(16 + data[i] % 20, i & 255, 0, 0, 50 + i, data[i + 1 : i + 60], bond=bond)
             for i in range(0, len(data), 60)
         )
     for peer in (line.hub, line.node):
@@ -268,7 +269,7 @@ def test_the_first_word_must_be_status():
     hub.receive(node.outgoing(0), 0)
     hub.outgoing(0)
     with pytest.raises(WireError, match="STATUS"):
-        hub.receive(wire.pack(messages.Ping.KIND, 0, 0, 0, 1, bytes(4)), 0)
+        hub.receive(wire.pack(messages.Ping.KIND, 0, 0, 0, 1, bytes(4), bond=hub.channel.bond), 0)
 
 
 def test_an_update_larger_than_agreed_is_cut_off():

@@ -199,11 +199,11 @@ def frame_cases() -> Iterator[str]:
         (0x13, 255, 13, 2, 65536, "byte:171:192"),
         (0x13, 10, 10, 0, 7, "byte:126:80"),
     ):
-        for secret in ("-", key):
+        for secret, before in (("-", "-"), (key, "-"), ("-", "byte:170:60")):
             data = frames.frame(
-                kind, seq, ack, counter, raw(payload), raw(secret) or None, from_hub=flags == 2
+                kind, seq, ack, counter, raw(payload), raw(secret) or None, flags == 2, raw(before)
             )
-            said = f"frame {kind} {seq} {ack} {flags} {counter} {payload} {secret}"
+            said = f"frame {kind} {seq} {ack} {flags} {counter} {payload} {secret} {before}"
             yield f"{said} = {hexed(data)}"
 
 

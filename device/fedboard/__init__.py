@@ -14,7 +14,7 @@ VERSION = "0.1.0"
 __version__ = VERSION
 
 # Said in HELLO. It rises when an old and a new side could misread each other: they refuse to talk.
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 class FedboardError(Exception):

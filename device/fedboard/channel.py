@@ -14,7 +14,7 @@ from fedboard import WireError, auth, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ACK = 0x04
 FIRST_RELIABLE = 0x10
@@ -40,7 +40,7 @@ class Channel:
         self.frame = wire.MAX_FRAME  # bytes of the longest that the peer takes in this session
         self.window = 1
         self.burst = 255  # frames that one outgoing() gives at most: a board has no room for many
-        self.n_bad = 0  # damaged frames, or text
+        self.n_bad = 0  # damaged frames, those of other sessions, text
         self.n_refused = 0  # wrong or missing tag, replayed counter
         self.n_repeated = 0  # transmissions again, after a timeout
         self.n_lost = 0  # those, and the early ones
@@ -51,6 +51,7 @@ class Channel:
     def stop(self) -> None:
         """Forget the session: nothing but raw frames until the next start()."""
         self.open = False
+        self.bond = 0  # CRC of the handshake so far: see wire
         self._sign: Callable[[bytes], bytes] | None = None
         self._check: auth.Signer | None = None
         self.queue: list[tuple[int, bytes]] = []  # unacknowledged (kind, payload), oldest first
@@ -62,12 +63,14 @@ class Channel:
         rx: "auth.Signer | None",
         window: int,
         rx_window: int = 1,
+        bond: int = 0,
     ) -> None:
         """Begin a session with these keys (None: unkeyed). Sequence and counters start over.
 
         window: how many frames may be under way to the peer; rx_window: from it.
         """
         self.open = True
+        self.bond = bond
         self.frame = wire.MAX_FRAME
         self.window = max(1, window)
         self._sign = tx.tag if tx else None
@@ -117,20 +120,25 @@ class Channel:
         """Queue one payload. It is kept until the peer acknowledges it."""
         self.queue.append((kind, payload))
 
-    def send_raw(self, kind: int, payload: bytes, tx: "auth.Signer | None" = None) -> None:
+    def send_raw(
+        self, kind: int, payload: bytes, tx: "auth.Signer | None" = None, bond: int = 0
+    ) -> None:
         """Queue an unnumbered handshake frame: sent once, by the next outgoing(), or never."""
         if len(self._raw) >= MOST_RAW:
             return
         sign = tx.tag if tx else None
-        self._raw.append(wire.pack(kind, 0, 0, self._direction, 0, payload, sign))
+        flags = self._direction
+        self._raw.append(wire.pack(kind, 0, 0, flags, 0, payload, sign, wire.MAX_FRAME, bond))
 
-    def receive(self, data: bytes) -> "list[wire.Frame]":
-        """The frames that `data` completes: raw ones as they come, numbered ones in order, once."""
+    def frames(self, data: bytes) -> "Iterator[wire.Frame]":
+        """The frames that `data` completes: raw ones as they come, numbered ones in order, once.
+
+        One may begin or end a session: only then is the next one looked at.
+        """
         self.bytes_in += len(data)
-        frames = []
         for body in self.decoder.feed(data):
             try:
-                frame = wire.unpack(body, self.decoder.limit)
+                frame = wire.unpack(body, self.decoder.limit, self.bond)
             except WireError:
                 self.n_bad += 1
                 if self.open and not self._nudged:
@@ -140,10 +148,9 @@ class Channel:
             if frame.flags & wire.FROM_HUB == self._direction:
                 self.n_refused += 1  # our own word, echoed
             elif frame.kind < FIRST_RELIABLE and frame.kind != ACK:
-                frames.append(frame)  # the handshake's: the session judges it
+                yield frame  # the handshake's: the session judges it
             elif self.open and self._accept(frame):
-                frames.append(frame)
-        return frames
+                yield frame
 
     def _accept(self, frame: wire.Frame) -> bool:
         """Authenticate and take acknowledgements; True if the frame is the next new one."""
@@ -235,5 +242,5 @@ class Channel:
         self._n_owed = 0
         return wire.pack(
             kind, seq, self._rx_next, self._direction, self._tx_counter, payload, self._sign,
-            self.frame,
+            self.frame, self.bond,
         )  # fmt: skip

@@ -7,8 +7,9 @@ Stuffing is PPP's (RFC 1662): 7D, then the byte xor 20. Beside 7E and 7D it esca
 and 0A, so that a frame never holds a Ctrl-C, and a terminal driver that rewrites line ends does
 no harm. A stuffed frame is at most MAX_FRAME bytes, with MAX_PAYLOAD: it fits the 260-byte receive
 buffer of an ESP32. A board may say that it takes longer ones: that is what `limit` is. The CRC is
-over all before it; the tag (auth.tag) is over header and payload. Pure: bytes in, frames out.
-Anything that is no frame raises WireError in unpack() and nothing else.
+over all before it; the tag (auth.tag) is over header and payload. The CRC goes on from that of the
+handshake before the frame, the `bond`: what belongs to another is noise, with or without a key.
+Pure: bytes in, frames out. Anything that is no frame raises WireError in unpack() and nothing else.
 """
 
 import struct
@@ -35,6 +36,7 @@ _AROUND = 2 + 2 * (HEADER_BYTES + TAG_BYTES + 4)
 MARGIN = MAX_FRAME - MAX_PAYLOAD  # those, and some escapes in the payload
 _LONG = 32
 _NUMBERED = 0x10  # channel.FIRST_RELIABLE
+_UNBOUND = (0x01, 0x02, 0x05)  # KNOCK, HELLO, DENY: their CRC starts from 0
 _ESCAPES = (  # 7D first when stuffing, last when unstuffing
     (b"\x7d", b"\x7d\x5d"),
     (b"\x7e", b"\x7d\x5e"),
@@ -139,6 +141,7 @@ def pack(
     payload: bytes,
     sign: "Callable[[bytes], bytes] | None" = None,
     limit: int = MAX_FRAME,
+    bond: int = 0,
 ) -> bytes:
     """One frame as bytes. `sign(data) -> 8 bytes` makes its tag; None leaves it out.
 
@@ -149,14 +152,16 @@ def pack(
     body = struct.pack(_HEADER, kind, seq, ack, flags, counter, len(payload)) + payload
     if sign is not None:
         body += sign(body)
-    body += struct.pack("<I", crc32(body) & 0xFFFFFFFF)
+    body += struct.pack("<I", crc32(body, 0 if kind in _UNBOUND else bond) & 0xFFFFFFFF)
     frame = FLAG + stuff(body) + FLAG
     if len(payload) > limit - MARGIN or len(frame) > limit:
         raise StateError(f"payload of {len(payload)} bytes, frame of {len(frame)}: fit() it")
     return frame
 
 
-def unpack(stuffed: "bytes | bytearray | memoryview", limit: int = MAX_FRAME) -> Frame:
+def unpack(
+    stuffed: "bytes | bytearray | memoryview", limit: int = MAX_FRAME, bond: int = 0
+) -> Frame:
     """The frame between two flags. Raises WireError for whatever is none.
 
     Unless it is bytes it is unstuffed where it lies, and the frame is a view of it.
@@ -167,8 +172,9 @@ def unpack(stuffed: "bytes | bytearray | memoryview", limit: int = MAX_FRAME) ->
         raise WireError(f"frame of {n} bytes is too short: cut, or text")
     if n > HEADER_BYTES + limit - MARGIN + TAG_BYTES + 4:
         raise WireError(f"frame of {n} bytes is too long")
-    if crc32(memoryview(body)[: n - 4]) & 0xFFFFFFFF != struct.unpack_from("<I", body, n - 4)[0]:
-        raise WireError("frame with a wrong checksum: damaged on the way, or text")
+    crc = crc32(memoryview(body)[: n - 4], 0 if body[0] in _UNBOUND else bond)
+    if crc & 0xFFFFFFFF != struct.unpack_from("<I", body, n - 4)[0]:
+        raise WireError("frame with a wrong checksum: damaged, text, or of another session")
     flags = body[3]
     end = HEADER_BYTES + (body[8] | body[9] << 8)
     n_tag = TAG_BYTES if flags & KEYED else 0

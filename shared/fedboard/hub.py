@@ -64,6 +64,7 @@ class Hub(Peer):
         self._window = window
         self._max_update_bytes = max_update_bytes
         self._knock = knock
+        self._is_new = knock  # nothing was said since open()
         self._welcome = b""  # our nonce, kept to repeat a lost WELCOME
         self._begin: messages.Begin | None = None
         self._data = bytearray()
@@ -78,6 +79,7 @@ class Hub(Peer):
         self.heard_ms = now_ms
         self._again_ms = now_ms
         self._ping_ms = now_ms
+        self._is_new = self._knock
 
     def silent_ms(self, now_ms: int) -> int:
         """How long ago the board was last heard."""
@@ -85,7 +87,7 @@ class Hub(Peer):
 
     def receive(self, data: bytes, now_ms: int) -> "list[object]":
         events: list[object] = []
-        for frame in self.channel.receive(data):
+        for frame in self.channel.frames(data):
             if frame.kind == messages.Hello.KIND:
                 self._greet(frame, events)
             elif frame.kind >= messages.Status.KIND:
@@ -132,11 +134,18 @@ class Hub(Peer):
         tx = rx = None
         if self._key is not None:
             rx, tx = auth.signers(self._key, self._greeting, self._welcome)
+        welcome = messages.Welcome(
+            protocol=PROTOCOL, window=self._window, nonce=self._welcome, name=self.name
+        ).pack()
+        bond = crc32(self._greeting)
         self.channel.stop()
-        self.channel.start(tx, rx, hello.window)
-        self.channel.send_raw(messages.Welcome.KIND, messages.Welcome(
-            protocol=PROTOCOL, window=self._window, nonce=self._welcome, name=self.name,
-        ).pack(), tx)
+        self.channel.start(tx, rx, hello.window, bond=crc32(welcome, bond))
+        if self._is_new:
+            self._say_knock()  # it ends what the board began with whoever was here before
+        self.channel.send_raw(messages.Welcome.KIND, welcome, tx, bond)
+
+    def _say_knock(self) -> None:
+        self.channel.send_raw(messages.Knock.KIND, messages.Knock(protocol=PROTOCOL).pack())
 
     def _message(self, message: "Message", events: "list[object]") -> None:
         if not self.joined:
@@ -177,7 +186,8 @@ class Hub(Peer):
     def outgoing(self, now_ms: int) -> bytes:
         if self.hello is None and self._knock and now_ms >= self._again_ms:
             self._again_ms = now_ms + REPEAT_MS
-            self.channel.send_raw(messages.Knock.KIND, messages.Knock(protocol=PROTOCOL).pack())
+            self._say_knock()
+        self._is_new = False
         if self.joined and now_ms - self._ping_ms >= PING_MS and self.channel.idle:
             self._ping_ms = now_ms
             self.send(messages.Ping())

@@ -1,5 +1,7 @@
 """A board's end of a session: answers KNOCK, proves its key, checks the hub's. See session."""
 
+from binascii import crc32
+
 from fedboard import PROTOCOL, DataError, auth, messages, wire
 from fedboard.session import REPEAT_MS, Denied, Peer, handshake, is_name
 
@@ -53,11 +55,12 @@ class Node(Peer):
             nonce=self._entropy(auth.NONCE_BYTES), window=self.identity.window,
             uid=self.identity.uid, name=self.identity.name,
         ).pack()  # fmt: skip
+        self.channel.bond = crc32(self._hello)  # a WELCOME to an older one is noise
         self._again_ms = now_ms
 
     def receive(self, data: bytes, now_ms: int) -> "list[object]":
         events: list[object] = []
-        for frame in self.channel.receive(data):
+        for frame in self.channel.frames(data):
             if frame.kind == messages.Knock.KIND:
                 if self.channel.open or not self._hello:
                     self.open(now_ms)  # the hub is new: so is the session
@@ -105,7 +108,9 @@ class Node(Peer):
             return
         self._hello = b""
         self.heard_ms = now_ms
-        self.channel.start(tx, rx, min(welcome.window, MAX_WINDOW), self.identity.window)
+        window = min(welcome.window, MAX_WINDOW)
+        bond = crc32(frame.payload, self.channel.bond)
+        self.channel.start(tx, rx, window, self.identity.window, bond)
         self.send(self._status())
         events.append(Opened())
 

@@ -25,12 +25,15 @@ def frame(
     payload: bytes,
     key: bytes | None = None,
     from_hub: bool = False,
+    before: bytes = b"",
 ) -> bytes:
+    """before: the handshake's payloads that the checksum covers, too, but of kinds 1, 2 and 5."""
     flags = (key is not None) + 2 * from_hub
     body = struct.pack("<4BIH", kind, seq, ack, flags, counter, len(payload)) + payload
     if key is not None:
         body += hmac.digest(key, body, "sha256")[:8]
-    body += struct.pack("<I", binascii.crc32(body))
+    covered = body if kind in (1, 2, 5) else before + body
+    body += struct.pack("<I", binascii.crc32(covered))
     return b"\x7e" + stuff(body) + b"\x7e"
 
 
