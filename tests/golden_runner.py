@@ -21,7 +21,7 @@ MODULES = (
      "errors_softmax backward gate feedback_divide update_shift update_divide "
      "histogram features log2"),
     ("ops_learning",
-     "learn convolved centred order linear step adapt"),
+     "learn convolved centred order linear step adapt jitter"),
     ("ops_models",
      "spec limits start checkpoint rice changes delta"),
     ("ops_wire",

@@ -2,7 +2,7 @@
 
 from array import array
 
-from fedboard import dfa, model, order, reptile
+from fedboard import dfa, messages, model, order, reptile
 from golden_text import numbers, shown, spec_of
 
 # dfa
@@ -111,13 +111,35 @@ class Samples:
         return self.labels[i]
 
 
-def adapt(sizes, rule, rate, n_samples, n, local, n_local, x, seed):
+def jittered(samples, amount, seed, round_, op=messages.ADAPT):
+    from fedboard import jitter
+
+    task = messages.Task(op=op, seed=int(seed) & 0xFFFFFFFF, round=int(round_), jitter=int(amount))
+    return jitter.Jittered(samples, task) if task.jitter else samples
+
+
+def jitter_of(amount, seed, round_, n_in, x):
+    """TRAIN's samples, read in their order."""
+    inputs = numbers(x)
+    n_in = int(n_in)
+    samples = jittered(
+        Samples(inputs, [0] * (len(inputs) // n_in), n_in), amount, seed, round_, messages.TRAIN
+    )
+    buffer = array("b", bytes(n_in))
+    seen = []
+    for i in range(len(samples)):
+        samples.read(i, buffer)
+        seen += list(buffer)
+    return shown(seen)
+
+
+def adapt(sizes, rule, rate, n_samples, n, local, n_local, x, seed, amount=0):
     spec = spec_of(sizes, rule, 5)
     params = model.new_params(spec)
     model.init_params(spec, params)
     net = dfa.Network(spec, params, 1, 0, int(rate))
     labels = numbers(f"rand:{n_samples}:{n_samples}:0:{spec.sizes[-1] - 1}")
-    samples = Samples(numbers(x), labels, spec.sizes[0])
+    samples = jittered(Samples(numbers(x), labels, spec.sizes[0]), amount, seed, 7)
     few = reptile.FewShot(net, reptile.Start(array("h", params)), int(local))
     buffer = array("b", bytes(spec.sizes[0]))
     for _ in few.adapt(samples, buffer, int(n), int(n_local), int(seed)):
@@ -127,5 +149,5 @@ def adapt(sizes, rule, rate, n_samples, n, local, n_local, x, seed):
 
 OPS = {
     "learn": learn, "convolved": convolved, "centred": centred, "order": ordered, "linear": linear,
-    "step": outer_step, "adapt": adapt,
+    "step": outer_step, "adapt": adapt, "jitter": jitter_of,
 }  # fmt: skip

@@ -15,7 +15,10 @@ from fedboard.model import Spec
 from fedboard.personal import Shots
 
 KINDS = ("fedboard", "float", "float-relu", "float-squared", "conv1")
-RATES = {"fedboard": 6, "conv1": 6, "float": 3000, "float-relu": 3000, "float-squared": 655}
+RATES = {
+    "fedboard": 6, "tifed": 64, "conv1": 6, "float": 3000, "float-relu": 3000,
+    "float-squared": 655,
+}  # fmt: skip
 
 
 def spec_of(rule):

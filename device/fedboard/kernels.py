@@ -240,9 +240,10 @@ KERNELS = (
 )
 PURE = {name: globals()[name] for name in KERNELS}
 backend = "pure"
-# What a device sets: installs faster `ckernels` or `fkernels`, when the first network needs them.
+# What a device sets: installs faster `ckernels`, `fkernels`, `jitter`, when they are first needed.
 offer_conv: "Callable[[], None] | None" = None
 offer_floats: "Callable[[], None] | None" = None
+offer_jitter: "Callable[[], None] | None" = None
 
 
 def run(calls: "Sequence[tuple[Any, Any, Any, Any, Any]]") -> None:

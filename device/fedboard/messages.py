@@ -81,6 +81,7 @@ STREAM = 0x02  # TRAIN: n_max samples in all, pass after pass
 MASKED = 0x10  # TRAIN: top_permille of the changes, the same on all boards, masked: see mask
 KEEP = 0x04  # ADAPT: keep what comes of it as the board's personal model; TRAIN: keep local layers
 PERSONAL = 0x08  # EVALUATE: the personal model, not what federation has made
+BLEND = 0x20  # ADAPT, EVALUATE with PERSONAL: its answers are blended with the base's: see blend
 
 
 class Task(Message):
@@ -93,7 +94,7 @@ class Task(Message):
     FIELDS = (("run", U32), ("round", U32), ("version", U32), ("digest", BYTES), ("op", U8),
               ("flags", U8), ("layers", U16), ("epochs", U8), ("batch", U8), ("rate", U16),
               ("top_permille", U16), ("bits", U8), ("n_max", U32), ("seed", U32), ("spec", BYTES),
-              ("local", U16), ("n_local", U16), ("shots", U8))
+              ("local", U16), ("n_local", U16), ("shots", U8), ("jitter", U8))
     run: int
     round: int
     version: int
@@ -112,6 +113,7 @@ class Task(Message):
     local: int  # bit l set: layer l is never sent; a task begins with it as in the model, or KEEP
     n_local: int  # so many samples teach the local layers alone, before the others
     shots: int  # ADAPT: samples of each class to learn from; without classes, in all
+    jitter: int  # learn each input with a random number of at most so much added; 0: none; to 127
 
 
 MODEL = 1

@@ -15,6 +15,7 @@ NAMES = ("thumb", "viper", "ulab")  # the fastest first
 FRAME_NAMES = ("thumb", "viper")
 FLOAT_NAMES = ("rp2", "ulab")
 CONV_NAMES = ("viper",)
+JITTER_NAMES = ("viper",)
 
 
 def choose(say: "Callable[[str], None]") -> str:
@@ -40,6 +41,14 @@ def offer_conv(say: "Callable[[str], None]") -> None:
 
     kernels.offer_conv = None
     _pick("conv_", CONV_NAMES, cselftest.failing, ckernels.use, say)
+
+
+def offer_jitter(say: "Callable[[str], None]") -> None:
+    """The same for `jitter`. Only once."""
+    from fedboard import jitter
+
+    kernels.offer_jitter = None
+    _pick("jitter_", JITTER_NAMES, jitter.failing, jitter.use, say)
 
 
 def _pick(

@@ -44,13 +44,14 @@ def _make_runner(path: str) -> "Runner":
 
 
 def _choose_kernels() -> None:
-    """The fastest that are right here. Those for convolutions and floats wait until a network has
-    some, as most boards never need them; the pure ones that were replaced are freed.
+    """The fastest that are right here. Those for convolutions, floats and jitter wait until they
+    are needed, as on most boards they never are; the pure ones that were replaced are freed.
     """
     from fedboard_device import backends
 
     kernels.offer_conv = _offer_conv
     kernels.offer_floats = _offer_floats
+    kernels.offer_jitter = _offer_jitter
     if kernels.backend == "pure" and backends.choose(system.say) != "pure":
         kernels.PURE.clear()
         _unload(_PURE)
@@ -72,6 +73,14 @@ def _offer_floats() -> None:
     backends.offer_floats(system.say)
     del backends
     _unload(_CHOICE + ("fedboard.fselftest",))
+
+
+def _offer_jitter() -> None:
+    from fedboard_device import backends
+
+    backends.offer_jitter(system.say)
+    del backends
+    _unload(_CHOICE)
 
 
 def _settings(path: str) -> "Settings":

@@ -67,6 +67,7 @@ class Collector:
         self._until_ms = 0
         self._told_ms = 0
         self._is_personal = False
+        self._blend: Any = None  # blend.Blend, where the personal model's answers are blended
 
     @property
     def active(self) -> bool:
@@ -223,15 +224,23 @@ class Collector:
             raise DataError("this model gives numbers, not labels")
         learner.use(spec)
         self._is_personal = False
+        self._blend = None
         own = learner.personal() if learner.personal else None
         if own is not None and own.version:
             learner.drop()
             learner.astray = True
             self._is_personal = learner.load(own)
+            from fedboard import blend
+
+            if self._is_personal and blend.is_blended(own.version):
+                self._blend = blend.Blend(learner.net, 1)
 
     def _predict(self, asked: Predict) -> None:
         net = self._learner.net
-        net.predict(self._x)
+        if self._blend is None:
+            net.predict(self._x)
+        else:
+            self._blend.predict(self._learner, self._x)
         self._tell(
             Prediction(
                 token=asked.token, number=self._n, version=self._learner.base.version,

@@ -59,12 +59,9 @@ class Learner:
     """
 
     def __init__(
-        self,
-        base: "Any",
-        samples: "Samples",
-        free_memory: "Callable[[], int] | None" = None,
+        self, base: "Any", samples: "Samples", free_memory: "Callable[[], int] | None" = None,
         personal: "Callable[[], Any] | None" = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.base = base
         self.samples = samples
         self.free_memory = free_memory
@@ -104,7 +101,7 @@ class Learner:
         elif task.op != messages.ADAPT:
             raise DataError(f"the host asks for op {task.op}, unknown here: deploy again")
         net.configure(task.batch, task.layers, task.rate)
-        self._check_free(net.batch_bytes, f"a batch of {task.batch}")
+        self.check_free(net.batch_bytes, f"a batch of {task.batch}")
 
     def use(self, spec: Spec) -> None:
         """Have a network of this shape, at first with the base's parameters if they fit it."""
@@ -136,7 +133,7 @@ class Learner:
             from fedboard import conv
         elif spec.is_centred:
             from fedboard import centre
-        self._check_free(need, "the model")
+        self.check_free(need, "the model")
         try:
             self.params = self.wire = zeros("f" if spec.is_float else "h", spec.n_params)
             if spec.is_float:
@@ -154,10 +151,11 @@ class Learner:
             raise NoMemory(f"out of memory for a model of {need} bytes: choose a smaller one")
         self.reload()
 
-    def _check_free(self, need: int, what: str) -> None:
+    def check_free(self, need: int, what: str, remedy: str = "choose a smaller one") -> None:
+        """Raise NoMemory unless so many bytes are free, as far as can be told."""
         free = self.free_memory() if self.free_memory else need
         if free < need:
-            raise NoMemory(f"{what} needs {need} bytes, {free} are free: choose a smaller one")
+            raise NoMemory(f"{what} needs {need} bytes, {free} are free: {remedy}")
 
     def _network(self) -> "Any":
         if self.net is None:
@@ -166,9 +164,8 @@ class Learner:
 
     def has(self, task: messages.Task) -> bool:
         """The task's model is the base, or it needs none."""
-        if not task.version:
-            return True
-        return bool(0 < self.base.version == task.version and self.base.digest == task.digest)
+        base = self.base
+        return not task.version or bool(base.version == task.version and base.digest == task.digest)
 
     def rebase(self, begin: messages.Begin, carry: bool) -> Rebase:
         """The receiver of a new base. Raises WireError for one that cannot be."""
@@ -231,7 +228,11 @@ class Learner:
         if self.free_memory:
             self.free_memory()  # collects: the batch will lie next to what stays
         net.reset_counters()
-        samples = self.samples
+        samples: Any = self.samples
+        if task.jitter:
+            from fedboard import jitter
+
+            samples = jitter.Jittered(samples, task)
         x = self.x
         n = len(samples)
         streams = task.flags & messages.STREAM and task.n_max
@@ -255,13 +256,11 @@ class Learner:
             yield
         net.flush()
         net.release()
-        layers = net.layers & ~task.local
+        how = net.spec, self.wire, self.base, net.layers & ~task.local
         if task.flags & messages.MASKED:
-            ready = self.party.update(net.spec, self.wire, self.base, layers, task)
+            ready = self.party.update(*how, task)
         else:
-            ready = update.Update(
-                net.spec, self.wire, self.base, layers, task.top_permille, task.bits
-            )
+            ready = update.Update(*how, task.top_permille, task.bits)
         try:
             ready.prepare()
         except DataError:  # floats that diverged: not even a residual is left
@@ -269,20 +268,20 @@ class Learner:
             raise
         self.update = ready
 
-    def evaluate(self) -> "Iterator[None]":
+    def evaluate(self, predict: "Callable[[Any], int] | None" = None) -> "Iterator[None]":
         """Count into net.n_seen, n_correct and loss_sum over all samples. One sample a step."""
         self._network().reset_counters()
         self.done = 0
         self.total = len(self.samples)
         for i in range(self.total):
-            self.judge(i)
+            self.judge(i, predict)
             yield
 
-    def judge(self, i: int) -> None:
-        """Predict sample i, and count it."""
+    def judge(self, i: int, predict: "Callable[[Any], int] | None" = None) -> None:
+        """Predict sample i, by the network or what is given in its place, and count it."""
         net = self._network()
         target = self.samples.read(i, self.x)
-        guess = net.predict(self.x)
+        guess = (predict or net.predict)(self.x)
         net.loss_sum += net.loss(target)
         net.n_correct += guess == target
         net.n_seen += 1
@@ -297,4 +296,4 @@ class Learner:
         """The host has the update for good: what was sent is no longer residual."""
         if self.update is not None:
             self.update.settle()
-            self.update = None
+        self.update = None

@@ -12,24 +12,28 @@ teach the local layers alone. All other samples of the board judge it, before an
 With KEEP the result stays on the board, beside the base, in a store of its own: learner.personal().
 It survives restarts; it never leaves the board; rounds of federation neither use nor change it.
 EVALUATE with PERSONAL judges it, FORGET drops it, and ADAPT with KEEP replaces it. `version` of
-that store is the base's that it was made from, 0: there is none. To predict with it:
+that store is the base's that it was made from, as blend.mark() has it, 0: there is none. To predict
+with it:
 
     learner.astray = True
     learner.load(learner.personal())        # False: there is none of this shape
+
+With BLEND its answers are the mean of its own and the base's, the base as it is by then: see blend.
+What ADAPT keeps with it is blended ever after. With `jitter` what is learned is jittered.
 
 What the board had learned and not sent yet is given up by ADAPT, as by a restart.
 """
 
 from array import array
 
-from fedboard import DataError, messages, reptile
+from fedboard import DataError, blend, messages, reptile
 from fedboard.model import BLOCK, DIGEST_BYTES, new_block
 from fedboard.order import Order
 from fedboard.prng import mix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from fedboard.learner import Learner
@@ -71,9 +75,15 @@ def adapt(learner: "Learner", task: messages.Task, said: messages.Metrics) -> "I
     learner.done = 0
     learner.total = 3 * len(samples) + task.n_max + task.n_local
     support = Shots(samples)
+    learned: Any = support
+    if task.jitter:
+        from fedboard import jitter
+
+        learned = jitter.Jittered(support, task)
     for _ in _choose(learner, task, support):
         yield
-    for _ in _judge(learner, support):
+    both = _blend(learner, len(samples) - len(support)) if task.flags & messages.BLEND else None
+    for _ in _judge(learner, support, both.first if both else None):
         yield
     if not net.n_seen:
         raise DataError(
@@ -81,11 +91,13 @@ def adapt(learner: "Learner", task: messages.Task, said: messages.Metrics) -> "I
         )
     said.n_correct_before = net.n_correct
     said.loss_before = learner.mean_loss()
-    for _ in few.adapt(support, learner.x, task.n_max, task.n_local, task.seed):
+    for _ in few.adapt(learned, learner.x, task.n_max, task.n_local, task.seed):
         learner.done += 1
         yield
     net.release()
-    for _ in _judge(learner, support):
+    if both:
+        both.turn()
+    for _ in _judge(learner, support, both.second if both else None):
         yield
     said.version = learner.base.version
     said.n = net.n_seen
@@ -93,24 +105,34 @@ def adapt(learner: "Learner", task: messages.Task, said: messages.Metrics) -> "I
     said.loss = learner.mean_loss()
     said.n_support = len(support)
     if task.flags & messages.KEEP:
-        keep(learner)
+        keep(learner, both is not None)
     learner.reload()
 
 
-def evaluate(learner: "Learner", said: messages.Metrics) -> "Iterator[None]":
-    """Do an EVALUATE task with PERSONAL."""
+def evaluate(
+    learner: "Learner", task: messages.Task, said: messages.Metrics
+) -> "Iterator[None]":
+    """Do an EVALUATE task with PERSONAL: blended, if the model was kept so, or the task says it."""
     store = _store(learner)
     learner.astray = True
     if not learner.load(store):
         learner.reload()
         raise DataError("this board has no personal model of this shape: let it ADAPT first")
-    said.version = store.version
-    for _ in learner.evaluate():
+    both = None
+    if blend.is_blended(store.version) or task.flags & messages.BLEND:
+        both = _blend(learner, len(learner.samples))
+        learner.load(learner.base)
+        for _ in learner.evaluate(both.first):
+            yield
+        both.turn()
+        learner.load(store)
+    said.version = blend.made_from(store.version)
+    for _ in learner.evaluate(both.second if both else None):
         yield
     learner.reload()
 
 
-def keep(learner: "Learner") -> None:
+def keep(learner: "Learner", is_blended: bool = False) -> None:
     """The present parameters become the personal model, all or nothing."""
     store = _store(learner)
     spec = learner.net.spec
@@ -125,7 +147,8 @@ def keep(learner: "Learner") -> None:
             block[i] = learner.wire[at + i]
         h.update(block)
         store.write(block)
-    store.commit(learner.base.version, h.digest()[:DIGEST_BYTES])
+    version = blend.mark(learner.base.version, is_blended)
+    store.commit(version, h.digest()[:DIGEST_BYTES])
 
 
 def forget(learner: "Learner") -> None:
@@ -158,10 +181,22 @@ def _choose(learner: "Learner", task: messages.Task, support: Shots) -> "Iterato
         yield
 
 
-def _judge(learner: "Learner", support: Shots) -> "Iterator[None]":
+def _blend(learner: "Learner", n: int) -> blend.Blend:
+    """Room to blend the answers to n samples. Raises DataError."""
+    if learner.net.spec.rule == "float-squared":
+        raise DataError("blend is for classes, and this model gives numbers: do without it")
+    learner.check_free(
+        blend.Blend.n_bytes(learner.net, n), f"to blend {n} answers", "do without it (--no-blend)"
+    )
+    return blend.Blend(learner.net, n)
+
+
+def _judge(
+    learner: "Learner", support: Shots, predict: "Callable[[Any], int] | None"
+) -> "Iterator[None]":
     """Predict all samples but those."""
     learner.net.reset_counters()
     for i in range(len(learner.samples)):
         if not support.has(i):
-            learner.judge(i)
+            learner.judge(i, predict)
             yield

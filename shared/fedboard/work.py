@@ -60,7 +60,7 @@ def _measure(
             tell(said)
             return
         if task.op == messages.EVALUATE:
-            samples = personal.evaluate(learner, said)
+            samples = personal.evaluate(learner, task, said)
         else:
             samples = personal.adapt(learner, task, said)
     for _ in samples:
