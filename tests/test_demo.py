@@ -49,7 +49,11 @@ def test_smoke_leaves_everything(tmp_path: Path) -> None:
     said = run_demo(tmp_path / "d", "--rounds", "2", "--boards", "3", "--seed", "5", "--key")
     folder = tmp_path / "d"
     assert all((folder / name).stat().st_size > 100 for name in FILES)
-    assert (folder / "demo.png").read_bytes()[:4] == b"\x89PNG"
+    picture = (folder / "demo.png").read_bytes()
+    assert picture[:4] == b"\x89PNG"
+    for way in ("up", "down"):
+        each = f"{way}, on the wire: mean {said[f'bytes_{way}_per_board_round']:.0f} B"
+        assert each.encode() in picture  # its legend, in words
     assert (said["rounds"], said["boards"], said["seed"]) == (2, 3, 5)
     assert said["bytes_dense_int16"] == 2 * said["n_params"] == 4820
     assert said["bytes_dense_float32"] == 9640

@@ -113,3 +113,22 @@ def test_privacy_tells_the_masks_cost_that_board_measures() -> None:
         f"changes in 4 bits take {found['500 of 10000'][-1]}.",
     ):
         assert said in text, said
+
+
+def test_the_picture_of_the_demo_is_of_the_run_that_readme_shows() -> None:
+    """docs/demo.png: copied from the same `fedboard-demo/`; what its legend says is written in."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    picture = (ROOT / "docs" / "demo.png").read_bytes()
+    for pattern, legend in (
+        (r"up, on the wire +(\d+) ", "up, on the wire: mean {} B"),
+        (r"down, on the wire +(\d+)\n", "down, on the wire: mean {} B"),
+        (r"merged model +([\d.]+) %", "merged model: {} %"),
+        (r"each board alone, mean +([\d.]+) %", "one board alone, mean: {} %"),
+        (r"all samples in one place +([\d.]+) %", "all samples in one place: {} %"),
+    ):
+        shown = re.search(pattern, readme)
+        assert shown, pattern
+        assert legend.format(shown[1]).encode() in picture, "copy fedboard-demo/demo.png to docs/"
+    privacy = (ROOT / "docs" / "privacy.md").read_text("utf-8")
+    (bytes_up,) = re.findall(r"whose (\d+) bytes", privacy)
+    assert f"up, on the wire: mean {bytes_up} B".encode() in picture

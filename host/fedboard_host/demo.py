@@ -296,4 +296,5 @@ def _write(
             plots.Dense("dense float32", summary.bytes_dense_float32, plots.GREY, ":"),
             plots.Dense("dense int16", summary.bytes_dense_int16, plots.ORANGE),
         ),
+        means=(summary.bytes_up_per_board_round, summary.bytes_down_per_board_round),
     )

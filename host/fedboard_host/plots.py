@@ -49,8 +49,13 @@ def run_picture(
     title: str,
     levels: Sequence[Level] = (),
     dense: Sequence[Dense] = (),
+    means: tuple[float, float],
 ) -> None:
-    """Write the PNG. rounds: as Store.rounds() gives them, the fields of events.RoundClosed."""
+    """Write the PNG, with its legend as its Description, for whoever cannot see it.
+
+    rounds: as Store.rounds() gives them, the fields of events.RoundClosed. means: bytes up and down
+    per board and round, with what came between the rounds.
+    """
     try:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -63,7 +68,7 @@ def run_picture(
         figure.suptitle(title, fontsize=14)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         _draw_accuracy(top, rounds, levels)
-        _draw_bytes(bottom, rounds, dense)
+        _draw_bytes(bottom, rounds, dense, means)
         _save(figure, path)
 
 
@@ -88,7 +93,12 @@ def _draw_accuracy(axes: Axes, rounds: Sequence[dict[str, Any]], levels: Sequenc
         axes.text(0.5, 0.5, "not evaluated", ha="center", va="center", transform=axes.transAxes)
 
 
-def _draw_bytes(axes: Axes, rounds: Sequence[dict[str, Any]], dense: Sequence[Dense]) -> None:
+def _draw_bytes(
+    axes: Axes,
+    rounds: Sequence[dict[str, Any]],
+    dense: Sequence[Dense],
+    means: tuple[float, float],
+) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     axes.set_xlabel("round")
@@ -103,16 +113,13 @@ def _draw_bytes(axes: Axes, rounds: Sequence[dict[str, Any]], dense: Sequence[De
         )  # fmt: skip
     asked = [r for r in rounds if r["n_boards"]]
     x = [r["round"] for r in asked]
-    for key, label, colour, dash in (
-        ("bytes_up", "up, on the wire", BLUE, "-"),
-        ("bytes_down", "down, on the wire", GREEN, "-."),
+    for mean, key, label, colour, dash in (
+        (means[0], "bytes_up", "up, on the wire", BLUE, "-"),
+        (means[1], "bytes_down", "down, on the wire", GREEN, "-."),
     ):
         y = [max(1.0, r[key] / r["n_boards"]) for r in asked]
-        if y:
-            mean = f"{sum(y) / len(y):,.0f}".replace(",", "\u202f")
-            axes.plot(
-                x, y, color=colour, linestyle=dash, linewidth=2, label=f"{label}: mean {mean} B"
-            )
+        told = f"{mean:,.0f}".replace(",", "\u202f")
+        axes.plot(x, y, color=colour, linestyle=dash, linewidth=2, label=f"{label}: mean {told} B")
     low, high = axes.get_ylim()
     axes.set_ylim(low / 2, high * 6)  # room for the legend
     axes.yaxis.set_major_formatter(EngFormatter(unit="B"))
@@ -121,5 +128,7 @@ def _draw_bytes(axes: Axes, rounds: Sequence[dict[str, Any]], dense: Sequence[De
 
 def _save(figure: Figure, path: Path) -> None:
     data = io.BytesIO()
-    figure.savefig(data, format="png")
+    labels = [text for axes in figure.axes for text in axes.get_legend_handles_labels()[1]]
+    told = "; ".join(labels).replace("\u202f", "")
+    figure.savefig(data, format="png", metadata={"Description": told})
     write_whole(path, data.getvalue())
