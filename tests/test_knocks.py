@@ -14,6 +14,8 @@ from fedboard.hub import Hub, Joined, Left
 from fedboard.node import Identity, Node, Opened
 from fedboard_device import config, link, runner, system
 from fedboard_host import discover, links
+from fedboard_host.clock import Clock
+from fedboard_host.connection import Connection
 from test_session import KEY, make_hub, make_node
 
 keys = pytest.mark.parametrize("key", [KEY, None])
@@ -284,3 +286,51 @@ def test_a_board_that_has_just_started_may_finish_its_handshake(monkeypatch):
     asked = [discover.Finding("port")]
     (found,) = asyncio.run(discover.knock_on_ports(asked, timeout_s=0.01))
     assert (found.state, found.name) == ("here", "kitchen")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_board_is_not_started_that_answers_or_goes_at_the_last_moment(monkeypatch, answers):
+    """The host has just decided to start it: that would end a program which runs."""
+
+    class Port(links.Link):
+        can_start = True
+
+        def __init__(self) -> None:
+            self.inbox: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def read(self) -> bytes:
+            return await self.inbox.get()
+
+        async def write(self, data: bytes) -> None: ...
+
+        async def close(self) -> None: ...
+
+        async def start_board(self) -> str:
+            raise AssertionError("its program runs, or it is gone")
+
+    class Owner:
+        async def on_event(self, connection: Connection, event: object) -> None: ...
+        def on_note(self, level: str, text: str, board: str = "") -> None: ...
+
+    async def work():
+        port = Port()
+        connection = Connection(port, make_hub(None), Clock(), Owner())
+        n_watches = 0
+
+        async def watch(patience: int = 1) -> str:
+            nonlocal n_watches
+            n_watches += 1
+            if answers and n_watches == 1:
+                port.inbox.put_nowait(opened(make_node(None)).outgoing(0))
+                while connection.hub.hello is None:
+                    await asyncio.sleep(0)
+            else:
+                port.inbox.put_nowait(b"")
+                while not port.inbox.empty():
+                    await asyncio.sleep(0)
+            return ""
+
+        monkeypatch.setattr(connection, "_watch", watch)
+        return await connection.serve(), n_watches
+
+    assert asyncio.run(work()) == ("link closed", 2 if answers else 1)

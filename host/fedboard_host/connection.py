@@ -68,8 +68,12 @@ class Connection:
             while True:
                 tasks = {reader, writer} | ({starter} if starter else set())
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                if starter is not None and starter in done:
-                    starter.result()
+                for task in done - {starter}:
+                    return task.result() or ""
+                assert starter is not None
+                starter.result()
+                patience = 1
+                if self.hub.hello is None:  # else it has answered after all, just now
                     self._paused = True
                     await _cancel(reader)
                     problem = await self.link.start_board()
@@ -78,10 +82,8 @@ class Connection:
                     self._paused = False
                     self.hub.open(self._clock.now_ms())
                     reader = asyncio.create_task(self._read())
-                    starter = asyncio.create_task(self._watch(10 if problem else 5))
-                    continue
-                for task in done:
-                    return task.result() or ""
+                    patience = 10 if problem else 5
+                starter = asyncio.create_task(self._watch(patience))
         finally:
             self._closing = True
             for task in {reader, writer} | ({starter} if starter else set()):
