@@ -79,11 +79,19 @@ def test_autostart_redeploy_and_the_repl(image):
         host.until(Joined)
 
 
-def test_contents_at_the_root_work_too(tmp_path):
+def test_contents_at_the_root_work_too(compiled, tmp_path):
     """`cp -r device/. :` copies what is in device/ to the root, main.py among it."""
-    folder = tmp_path / "device"
-    pico_lab.compile_device(folder)
-    with Pico(flash=tmp_path / "flash.img") as board:
+    image = shutil.copy(compiled, tmp_path / "flash.img")
+    pico_lab.compile_device(tmp_path / "device")
+    move = """\
+import os
+os.remove('/device/main.py')
+for name in os.listdir('/device'):
+    os.rename('/device/' + name, '/' + name)
+os.rmdir('/device')
+"""
+    with Pico(flash=image) as board:
+        mpremote(board, "exec", move)  # what is there already is not sent again
         mpremote(board, "cp", "-r", "device/.", ":", "+", "reset", cwd=tmp_path)
         with plugged(board) as host:
             host.until(Joined)
