@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from fedboard import DataError, cohort, collect, messages, wire
+from fedboard import DataError, cohort, collect, messages, party, wire
 from fedboard.base import MemoryBase
 from fedboard.board import Board
 from fedboard.channel import MOST_UNHEARD
@@ -159,6 +159,7 @@ def test_no_room_for_the_code_is_told_of_and_the_session_goes_on(monkeypatch, me
         return load(kind, payload)
 
     world = World()
+    world.board.learner.party = party.Party(bytes(32), "lab")
     monkeypatch.setattr(messages, "unpack", unpack)
     world.ask(message, lambda e: isinstance(e, messages.Error))
     (error,) = world.found(messages.Error)

@@ -80,6 +80,37 @@ def test_record_learn_predict_remove(command, tmp_path):
         assert ask(host, collect.Predict(token=8, n=1), collect.Prediction).version == 1
 
 
+def test_samples_of_other_features_do_not_mix(command, tmp_path):
+    """As many features, that mean something else; a restart, and removing some, change nothing."""
+    for name in ("idle.bin", "wave.bin"):
+        (tmp_path / name).write_bytes(recording(100, 3, 20, 1))
+    record = collect.Record(token=3, label=1, n=4)
+    with Process(command, tmp_path, {"sensor": SENSOR, "max_samples": 4}) as board:
+        host = Host(board.stream)
+        host.until(Joined)
+        assert ask(host, record, collect.Recorded).n_all == 4  # in two files
+        assert labels(host, collect.Remove(token=5, label=collect.ANY, n_last=1)) == [(1, 3)]
+    other = {**SENSOR, "blocks": 1, "bands": 2}
+    with Process(command, tmp_path, {"sensor": other}) as board:
+        host = Host(board.stream)
+        host.until(Joined)
+        for message in (record, collect.Predict(token=4)):
+            host.hub.send(message)
+            with pytest.raises(AssertionError, match="samples here are of other sensor settings"):
+                host.until(collect.Recorded)
+        assert labels(host) == [(1, 3)]
+    same = {**SENSOR, "hop": 10, "floor": 64}  # what is usual, said
+    with Process(command, tmp_path, {"sensor": same}) as board:
+        host = Host(board.stream)
+        host.until(Joined)
+        assert ask(host, record, collect.Recorded).n_all == 7
+    with Process(command, tmp_path, {"sensor": other}) as board:
+        host = Host(board.stream)
+        host.until(Joined)
+        assert labels(host, collect.Remove(token=5, label=collect.ANY, n_last=7)) == []
+        assert ask(host, record, collect.Recorded).n_all == 4
+
+
 def test_sensor_that_is_not_there(command, tmp_path):
     with Process(command, tmp_path, {"sensor": {"module": "no_such"}}) as board:
         host = Host(board.stream)

@@ -11,7 +11,7 @@ import pytest
 
 import device_lab as lab
 import interpreters
-from fedboard import DataError
+from fedboard import DataError, samples
 from fedboard_device import samplefile
 from fedboard_device.samplefile import SampleFile
 from power_cut import Power, PowerCut
@@ -60,7 +60,7 @@ def test_keeps_the_newest(path, most):
     assert numbers(again) == list(range(600 - len(again), 600))
     again.close()
     size = sum(os.path.getsize(path[:-3] + kind) for kind in ("bin", "old"))
-    assert size <= 2 * (8 + half * (N_IN + 1))
+    assert size <= 2 * (samples.HEADER_BYTES + half * (N_IN + 1))
     assert not os.path.exists(path[:-3] + "new")
 
 

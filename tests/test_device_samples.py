@@ -65,7 +65,8 @@ def test_torn_sample_is_ignored_and_written_over(folder):
         torn.close()
 
 
-NO_SAMPLES = [b"", b"fbsm", b"fbsm\x01\x00\x00\x00", b"fbsm\x02\x00\x06\x00", b"x" * 90]
+NO_SAMPLES = [b"", b"fbsm", b"fbsm\x03\x00" + bytes(6), b"fbsm\x04\x00\x06" + bytes(5), b"x" * 90]
+NO_SAMPLES.append(b"fbsm\x01\x00\x06\x00" + bytes(70))  # of before
 
 
 @pytest.mark.parametrize("data", NO_SAMPLES)
@@ -85,14 +86,15 @@ def test_samples_format():
     header = samples.pack_targets_header(3, 255)
     assert (samples.unpack_header(header), samples.n_targets_of(header)) == (3, 255)
     assert (samples.age_of(header), samples.age_of(samples.pack_header(3, 255))) == (0, 255)
+    assert samples.made_of(samples.pack_header(3, 255, 0x3FFFFFFF)) == 0x3FFFFFFF
     for n_targets in (0, 256):
         with pytest.raises(DataError):
             samples.pack_targets_header(3, n_targets)
     for n_in in (0, 4097):
         with pytest.raises(DataError):
             samples.pack_header(n_in)
-    assert [samples.n_records(n, 3) for n in (0, 8, 11, 12, 15, 16)] == [0, 0, 0, 1, 1, 2]
-    assert [samples.n_records(n, 3, 2) for n in (0, 8, 14, 15, 21, 22)] == [0, 0, 0, 1, 1, 2]
+    assert [samples.n_records(n, 3) for n in (0, 12, 15, 16, 19, 20)] == [0, 0, 0, 1, 1, 2]
+    assert [samples.n_records(n, 3, 2) for n in (0, 12, 18, 19, 25, 26)] == [0, 0, 0, 1, 1, 2]
 
 
 def test_targets(folder):

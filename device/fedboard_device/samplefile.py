@@ -41,6 +41,7 @@ class _Run:
             self.file.close()
             raise
         self.age = samples.age_of(header)
+        self.made = samples.made_of(header)
         self.n_targets = samples.n_targets_of(header)
         self.n = samples.n_records(os.stat(path)[6], self.n_in, self.n_targets)
         self._record_bytes = samples.record_bytes(self.n_in, self.n_targets)
@@ -85,6 +86,7 @@ class SampleFile:
         self._runs: list[_Run] = []  # the older first
         self.n_in = 0
         self.n_targets = 0  # 0: samples have labels
+        self.made = 0  # how: see fedboard.samples; to be set before the first one is added
         if path:
             self._find()
 
@@ -112,7 +114,9 @@ class SampleFile:
         else:
             self.n_in = run.n_in
             self.n_targets = run.n_targets
-            if old and (old.n_in, samples.next_age(old.age)) == (run.n_in, run.age):
+            self.made = run.made
+            wanted = run.n_in, run.made, run.age
+            if old and (old.n_in, old.made, samples.next_age(old.age)) == wanted:
                 self._runs = [old, run]
                 return
             self._runs = [run]
@@ -167,10 +171,10 @@ class SampleFile:
             raise StateError(f"a sample of {len(x)} features among those of {self.n_in}")
         try:
             if not runs:
-                self._begin(samples.pack_header(len(x)), record)
+                self._begin(samples.pack_header(len(x), 0, self.made), record)
             elif self._half and runs[-1].n >= self._half:
                 age = samples.next_age(runs[-1].age)
-                self._begin(samples.pack_header(self.n_in, age), record)
+                self._begin(samples.pack_header(self.n_in, age, self.made), record)
             else:
                 runs[-1].append(record, flush)
         except OSError as error:
@@ -193,7 +197,7 @@ class SampleFile:
         try:
             with open(self._name("new"), "wb") as file:
                 if self.n_in:
-                    file.write(samples.pack_header(self.n_in))
+                    file.write(samples.pack_header(self.n_in, 0, self.made))
                 for i in range(len(self)):
                     found = self.read(i, x)
                     if found == label or i >= first_last:

@@ -17,6 +17,7 @@ each recording, and with label -1 before predictions.
 """
 
 from array import array
+from binascii import crc32
 
 from fedboard import DataError
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 RATE_HZ = 50  # with a window; else one sample a second
 _FEATURES = ("blocks", "bands", "group", "floor")
+# Features mean the same whatever these are: how it is wired, which windows are taken, what is
+# replayed. The others may change them, a module's own, too.
+_NO_MATTER = ("hop", "folder", "files", "sda", "scl", "i2c", "address")
 
 
 class Sensor:
@@ -57,9 +61,19 @@ class Sensor:
         ):
             raise DataError("a sensor's `low` must be below its `high`")
         self.n_in = self._n_axes
+        used = dict(settings)
+        used.update({"module": settings.get("module", "sensor"), "axes": self._n_axes})
+        used.update({"low": self._low, "high": self._high})
         if "window" in settings:
             self._window = self._windowed(settings)
-            self.n_in = self._window.features.n_out
+            features = self._window.features
+            self.n_in = features.n_out
+            used["rate_hz"] = rate_hz
+            for name in _FEATURES:
+                used[name] = getattr(features, name)
+        elif "rate_hz" in used:
+            del used["rate_hz"]
+        self.made = _made(used)
 
     def _windowed(self, settings: "dict[str, Any]") -> "Window":
         from fedboard.features import Features, Window  # only the boards that need it pay for it
@@ -119,6 +133,16 @@ class Sensor:
             value = 2 * largest * share + 0.5 - largest
         whole = int(value // 1)
         return -largest if whole < -largest else largest if whole > largest else whole
+
+
+def _made(used: "dict[str, Any]") -> int:
+    """What tells samples of these settings from those of others: see fedboard.samples."""
+    told = []
+    for name in sorted(used):
+        value = used[name]
+        if name not in _NO_MATTER:  # floats are not written alike by all firmware
+            told.append(f"{name}={value:.5g}" if isinstance(value, float) else f"{name}={value}")
+    return crc32("\n".join(told).encode()) & 0x3FFFFFFF or 1  # no object on the heap
 
 
 def _load(name: str) -> "Any":

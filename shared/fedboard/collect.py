@@ -4,9 +4,10 @@ What is said of them: see collect_messages, whose names are here, too. Samples n
 board: their labels do, on request. A board loads this module when it is first asked, so that boards
 which only learn need no memory for it.
 
-A sensor: n_in, how many features a sample has; period_ms between two calls of poll(x), which
-takes a reading and is True once it has filled x, array('b') of n_in, with a sample; start(label)
-before the first call, label -1 for predictions. All of them may raise DataError.
+A sensor: n_in, how many features a sample has; made, by which settings (see samples; it may lack);
+period_ms between two calls of poll(x), which takes a reading and is True once it has filled x,
+array('b') of n_in, with a sample; start(label) before the first call, label -1 for predictions.
+All of them may raise DataError.
 """
 
 import struct
@@ -42,7 +43,7 @@ class Collector:
 
     tell(message, is_news) sends to the host. What cannot be done is told there, and to log(text).
 
-    samples: as learner.samples, with append(x, label) and remove(label, n_last).
+    samples: as learner.samples, with append(x, label) and remove(label, n_last); `made` may lack.
     """
 
     def __init__(
@@ -157,13 +158,21 @@ class Collector:
         return self._sensor
 
     def _begin(self, message: "Record | Predict", sensor: "Any", now_ms: int) -> None:
-        n_in = self._learner.samples.n_in
-        if isinstance(message, Predict):
-            self._prepare_model(sensor.n_in)
-        elif n_in and n_in != sensor.n_in:
+        n_in = self._samples.n_in
+        made = getattr(sensor, "made", 0)
+        is_recording = isinstance(message, Record)
+        if is_recording and n_in and n_in != sensor.n_in:
             raise DataError(
                 f"samples here have {n_in} features, the sensor gives {sensor.n_in}: remove them"
             )
+        if n_in and 0 < made != getattr(self._samples, "made", 0) > 0:
+            raise DataError(
+                "samples here are of other sensor settings: remove all, or set the sensor back"
+            )
+        if not is_recording:
+            self._prepare_model(sensor.n_in)
+        elif not n_in:
+            self._samples.made = made
         self._x = array("b", bytes(sensor.n_in))
         sensor.start(message.label if isinstance(message, Record) else -1)
         self._asked = message
