@@ -21,7 +21,7 @@ from fedboard_host import cli, experiments
 from fedboard_host.dataset import Set
 from fedboard_host.experiments import fewshot, gestures, newcomers, owners, people, permuted, speech
 from fedboard_host.experiments.fewshot import PASSES, NewClients, Way
-from fedboard_host.experiments.owners import Setting, Split
+from fedboard_host.experiments.owners import Home, Split
 from fedboard_host.selection import dense_bytes
 
 
@@ -107,14 +107,31 @@ def without_anything_of(those: people.People, person: int) -> people.People:
 
 def test_no_sample_of_a_split_both_teaches_and_judges() -> None:
     those = few()
-    split = Split(looks_at(those), 5, "4x0 fedboard", 3, 5)
-    for person, kept in enumerate(split.kept):
-        learned = split.learned[person]
+    home = Home(looks_at(those), 5, "4x0 fedboard", 3)
+    most, fewer = home.split(5), home.split(2)
+    for person, kept in enumerate(most.kept):
+        learned = most.learned[person]
         assert not set(learned) & set(kept)
         assert set(those.person[learned]) | set(those.person[kept]) == {person}
         assert (len(learned), len(kept)) == (10, 10)
-    fewer = Split(looks_at(those), 5, "4x0 fedboard", 3, 2)
-    assert all(np.array_equal(a, b) for a, b in zip(fewer.kept, split.kept, strict=True))
+        assert set(fewer.learned[person]) < set(learned)
+        assert np.bincount(those.y[fewer.learned[person]]).tolist() == [2, 2]
+    assert all(np.array_equal(a, b) for a, b in zip(fewer.kept, most.kept, strict=True))
+
+
+def test_folds_are_of_what_boards_learn_from() -> None:
+    those = few()
+    home = Home(looks_at(those), 5, "4x0 fedboard", 3)
+    learned = home.split(5).learned
+    for own in owners.LEARNED:
+        folds = list(home.folds(own))
+        assert len({fold.seed for fold in folds}) == len(folds) == owners.N_FOLDS
+        assert len({fold.learned.tobytes() for fold in folds}) > 1
+        for fold in folds:
+            for person, mine in enumerate(learned):
+                teach, judge = fold.learned[person], fold.kept[person]
+                assert sorted([*teach, *judge]) == sorted(mine)
+                assert np.bincount(those.y[teach]).tolist() == [own, own]
 
 
 @pytest.mark.parametrize("rule", ["fedboard", "centred"])
@@ -122,8 +139,8 @@ def test_a_board_of_the_fleet_learns_as_if_it_were_alone(rule: str) -> None:
     """A split's boards, judged in one go: each as a network of its own would be."""
     those = few()
     look = f"4x0 {rule}"
-    split = Split(looks_at(those), 5, look, 3, 5)
-    start, bytes_up = split.federated(look, 8, 2)
+    split = Home(looks_at(those), 5, look, 3).split(5)
+    start, bytes_up = split.federated(look, 0, 8, 2)
     way = Way("", "fedavg", {"rate": 8, "carry": False}, 2)
     samples = Set(those.views[0], those.y)
     same = fewshot.learn(way, split.spec(look), samples, list(split.learned))
@@ -131,6 +148,7 @@ def test_a_board_of_the_fleet_learns_as_if_it_were_alone(rule: str) -> None:
     assert bytes_up == same.bytes_up
     rngs = [np.random.default_rng((3, 4, p)) for p in split.everyone]
     passes = [[rng.permutation(split.learned[p]) for p, rng in enumerate(rngs)] for _ in range(3)]
+    answers = split.logits(look, np.stack([start] * 3), 0, 7, (0, 3))
     each = []
     for person, kept in enumerate(split.kept):
         kind = centre.Network if rule == "centred" else Network
@@ -138,85 +156,114 @@ def test_a_board_of_the_fleet_learns_as_if_it_were_alone(rule: str) -> None:
         for order in passes:
             for row in order[person]:
                 net.learn(array("b", those.views[0, row].tobytes()), int(those.y[row]))
-        right = [net.predict(array("b", row.tobytes())) for row in those.views[0, kept]]
-        each.append(np.mean(right == those.y[kept]))
-    who = [2, 0, 1, 0]  # whoever is judged beside whom
-    found = split.judged(look, np.stack([start] * 4), who, 7, (0, 3))
-    assert found[1] == pytest.approx([each[p] for p in who])
-    mean, _ = gestures.accuracies(split, [Setting(look, 8, 2, 7, 3)])
-    assert mean == pytest.approx(np.mean(each))
+        guesses = []
+        for k, row in enumerate(kept):
+            guesses.append(net.predict(array("b", those.views[0, row].tobytes())))
+            assert list(net.out) == answers[1][person, k].tolist()
+        each.append(np.mean(guesses == those.y[kept]))
+    assert split.accuracy(look, answers[1]) == pytest.approx(np.mean(each))
+    assert np.array_equal(answers[0], split.together(look, 0, 8, 2))
 
 
-def test_nobody_has_a_say_in_the_settings_that_are_his_own(monkeypatch) -> None:
-    """On boards and as a newcomer; whatever his samples are."""
-    for grid, values in (
-        ("RATES", (7,)),
-        ("ROUNDS", (1, 3)),
-        ("OWN_RATES", (7,)),
-        ("PASSES", (0, 2)),
-        ("ALONE_RATES", (5, 8)),
-        ("ALONE_PASSES", (1, 4)),
-    ):
-        monkeypatch.setattr(owners, grid, values)  # fmt: skip
+def test_with_jitter_each_feature_is_off_by_so_much_at_most() -> None:
+    x = np.array([[-127, 0, 126, 60]] * 400, np.int8)
+    seen = owners.blurred(x, 3, np.random.default_rng(1)).astype(int)
+    assert set(seen[:, 1]) == set(range(-3, 4))
+    assert set(seen[:, 0]) == {-127, -126, -125, -124}
+    assert set(seen[:, 2]) == {123, 124, 125, 126, 127}
+    assert len({tuple(row) for row in seen}) > 100
+
+
+def test_a_personal_model_answers_with_the_mean_of_both() -> None:
+    look = "4x0 fedboard"
+    split = Home(looks_at(few()), 5, look, 4).split(2)
+    settings = {
+        owners.ALONE: owners.Setting(look, 3, 6, 0, 4), owners.ALL: owners.Setting(look, 5, 8, 3, 0)
+    }  # fmt: skip
+    judged = owners.judge(split, settings, 6)
+    assert (judged.bytes_up, judged.rounds) == (split.federated(look, 5, 8, 3)[1], 3)
+    starts = np.stack([split.federated(look, 5, 8, 3)[0]] * 3)
+    common = split.logits(look, starts, 0, 0, (0,))[0]
+    own = split.logits(look, starts, owners.OWN_JITTER, owners.OWN_RATE, (6,))[0]
+    exact = split.logits(look, starts, 0, owners.OWN_RATE, (6,))[0]
+    assert not np.array_equal(own, exact)
+    assert judged.accuracies == {
+        owners.ALONE: split.alone(look, 3, 6, (4,))[0],
+        owners.ALL: split.accuracy(look, common),
+        owners.PERSONAL: split.accuracy(look, (own + common) // 2),
+        owners.NO_JITTER: split.accuracy(look, (exact + common) // 2),
+        owners.NO_BLEND: split.accuracy(look, own),
+    }
+    plain = split.federated(look, 0, 8, 3)[0]
+    assert not np.array_equal(plain, starts[0])
+
+
+def test_who_judges_has_no_say_in_the_settings(monkeypatch) -> None:
+    """Whatever the samples are that figures are made of, the same settings are chosen."""
+    for grid, values in (("ROUNDS", (1, 3)), ("ALONE_PASSES", (1, 4)), ("N_FOLDS", 1)):
+        monkeypatch.setattr(owners, grid, values)
     names = ("4x0 fedboard", "4x0 centred")
     those = few()
+    asked = []
+    accuracy = Split.accuracy
+
+    def noted(self, look, logits):
+        asked.append(accuracy(self, look, logits))
+        return asked[-1]
+
+    def scores(of: people.People) -> tuple[dict, list[float]]:
+        asked.clear()
+        return owners.choose(Home(looks_at(of), 5, names[0], 6), names), list(asked)
+
+    monkeypatch.setattr(Split, "accuracy", noted)
+    settings, before = scores(those)
+    assert set(settings) == {owners.ALONE, owners.ALL}
+    assert settings[owners.ALONE].rounds == settings[owners.ALL].passes == 0
+    assert len(before) == 3 * 2 * 2 * (2 * 2 + 2 * 2)
+    views = those.views.copy()
+    split = Home(looks_at(those), 5, names[0], 6).split(5)
+    views[:, np.concatenate(split.kept)] = 99
+    assert scores(replace(those, views=views)) == (settings, before)
+    views[:, split.learned] = 99
+    assert scores(replace(those, views=views))[1] != before
+
+
+def test_nobody_has_a_say_in_his_own_settings_as_a_newcomer() -> None:
+    """Whatever his samples are."""
+    those = few()
     ways = [Way("random"), Way("FedAvg", "fedavg", {"rate": 7, "carry": False}, 2)]
-
-    def found(of: people.People) -> tuple[dict, dict]:
-        return (
-            owners.scores(looks_at(of), 5, names, 2, (5, 6)),
-            newcomers.choose(of, ways, 5, (6, 8), 3),
-        )
-
-    everyone = found(those)
-    assert {way for setting in everyone[0] for way in setting.ways} == {
-        owners.ALONE, owners.ALL, owners.PERSONAL,
-    }  # fmt: skip
+    before = newcomers.choose(those, ways, 5, (6, 8), 3)
     for person in range(3):
-        for before, after in zip(everyone, found(without_anything_of(those, person)), strict=True):
-            assert all(after[key][person] == value[person] for key, value in before.items())
-            others = [p for p in range(3) if p != person]
-            assert any(after[k][p] != v[p] for k, v in before.items() for p in others)
-    best = owners.best(everyone[0], owners.PERSONAL, names[1:])
-    assert [setting.look for setting in best] == ["4x0 centred"] * 3
-    for person, setting in enumerate(best):
-        mine = {s: v[person] for s, v in everyone[0].items() if s.look == setting.look and s.rounds}
-        assert mine[setting] == max(mine.values())
+        after = newcomers.choose(without_anything_of(those, person), ways, 5, (6, 8), 3)
+        assert all(after[key][person] == value[person] for key, value in before.items())
+        others = [p for p in range(3) if p != person]
+        assert any(after[k][p] != v[p] for k, v in before.items() for p in others)
 
 
-def test_choose_prints_the_best_setting_for_each_person(monkeypatch, capsys) -> None:
-    for module, grid, values in (
-        (owners, "RATES", (7,)), (owners, "ROUNDS", (1,)), (owners, "OWN_RATES", (7,)),
-        (owners, "PASSES", (0, 1)), (owners, "ALONE_RATES", (5,)), (owners, "ALONE_PASSES", (1, 4)),
-        (owners, "OWN", (2,)), (gestures, "OWN", (2,)), (gestures, "RATES", (7,)),
-        (gestures, "ROUNDS", (1,)), (gestures, "ADAPT_RATES", (6, 8)), (gestures, "HIDDEN", 5),
+def test_choose_prints_the_best_setting_for_each_newcomer(monkeypatch, capsys) -> None:
+    for grid, values in (
+        ("RATES", (7,)), ("ROUNDS", (1,)), ("ADAPT_RATES", (6, 8)), ("HIDDEN", 5),
     ):  # fmt: skip
-        monkeypatch.setattr(module, grid, values)
+        monkeypatch.setattr(gestures, grid, values)
     looks = ("3x5 centred", "3x5 fedboard", "4x4 centred")
-    motions = gestures.Motions(lambda *_: few(), looks, (gestures.SCRATCH, gestures.FEDAVG), 2, 1)
+    motions = gestures.Motions(lambda *_: few(), looks, (gestures.SCRATCH, gestures.FEDAVG), 1)
     monkeypatch.setattr(gestures, "SETS", {"few": motions})
     gestures.choose("few")
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
-        "BOARDS, few, 2:", "BOARDS, few, features chosen, 2:",
         "NEWCOMERS, few:", "NEWCOMERS, few, features chosen:",
     ]  # fmt: skip
-    told = ast.literal_eval("{" + "".join(lines[1:4]).partition("#")[0] + "}")
-    found = owners.scores(looks_at(few()), 5, looks, 2, (20_101, 20_102))
-    best = owners.best(found, owners.ALONE, looks[:2])
-    assert told[owners.ALONE] == tuple(tuple(setting) for setting in best)
+    told = ast.literal_eval("{" + "".join(line.partition("#")[0] for line in lines[1:3]) + "}")
+    assert {(look, rate, rounds) for look, rate, rounds, *_ in told["FedAvg"]} <= {
+        (look, 7, 1) for look in looks[:2]
+    }
+    assert len(told["FedAvg"]) == len(told["random start"]) == 3
 
 
-def test_settings_are_chosen_for_every_person_that_there_is() -> None:
+def test_settings_are_chosen_for_every_newcomer_that_there_is() -> None:
     sizes = {"punchflex": 7, "wand": 3}
     for name, motions in gestures.SETS.items():
         for kind, among in motions.kinds.items():
-            for own in owners.OWN:
-                chosen = gestures.chosen(name + kind, own)
-                assert list(chosen) == [owners.ALONE, owners.ALL, owners.PERSONAL]
-                for way, each in chosen.items():
-                    assert len(each) == sizes[name]
-                    assert all(way in setting.ways and setting.look in among for setting in each)
             newcomer = gestures.NEWCOMERS[name + kind]
             assert all(len(each) == sizes[name] for each in newcomer.values())
             assert {look for each in newcomer.values() for look, *_ in each} <= set(among)
@@ -288,25 +335,33 @@ def test_reproduce_runs_as_many_seeds_as_the_page_has(name, usual, monkeypatch) 
     assert asked == [usual, usual, 3]
 
 
-def test_each_way_on_boards_has_its_own_cost(monkeypatch) -> None:
-    """Who adapts pays for the model that it starts from, not for the one that is best unadapted."""
+def test_rows_of_boards_tell_what_is_gained(monkeypatch) -> None:
+    """Settings are each split's own, the same for all numbers of samples."""
     look = "4x0 fedboard"
-    settings = {
-        owners.ALONE: [(look, 0, 0, 7, 1)],
-        owners.ALL: [(look, 8, 3, 0, 0)],
-        owners.PERSONAL: [(look, 8, 1, 8, 1), (look, 8, 2, 8, 1), (look, 8, 2, 7, 1)],
-    }
-    monkeypatch.setattr(gestures, "BOARDS", {"few": dict.fromkeys(owners.OWN, settings)})
-    rows = gestures.on_boards("few", looks_at(few()), 1, 1)
-    split = Split(looks_at(few()), gestures.HIDDEN, look, 150, 2)
-    up = [split.federated(look, 8, rounds)[1] for rounds in range(4)]
+    asked = []
+
+    def choose(home: Home, names, most: int) -> dict[str, owners.Setting]:
+        asked.append(home)
+        rounds = len(asked)
+        return {
+            owners.ALONE: owners.Setting(look, 0, 7, 0, 1),
+            owners.ALL: owners.Setting(look, 0, 8, rounds, 0),
+        }
+
+    monkeypatch.setattr(owners, "choose", choose)
+    monkeypatch.setattr(gestures, "_DEFAULT", look)
+    rows = gestures.on_boards("few", looks_at(few()), 1, 2, 3)
+    assert len(asked) == 2
+    first, second = (home.split(2) for home in asked)
     prefix = "few, on boards, 2 own samples, "
     of = {row.variant: row for row in rows if row.metric == prefix + "accuracy"}
-    assert {way: (row.bytes_up, row.rounds) for way, row in of.items()} == {
-        owners.ALONE: (None, None),
-        owners.ALL: (up[3], 3),
-        owners.PERSONAL: (round((up[1] + 2 * up[2]) / 3), 2),
+    up = [split.federated(look, 0, 8, n)[1] for split, n in ((first, 1), (second, 2))]
+    assert (of[owners.ALONE].bytes_up, of[owners.ALONE].rounds) == (None, None)
+    assert {(of[way].bytes_up, of[way].rounds) for way in of if way != owners.ALONE} == {
+        (round(sum(up) / 2), 2)
     }
+    alone = [split.alone(look, 0, 7, (1,))[0] for split in (first, second)]
+    assert of[owners.ALONE].ours == pytest.approx(np.mean(alone))
     gains = {row.metric: row.ours for row in rows if row.variant == "personal, above each alone"}
     gain = of[owners.PERSONAL].ours - of[owners.ALONE].ours
     assert gains.pop(prefix + "paired") == gain

@@ -249,19 +249,20 @@ class Fleet:
 
     def predict(self, x: Features) -> Classes:
         """Classes (boards, samples) for x (boards, samples, n_in); the first of equals."""
-        self._catch_up()
-        seen = centred(x, self._lanes) if self.spec.is_centred else x
-        found: Classes = self._forward(seen)[0].argmax(axis=2)
+        found: Classes = self.logits(x).argmax(axis=2)
         return found
 
-    def hidden(self, x: Features) -> Floats:
-        """The first hidden layer's activations (boards, samples, units), as integers.
+    def logits(self, x: Features) -> Reals:
+        """What classes follow from, (boards, samples, classes)."""
+        return self._forward(self._seen(x))[0]
 
-        They are good until it is asked again.
-        """
+    def hidden(self, x: Features) -> Floats:
+        """The first hidden layer's activations (boards, samples, units), until asked again."""
+        return self.rule.activate(self._layers[0].forward(self._seen(x)), 0)[0]
+
+    def _seen(self, x: Features) -> Features:
         self._catch_up()
-        seen = centred(x, self._lanes) if self.spec.is_centred else x
-        return self.rule.activate(self._layers[0].forward(seen), 0)[0]
+        return centred(x, self._lanes) if self.spec.is_centred else x
 
     def _forward(self, x: Features) -> tuple[Reals, list[Floats]]:
         """(logits, every layer's slopes)."""

@@ -2,17 +2,17 @@
 
 Windows of an accelerometer, and a gyroscope, become features in integers, as boards compute them
 (fedboard.features); a network of 32 hidden units learns them. `punchflex`: seven people with 2
-gestures; `wand`: three people with 3 strokes. Each set twice: with the features that boards compute
-by default, 3 blocks and 5 octaves of each axis, and with those that were chosen too.
+gestures; `wand`: three people with 3 strokes.
 
-    left out    each person once: others' boards make a start, which it adapts to few shots
     on boards   each person is a board with 1, 2 or 5 samples of each gesture; others judge:
-                alone; one model for all; the same, then learned on with the board's own samples
+                alone; one model for all; the same made personal, as `fedboard personalize` does
+    left out    each person once: others' boards make a start, which it adapts to few shots
 
-Each person's figures are made with settings of its own, which did best for all other people, for
-each way by itself (`owners`, `newcomers`): gestures_chosen has them, choose() finds them again. A
-pair differs in nothing but the way: same people, samples and seed; so its difference has an
-interval of its own.
+On boards, settings are chosen by those samples that boards learn from, for each split anew: see
+owners. A newcomer's are those that did best for all other people (`newcomers`): gestures_chosen has
+them, choose() finds them again; twice, with the features that boards compute by default, 3 blocks
+and 5 octaves of each axis, and with features that were chosen too. A pair differs in nothing but
+the way: same people, samples and seed; so its difference has an interval of its own.
 
     python -c "from fedboard_host.experiments import gestures; gestures.choose('wand')"
 """
@@ -26,11 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fedboard_host.experiments import common, newcomers, people
+from fedboard_host.experiments import common, newcomers, owners, people
 from fedboard_host.experiments.common import Row
 from fedboard_host.experiments.fewshot import Accuracies, Found, Way
-from fedboard_host.experiments.gestures_chosen import BOARDS, NEWCOMERS
-from fedboard_host.experiments.owners import ALL, ALONE, OWN, PERSONAL, Setting, Split, best, scores
+from fedboard_host.experiments.gestures_chosen import NEWCOMERS
+from fedboard_host.experiments.owners import ALL, ALONE, OWN, PERSONAL
 from fedboard_host.experiments.people import Looks, People
 
 NAME = "gestures"
@@ -85,8 +85,7 @@ ROUNDS = (20, 80)
 ADAPT_RATES = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 _SPLITS = 2  # a seed
-_FIRST = 50  # of a hundred a seed: what is shown was settled after a look at earlier ones
-_CHOOSE = 20_101  # the first split to choose settings by: no figure is made with it
+_FIRST = 70  # of a hundred a seed: what is shown was settled after a look at earlier ones
 _CHOSEN = ", features chosen"
 
 
@@ -94,13 +93,12 @@ _CHOSEN = ", features chosen"
 class Motions:
     """A set. looks: the features and rules to choose from; default: those with boards' features.
 
-    n_splits, n_seeds: to choose by, of boards and of newcomers: fewer people, more of both.
+    n_seeds: to choose by: fewer people, more of them.
     """
 
     load: Callable[[Path | None, int, int], People]
     looks: tuple[str, ...]
     ways: tuple[Way, ...]  # of newcomers, with the default features
-    n_splits: int
     n_seeds: int
 
     @property
@@ -113,21 +111,24 @@ class Motions:
         return {"": self.default, _CHOSEN: self.looks}
 
 
+# What networks of boards see: the default features, and either rule.
+_DEFAULT = "3x5 centred"
+_BOARDS = (_DEFAULT, "3x5 fedboard")
+
 # fmt: off
 SETS = {
     "punchflex": Motions(people.punchflex, (
         "3x5 centred", "3x5 fedboard", "4x4 centred", "6x2 centred", "2x6 centred",
-    ), WAYS, 12, 4),
+    ), WAYS, 4),
     "wand": Motions(people.wand, (
         "3x5 centred", "3x5 fedboard", "4x4 centred", "6x2 centred",
-    ), (SCRATCH, FEDAVG), 24, 8),
+    ), (SCRATCH, FEDAVG), 8),
 }
 # fmt: on
 HEADLINES = tuple(
-    f"{label}{kind}, {what}"
+    f"{label}{what}"
     for label in SETS
-    for kind in ("", _CHOSEN)
-    for what in ("on boards", "left out, accuracy")
+    for what in (", on boards", ", left out, accuracy", f"{_CHOSEN}, left out, accuracy")
 )
 
 
@@ -147,10 +148,10 @@ def run(
     titled: list[tuple[str, Found]] = []
     for name, motions in SETS.items():
         looks = people.looks(motions.load, data)
+        for seed in range(1, seeds + 1):
+            rows += on_boards(name, looks, seed, 1 if quick else _SPLITS, most)
+            clock.tell(f"{name}, on boards: seeds", seed, seeds)
         for label, ways in ((name, motions.ways), (name + _CHOSEN, (SCRATCH, FEDAVG))):
-            for seed in range(1, seeds + 1):
-                rows += on_boards(label, looks, seed, 1 if quick else _SPLITS, most)
-                clock.tell(f"{label}, on boards: seeds", seed, seeds)
             more, curves = newcomers.study(
                 NAME, looks(motions.looks[0]), ways, HIDDEN, seeds, 1 if quick else 4, clock,
                 f"{label}, left out, ", _settled(label, most), looks,
@@ -162,62 +163,40 @@ def run(
     return rows
 
 
-def on_boards(label: str, looks: Looks, seed: int, n_splits: int, most: int = 1000) -> list[Row]:
+def on_boards(name: str, looks: Looks, seed: int, n_splits: int, most: int = 1000) -> list[Row]:
     """The rows of one seed: each way's accuracy by number of own samples, and what is gained.
 
     most: rounds and passes.
     """
     rows: list[Row] = []
     gains: dict[str, list[float]] = {ALONE: [], ALL: []}
+    first = 100 * seed + _FIRST
+    homes = [owners.Home(looks, HIDDEN, _DEFAULT, first + k) for k in range(n_splits)]
+    settings = [owners.choose(home, _BOARDS, most) for home in homes]
     for own in OWN:
-        settings = {
-            way: [setting.shortened(most) for setting in each]
-            for way, each in chosen(label, own).items()
+        prefix = f"{name}, on boards, {own} own samples, "
+        judged = [
+            owners.judge(home.split(own), those, most)
+            for home, those in zip(homes, settings, strict=True)
+        ]
+        bytes_up = round(float(np.mean([each.bytes_up for each in judged])))
+        n_rounds = round(float(np.mean([each.rounds for each in judged])))
+        found = {
+            way: float(np.mean([each.accuracies[way] for each in judged]))
+            for way in judged[0].accuracies
         }
-        look = settings[ALONE][0].look
-        splits = [Split(looks, HIDDEN, look, 100 * seed + _FIRST + k, own) for k in range(n_splits)]
-        prefix = f"{label}, on boards, {own} own samples, "
-        found = {}
-        for way, each in settings.items():
-            judged = [accuracies(split, each) for split in splits]
-            found[way] = float(np.mean([mean for mean, _ in judged]))
-            sent = round(np.mean([up for _, up in judged]))
-            n_rounds = round(np.mean([setting.rounds for setting in each]))
-            cost = (sent, n_rounds) if way != ALONE else (None, None)
-            rows.append(Row(NAME, way, seed, prefix + "accuracy", None, found[way], *cost))
+        for way, value in found.items():
+            cost = (bytes_up, n_rounds) if way != ALONE else (None, None)
+            rows.append(Row(NAME, way, seed, prefix + "accuracy", None, value, *cost))
         for other, values in gains.items():
             values.append(found[PERSONAL] - found[other])
             rows.append(_paired(other, seed, prefix, values[-1]))
-    together = f"{label}, on boards, the mean over 1, 2 and 5 own samples, "
+    together = f"{name}, on boards, the mean over 1, 2 and 5 own samples, "
     return rows + [_paired(other, seed, together, float(np.mean(v))) for other, v in gains.items()]
 
 
 def _paired(other: str, seed: int, prefix: str, gain: float) -> Row:
     return Row(NAME, f"personal, above {other}", seed, prefix + "paired", None, gain)
-
-
-def accuracies(split: Split, settings: Sequence[Setting]) -> tuple[float, float]:
-    """(accuracy, bytes up), means over the split's people, each with its own of the settings.
-
-    If there are more people than settings, they take them in turn.
-    """
-    each = np.zeros(len(split.everyone))
-    bytes_up = np.zeros(len(split.everyone))
-    groups: dict[tuple[str, int, int], list[int]] = {}
-    mine = [settings[p % len(settings)] for p in split.everyone]
-    for p, setting in enumerate(mine):
-        groups.setdefault((setting.look, setting.own_rate, setting.passes), []).append(p)
-    for (look, own_rate, passes), who in groups.items():
-        found = [split.federated(look, mine[p].rate, mine[p].rounds) for p in who]
-        starts = np.stack([model for model, _ in found])
-        each[who] = split.judged(look, starts, who, own_rate, (passes,))[0]
-        bytes_up[who] = [up for _, up in found]
-    return float(each.mean()), float(bytes_up.mean())
-
-
-def chosen(label: str, own: int) -> dict[str, list[Setting]]:
-    """Of boards with so many samples of each gesture: each way's settings, one a person."""
-    return {way: [Setting(*each) for each in of] for way, of in BOARDS[label][own].items()}
 
 
 def _settled(label: str, most: int) -> Callable[[Way, int], Way]:
@@ -238,28 +217,7 @@ def _with(way: Way, rate: int, rounds: int) -> Way:
 
 
 def choose(label: str, data: Path | None = None) -> None:
-    """Print what gestures_chosen has of a set, "punchflex" or "wand"."""
-    for own in OWN:
-        choose_boards(label, own, data)
-    choose_newcomers(label, data)
-
-
-def choose_boards(label: str, own: int, data: Path | None = None) -> None:
-    """BOARDS: each way's best settings for each person, and how good they are for the others."""
-    motions = SETS[label]
-    looks = people.looks(motions.load, data)
-    seeds = range(_CHOOSE, _CHOOSE + motions.n_splits)
-    found = scores(looks, HIDDEN, motions.looks, own, seeds)
-    for kind, among in motions.kinds.items():
-        print(f"BOARDS, {label}{kind}, {own}:")
-        for way in (ALONE, ALL, PERSONAL):
-            those = best(found, way, among)
-            mean = np.mean([found[setting][p] for p, setting in enumerate(those)])
-            _tell(way, [tuple(setting) for setting in those], float(mean))
-
-
-def choose_newcomers(label: str, data: Path | None = None) -> None:
-    """NEWCOMERS: the same. One rate is for both numbers of shots: the best in their sum.
+    """Print what gestures_chosen has of a set, "punchflex" or "wand".
 
     Each seed has other neighbours as judges, if there are so many.
     """

@@ -2,20 +2,22 @@
 
     each alone                random weights, then passes over the board's own samples
     one model for all         FedAvg over all boards, one pass a round
-    one model, then personal  the same, then passes over the board's own samples
+    one model, then personal  each board learns on from it with its own samples, with jitter, and
+                              answers with the mean of both models' logits: `fedboard personalize`
 
-A Setting tells all three: with no rounds a board is alone, with no passes the model is for all. To
-learn on from a model is what `fedboard personalize --passes --rate` does. A `look` is what a
-network sees of the motions, and its rule: see people.looks.
+With jitter every feature that is learned is off by a random number, another one each time.
 
-Each person has settings of its own, chosen by what does best for the others: for scores() all
-boards but that of one person federate, each of these is judged, and so for every person.
+A Home is one way to split everybody's samples: five of each gesture that a board learns, or the
+first of them; all others judge. How a board alone and all together learn is chosen for each Home
+anew, by the five only: some are learned, the others judge (`folds`). One setting of each way is for
+all numbers of samples. To make a model personal nothing is chosen: that is what boards do unless
+told otherwise. A `look` is what a network sees of the motions, and its rule: see people.looks.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,50 +29,58 @@ from fedboard_host.dataset import Set
 from fedboard_host.experiments.people import Looks
 from fedboard_host.fleet import Fleet, Words
 from fedboard_host.fleet_rounds import FleetFederation
+from fedboard_host.fleet_squeeze import Features
 
 ALONE = "each alone"
 ALL = "one model for all"
 PERSONAL = "one model, then personal"
+NO_JITTER = PERSONAL + ", no jitter"
+NO_BLEND = PERSONAL + ", no blend"
 OWN = (1, 2, 5)  # samples of each gesture on a board
 MOST = max(OWN)
+LEARNED = (1, 2, 4)  # of the five, to choose by
+N_FOLDS = 3
 
-# What is tried. A shift more is about half as many passes, or rounds.
+# What is tried. Rates are shifts: one more is about half as many rounds, or passes.
+JITTERS = (0, 28)
 RATES = (5, 9)
-ROUNDS = (5, 10, 20, 40, 80, 160)
-OWN_RATES = (1, 2, 4, 6, 8, 10)
-PASSES = (0, 1, 2, 5, 10, 20)
-ALONE_RATES = (1, 2, 3, 4, 5, 6, 7, 8, 9)
-ALONE_PASSES = (1, 2, 5, 10, 20, 40, 80)
+ROUNDS = (10, 20, 40, 80, 160)
+ALONE_RATES = (5, 7)
+ALONE_PASSES = (20, 40, 80)
+# What `fedboard personalize` does: the shift, the passes, the jitter.
+OWN_RATE, OWN_PASSES, OWN_JITTER = 8, 40, 28
 
-Scores = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Logits = NDArray[np.int64]
 
 
 class Setting(NamedTuple):
-    """How a person's board learns. Rates are shifts; passes: over its own samples, after rounds."""
+    """How boards learn: alone with no rounds, else together, with no passes."""
 
     look: str
+    jitter: int
     rate: int
     rounds: int
-    own_rate: int
     passes: int
 
-    @property
-    def ways(self) -> tuple[str, ...]:
-        """Whose setting it can be. A personal model may be the one for all, unchanged."""
-        if not self.rounds:
-            return (ALONE,)
-        return (PERSONAL,) if self.passes else (ALL, PERSONAL)
 
-    def shortened(self, most: int) -> Setting:
-        return self._replace(rounds=min(most, self.rounds), passes=min(most, self.passes))
+class Judged(NamedTuple):
+    """Of one split: each way's accuracy; what the one model cost."""
+
+    accuracies: dict[str, float]
+    bytes_up: int
+    rounds: int
 
 
 class Course:
     """A federation that remembers the model after each of its rounds."""
 
-    def __init__(self, spec: Spec, samples: Set, rows: Sequence[NDArray[np.intp]], rate: int):
+    def __init__(self, spec: Spec, samples: Set, rows: Sequence[Rows], rate: int, jitter: int):
         way = strategies.make("fedavg", {"rate": rate, "carry": False})
         self._federation = FleetFederation(spec, way, samples, rows, run=spec.seed, threads=1)
+        self._samples = samples
+        self._jitter = jitter
+        self._rng = np.random.default_rng((spec.seed, 6))
         self._models = [self._federation.result.astype(np.int16)]
         self._bytes_up = [0]
         # A centred model's first round measures the mean, before those that learn.
@@ -80,31 +90,26 @@ class Course:
         """(the model, the bytes up until then). 0: nothing yet, no mean either."""
         n = rounds + self._n_before if rounds else 0
         while len(self._models) <= n:
+            if self._jitter and len(self._models) > self._n_before:
+                x = blurred(self._samples.x, self._jitter, self._rng)
+                self._federation.samples = Set(x, self._samples.y)
             self._bytes_up.append(self._bytes_up[-1] + self._federation.round().bytes_up)
             self._models.append(self._federation.result.astype(np.int16))
         return self._models[n], self._bytes_up[n]
 
 
 class Split:
-    """People as boards, whose samples are split: `learned` and `kept`, rows of each board.
+    """Boards of some people: `learned` and `kept`, the rows that each learns, and that judge it."""
 
-    own: samples of each gesture that a board learns; the same others judge, whatever it is.
-    """
-
-    def __init__(self, looks: Looks, hidden: int, look: str, seed: int, own: int) -> None:
+    def __init__(
+        self, looks: Looks, hidden: int, seed: int, learned: Rows, kept: Sequence[Rows]
+    ) -> None:
         self._looks = looks
         self._hidden = hidden
-        those = looks(look)  # whichever: all looks are at the same samples
-        rng = np.random.default_rng((seed, 3))
-        learned, self.kept = [], []
-        for person in range(len(those.names)):
-            rows = those.rows(person)
-            shuffled = [rng.permutation(rows[those.y[rows] == k]) for k in range(those.n_classes)]
-            learned.append(np.concatenate([some[:own] for some in shuffled]))
-            self.kept.append(np.concatenate([some[MOST:] for some in shuffled]))
-        self.learned = np.stack(learned)
         self.seed = seed
-        self._courses: dict[tuple[str, int, int | None], Course] = {}
+        self.learned = learned  # (people, rows)
+        self.kept = kept
+        self._courses: dict[tuple[str, int, int], Course] = {}
 
     @property
     def everyone(self) -> range:
@@ -113,101 +118,150 @@ class Split:
     def spec(self, look: str) -> Spec:
         return self._looks(look).spec(self._hidden, self.seed % 0xFFFF)
 
-    def federated(
-        self, look: str, rate: int, rounds: int, out: int | None = None
-    ) -> tuple[Words, int]:
-        """The model of all people's boards (without that of `out`), and its bytes up."""
-        key = look, rate, out
+    def federated(self, look: str, jitter: int, rate: int, rounds: int) -> tuple[Words, int]:
+        """The model of all boards, and its bytes up."""
+        key = look, jitter, rate
         if key not in self._courses:
-            rows = [self.learned[p] for p in self.everyone if p != out]
             those = self._looks(look)
-            self._courses[key] = Course(self.spec(look), Set(those.views[0], those.y), rows, rate)
+            samples = Set(those.views[0], those.y)
+            self._courses[key] = Course(self.spec(look), samples, list(self.learned), rate, jitter)
         return self._courses[key].at(rounds)
 
-    def judged(
-        self, look: str, starts: Words, who: Sequence[int], rate: int, at: Sequence[int]
-    ) -> Scores:
-        """Accuracies (len(at), len(who)) of boards of these people, each from its own start.
+    def logits(
+        self, look: str, starts: Words, jitter: int, rate: int, at: Sequence[int]
+    ) -> list[Logits]:
+        """What boards answer to `kept` (people, samples, classes) after so many passes, ascending.
 
-        starts (len(who), n_params); at: after so many passes, ascending. A centred start whose mean
-        nobody has measured takes that of the board's own samples.
+        starts: a model each, (people, n_params). A centred one whose mean nobody has measured takes
+        that of the board's own samples. Rows of `kept` that are too short are repeated.
         """
         those = self._looks(look)
         spec = self.spec(look)
         x, y = those.views[0], those.y
-        fleet = Fleet(spec, len(who))
+        fleet = Fleet(spec, len(starts))
         fleet.load(fleet.pack(starts))
-        learned = self.learned[list(who)]
         if spec.is_centred and not starts[:, : spec.at(1)].any():
-            fleet.learn(x[learned], y[learned], 1, 1)
-        rngs = [np.random.default_rng((self.seed, 4, p)) for p in self.everyone]
-        kept, counts = self._padded(who)
+            fleet.learn(x[self.learned], y[self.learned], 1, 1)
+        orders = [np.random.default_rng((self.seed, 4, p)) for p in self.everyone]
+        noise = np.random.default_rng((self.seed, 5))
+        longest = max(map(len, self.kept))
+        kept = np.stack([np.resize(rows, longest) for rows in self.kept])
         found = []
         for done in range(at[-1] + 1):
             if done in at:
-                right = (fleet.predict(x[kept]) == y[kept]) & counts
-                found.append(right.sum(axis=1) / counts.sum(axis=1))
+                found.append(fleet.logits(x[kept]).astype(np.int64))
             if done < at[-1]:
-                order = np.stack([rngs[p].permutation(self.learned[p]) for p in self.everyone])
-                order = order[list(who)]
-                fleet.learn(x[order], y[order], 1, 0, rate)
-        return np.stack(found)
+                order = np.stack([orders[p].permutation(self.learned[p]) for p in self.everyone])
+                seen = blurred(x[order], jitter, noise) if jitter else x[order]
+                fleet.learn(seen, y[order], 1, 0, rate)
+        return found
 
-    def _padded(self, who: Sequence[int]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Rows that judge (len(who), the most), and which of them are no padding."""
-        longest = max(map(len, self.kept))
-        rows = np.stack([np.resize(self.kept[p], longest) for p in who])
-        n = np.array([len(self.kept[p]) for p in who])
-        return rows, np.arange(longest) < n[:, None]
+    def accuracy(self, look: str, logits: Logits) -> float:
+        """The mean over boards; the first of equals is the guess."""
+        y = self._looks(look).y
+        right = [
+            np.mean(own[: len(rows)].argmax(axis=1) == y[rows])
+            for own, rows in zip(logits, self.kept, strict=True)
+        ]
+        return float(np.mean(right))
+
+    def alone(self, look: str, jitter: int, rate: int, at: Sequence[int]) -> list[float]:
+        """Accuracies after so many passes."""
+        start = self.federated(look, 0, RATES[0], 0)[0]
+        starts = np.tile(start, (len(self.learned), 1))
+        return [self.accuracy(look, own) for own in self.logits(look, starts, jitter, rate, at)]
+
+    def together(self, look: str, jitter: int, rate: int, rounds: int) -> Logits:
+        """What the one model for all answers."""
+        model = self.federated(look, jitter, rate, rounds)[0]
+        return self.logits(look, np.tile(model, (len(self.learned), 1)), 0, 0, (0,))[0]
 
 
-def scores(
-    looks: Looks, hidden: int, names: Sequence[str], own: int, seeds: Sequence[int]
-) -> dict[Setting, Scores]:
-    """What each setting is worth (people,): for each the mean accuracy of all others' boards.
+class Home:
+    """Everybody's samples: `pool`, five of each gesture a person; all others judge."""
 
-    names: the looks that are tried. seeds: of the splits, over which the mean is. No sample of a
-    person has a say in its own column.
-    """
-    found: dict[Setting, Scores] = {}
-    for seed, look in itertools.product(seeds, names):
-        split = Split(looks, hidden, look, seed, own)
-        for setting, each in itertools.chain(_alone(split, look), _together(split, look)):
-            found[setting] = found.get(setting, 0.0) + each / len(seeds)
+    def __init__(self, looks: Looks, hidden: int, look: str, seed: int) -> None:
+        self._looks = looks
+        self._hidden = hidden
+        self._seed = seed
+        those = looks(look)  # whichever: all looks are at the same samples
+        rng = np.random.default_rng((seed, 3))
+        pool, self._kept = [], []
+        for person in range(len(those.names)):
+            rows = those.rows(person)
+            shuffled = [rng.permutation(rows[those.y[rows] == k]) for k in range(those.n_classes)]
+            pool.append(np.stack([some[:MOST] for some in shuffled]))
+            self._kept.append(np.concatenate([some[MOST:] for some in shuffled]))
+        self.pool = np.stack(pool)  # (people, gestures, five)
+
+    def split(self, own: int) -> Split:
+        """Boards learn the first `own` samples of each gesture of the pool; who judges is kept."""
+        learned = self.pool[:, :, :own].reshape(len(self.pool), -1)
+        return Split(self._looks, self._hidden, self._seed, learned, self._kept)
+
+    def folds(self, own: int) -> Iterator[Split]:
+        """Boards learn some of the pool, the others of the pool judge: to choose settings by."""
+        for k in range(N_FOLDS):
+            rng = np.random.default_rng((self._seed, 7, own, k))
+            mixed = rng.permuted(self.pool, axis=2)
+            n = len(mixed)
+            seed = (self._seed * N_FOLDS + k) * len(LEARNED) + LEARNED.index(own)
+            yield Split(
+                self._looks, self._hidden, seed,
+                mixed[:, :, :own].reshape(n, -1), list(mixed[:, :, own:].reshape(n, -1)),
+            )  # fmt: skip
+
+
+def blurred(x: Features, jitter: int, rng: np.random.Generator) -> Features:
+    """With jitter: a uniform number of at most that size added to each."""
+    off = rng.integers(-jitter, jitter + 1, x.shape)
+    found: Features = np.clip(x + off, -127, 127).astype(np.int8)
     return found
 
 
-def best(found: dict[Setting, Scores], way: str, looks: Sequence[str]) -> list[Setting]:
-    """Of a way and these looks the best setting for each person; the first of equals."""
-    those = [setting for setting in found if way in setting.ways and setting.look in looks]
-    n = len(found[those[0]])
-    return [max(those, key=lambda setting: found[setting][p]) for p in range(n)]
+def choose(home: Home, names: Sequence[str], most: int = 1000) -> dict[str, Setting]:
+    """The settings of boards alone, and of one model for all, among the looks of these names.
+
+    The mean accuracy over all folds decides; the first of equals. most: rounds and passes.
+    """
+    alone_passes = sorted({min(most, passes) for passes in ALONE_PASSES})
+    all_rounds = sorted({min(most, rounds) for rounds in ROUNDS})
+    found: dict[str, dict[Setting, float]] = {ALONE: {}, ALL: {}}
+    for split in itertools.chain.from_iterable(home.folds(own) for own in LEARNED):
+        for look, jitter in itertools.product(names, JITTERS):
+            for rate in ALONE_RATES:
+                each = split.alone(look, jitter, rate, alone_passes)
+                for passes, value in zip(alone_passes, each, strict=True):
+                    _add(found[ALONE], Setting(look, jitter, rate, 0, passes), value)
+            for rate, rounds in itertools.product(RATES, all_rounds):
+                value = split.accuracy(look, split.together(look, jitter, rate, rounds))
+                _add(found[ALL], Setting(look, jitter, rate, rounds, 0), value)
+    return {way: max(those, key=lambda setting: those[setting]) for way, those in found.items()}
 
 
-def _alone(split: Split, look: str) -> Iterator[tuple[Setting, Scores]]:
-    n = len(split.everyone)
-    starts = np.tile(split.federated(look, 0, 0)[0], (n, 1))
-    for rate in ALONE_RATES:
-        accuracies = split.judged(look, starts, split.everyone, rate, ALONE_PASSES)
-        for passes, each in zip(ALONE_PASSES, accuracies, strict=True):
-            others = [np.delete(each, p).mean() for p in split.everyone]
-            yield Setting(look, 0, 0, rate, passes), np.array(others)
+def _add(sums: dict[Setting, float], setting: Setting, value: float) -> None:
+    sums[setting] = sums.get(setting, 0.0) + value
 
 
-def _together(split: Split, look: str) -> Iterator[tuple[Setting, Scores]]:
-    """Boards of all but one person; the last axis of what is yielded: of all but which."""
-    tried = list(itertools.product(RATES, ROUNDS))
-    found: dict[Setting, list[float]] = {}
-    for out in split.everyone:
-        others = [p for p in split.everyone if p != out]
-        models = [split.federated(look, *at, out)[0] for at in tried]
-        starts = np.repeat(models, len(others), axis=0)
-        for own_rate in OWN_RATES:
-            accuracies = split.judged(look, starts, others * len(tried), own_rate, PASSES)
-            means = accuracies.reshape(len(PASSES), len(tried), len(others)).mean(axis=2)
-            for (i, passes), (j, at) in itertools.product(enumerate(PASSES), enumerate(tried)):
-                if passes or own_rate == OWN_RATES[0]:
-                    setting = Setting(look, *at, own_rate if passes else 0, passes)
-                    found.setdefault(setting, []).append(float(means[i, j]))
-    for setting, values in found.items():
-        yield setting, np.array(values)
+def judge(split: Split, settings: Mapping[str, Setting], most: int = 1000) -> Judged:
+    """Each way with these settings. most: passes to make a model personal.
+
+    Also what becomes of the personal one without jitter, and without the one model's answers.
+    """
+    look, jitter, rate, _, passes = settings[ALONE]
+    found = {ALONE: split.alone(look, jitter, rate, (passes,))[0]}
+    look, jitter, rate, rounds, _ = settings[ALL]
+    model, bytes_up = split.federated(look, jitter, rate, rounds)
+    common = split.together(look, jitter, rate, rounds)
+    starts = np.tile(model, (len(split.learned), 1))
+    at = (min(most, OWN_PASSES),)
+    own = split.logits(look, starts, OWN_JITTER, OWN_RATE, at)[0]
+    exact = split.logits(look, starts, 0, OWN_RATE, at)[0]
+    for way, answers in (
+        (ALL, common),
+        (PERSONAL, own + common >> 1),
+        (NO_JITTER, exact + common >> 1),
+        (NO_BLEND, own),
+    ):
+        found[way] = split.accuracy(look, answers)
+    return Judged(found, bytes_up, rounds)
