@@ -85,6 +85,7 @@ ROUNDS = (20, 80)
 ADAPT_RATES = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 _SPLITS = 2  # a seed
+_MORE = 2  # times as many seeds for boards, where what ways differ by is smallest
 _FIRST = 70  # of a hundred a seed: what is shown was settled after a look at earlier ones
 _CHOSEN = ", features chosen"
 
@@ -148,9 +149,10 @@ def run(
     titled: list[tuple[str, Found]] = []
     for name, motions in SETS.items():
         looks = people.looks(motions.load, data)
-        for seed in range(1, seeds + 1):
+        n_seeds = seeds if quick else _MORE * seeds
+        for seed in range(1, n_seeds + 1):
             rows += on_boards(name, looks, seed, 1 if quick else _SPLITS, most)
-            clock.tell(f"{name}, on boards: seeds", seed, seeds)
+            clock.tell(f"{name}, on boards: seeds", seed, n_seeds)
         for label, ways in ((name, motions.ways), (name + _CHOSEN, (SCRATCH, FEDAVG))):
             more, curves = newcomers.study(
                 NAME, looks(motions.looks[0]), ways, HIDDEN, seeds, 1 if quick else 4, clock,
