@@ -12,7 +12,7 @@ On boards, settings are chosen by those samples that boards learn from, for each
 owners. A newcomer's are those that did best for all other people (`newcomers`): gestures_chosen has
 them, choose() finds them again; twice, with the features that boards compute by default, 3 blocks
 and 5 octaves of each axis, and with features that were chosen too. A pair differs in nothing but
-the way: same people, samples and seed; so its difference has an interval of its own.
+the way to learn, and what was chosen for it; so its difference has an interval of its own.
 
     python -c "from fedboard_host.experiments import gestures; gestures.choose('wand')"
 """
@@ -85,8 +85,7 @@ ROUNDS = (20, 80)
 ADAPT_RATES = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 _SPLITS = 2  # a seed
-_MORE = 2  # times as many seeds for boards, where what ways differ by is smallest
-_FIRST = 70  # of a hundred a seed: what is shown was settled after a look at earlier ones
+_FIRST = 80  # of a hundred a seed: what is shown was settled after a look at earlier ones
 _CHOSEN = ", features chosen"
 
 
@@ -149,10 +148,9 @@ def run(
     titled: list[tuple[str, Found]] = []
     for name, motions in SETS.items():
         looks = people.looks(motions.load, data)
-        n_seeds = seeds if quick else _MORE * seeds
-        for seed in range(1, n_seeds + 1):
+        for seed in range(1, seeds + 1):
             rows += on_boards(name, looks, seed, 1 if quick else _SPLITS, most)
-            clock.tell(f"{name}, on boards: seeds", seed, n_seeds)
+            clock.tell(f"{name}, on boards: seeds", seed, seeds)
         for label, ways in ((name, motions.ways), (name + _CHOSEN, (SCRATCH, FEDAVG))):
             more, curves = newcomers.study(
                 NAME, looks(motions.looks[0]), ways, HIDDEN, seeds, 1 if quick else 4, clock,

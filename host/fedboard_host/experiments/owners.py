@@ -10,7 +10,7 @@ With jitter every feature that is learned is off by a random number, another one
 A Home is one way to split everybody's samples: five of each gesture that a board learns, or the
 first of them; all others judge. How a board alone and all together learn is chosen for each Home
 anew, by the five only: some are learned, the others judge (`folds`). One setting of each way is for
-all numbers of samples. To make a model personal nothing is chosen: that is what boards do unless
+all numbers of samples. To make a model personal nothing is chosen: it is done as boards do unless
 told otherwise. A `look` is what a network sees of the motions, and its rule: see people.looks.
 """
 
@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fedboard.model import Spec
+from fedboard import DataError
+from fedboard.model import Spec, init_params, new_params
 from fedboard_host import strategies
 from fedboard_host.dataset import Set
 from fedboard_host.experiments.people import Looks
@@ -36,15 +37,16 @@ ALL = "one model for all"
 PERSONAL = "one model, then personal"
 NO_JITTER = PERSONAL + ", no jitter"
 NO_BLEND = PERSONAL + ", no blend"
+BOTH = "each alone and one model, blended"  # what blending gains by itself
 OWN = (1, 2, 5)  # samples of each gesture on a board
 MOST = max(OWN)
 LEARNED = (1, 2, 4)  # of the five, to choose by
-N_FOLDS = 3
+N_FOLDS = 5
 
 # What is tried. Rates are shifts: one more is about half as many rounds, or passes.
 JITTERS = (0, 28)
-RATES = (5, 9)
-ROUNDS = (10, 20, 40, 80, 160)
+RATE = 5
+ROUNDS = (20, 40, 80, 160, 320)
 ALONE_RATES = (5, 7)
 ALONE_PASSES = (20, 40, 80)
 # What `fedboard personalize` does: the shift, the passes, the jitter.
@@ -75,8 +77,8 @@ class Judged(NamedTuple):
 class Course:
     """A federation that remembers the model after each of its rounds."""
 
-    def __init__(self, spec: Spec, samples: Set, rows: Sequence[Rows], rate: int, jitter: int):
-        way = strategies.make("fedavg", {"rate": rate, "carry": False})
+    def __init__(self, spec: Spec, samples: Set, rows: Sequence[Rows], jitter: int) -> None:
+        way = strategies.make("fedavg", {"rate": RATE, "carry": False})
         self._federation = FleetFederation(spec, way, samples, rows, run=spec.seed, threads=1)
         self._samples = samples
         self._jitter = jitter
@@ -109,22 +111,22 @@ class Split:
         self.seed = seed
         self.learned = learned  # (people, rows)
         self.kept = kept
-        self._courses: dict[tuple[str, int, int], Course] = {}
+        self._courses: dict[tuple[str, int], Course] = {}
 
     @property
     def everyone(self) -> range:
         return range(len(self.learned))
 
     def spec(self, look: str) -> Spec:
-        return self._looks(look).spec(self._hidden, self.seed % 0xFFFF)
+        return self._looks(look).spec(self._hidden, self.seed)
 
-    def federated(self, look: str, jitter: int, rate: int, rounds: int) -> tuple[Words, int]:
+    def federated(self, look: str, jitter: int, rounds: int) -> tuple[Words, int]:
         """The model of all boards, and its bytes up."""
-        key = look, jitter, rate
+        key = look, jitter
         if key not in self._courses:
             those = self._looks(look)
             samples = Set(those.views[0], those.y)
-            self._courses[key] = Course(self.spec(look), samples, list(self.learned), rate, jitter)
+            self._courses[key] = Course(self.spec(look), samples, list(self.learned), jitter)
         return self._courses[key].at(rounds)
 
     def logits(
@@ -165,16 +167,23 @@ class Split:
         ]
         return float(np.mean(right))
 
-    def alone(self, look: str, jitter: int, rate: int, at: Sequence[int]) -> list[float]:
-        """Accuracies after so many passes."""
-        start = self.federated(look, 0, RATES[0], 0)[0]
-        starts = np.tile(start, (len(self.learned), 1))
-        return [self.accuracy(look, own) for own in self.logits(look, starts, jitter, rate, at)]
+    def alone(self, look: str, jitter: int, rate: int, at: Sequence[int]) -> list[Logits]:
+        """What boards answer that began with the same random weights."""
+        start = new_params(self.spec(look))
+        init_params(self.spec(look), start)
+        return self.logits(look, self._each(np.array(start, np.int16)), jitter, rate, at)
 
-    def together(self, look: str, jitter: int, rate: int, rounds: int) -> Logits:
+    def together(self, look: str, jitter: int, rounds: int) -> Logits:
         """What the one model for all answers."""
-        model = self.federated(look, jitter, rate, rounds)[0]
-        return self.logits(look, np.tile(model, (len(self.learned), 1)), 0, 0, (0,))[0]
+        return self.personal(look, jitter, rounds, 0, 0)
+
+    def personal(self, look: str, jitter: int, rounds: int, own_jitter: int, passes: int) -> Logits:
+        """What it answers after so many passes over each board's own samples; not blended."""
+        model = self.federated(look, jitter, rounds)[0]
+        return self.logits(look, self._each(model), own_jitter, OWN_RATE, (passes,))[0]
+
+    def _each(self, model: Words) -> Words:
+        return np.tile(model, (len(self.learned), 1))
 
 
 class Home:
@@ -187,8 +196,10 @@ class Home:
         those = looks(look)  # whichever: all looks are at the same samples
         rng = np.random.default_rng((seed, 3))
         pool, self._kept = [], []
-        for person in range(len(those.names)):
+        for person, name in enumerate(those.names):
             rows = those.rows(person)
+            if min(np.bincount(those.y[rows], minlength=those.n_classes)) <= MOST:
+                raise DataError(f"{name}: more than {MOST} samples of each class are needed")
             shuffled = [rng.permutation(rows[those.y[rows] == k]) for k in range(those.n_classes)]
             pool.append(np.stack([some[:MOST] for some in shuffled]))
             self._kept.append(np.concatenate([some[MOST:] for some in shuffled]))
@@ -231,11 +242,13 @@ def choose(home: Home, names: Sequence[str], most: int = 1000) -> dict[str, Sett
         for look, jitter in itertools.product(names, JITTERS):
             for rate in ALONE_RATES:
                 each = split.alone(look, jitter, rate, alone_passes)
-                for passes, value in zip(alone_passes, each, strict=True):
-                    _add(found[ALONE], Setting(look, jitter, rate, 0, passes), value)
-            for rate, rounds in itertools.product(RATES, all_rounds):
-                value = split.accuracy(look, split.together(look, jitter, rate, rounds))
-                _add(found[ALL], Setting(look, jitter, rate, rounds, 0), value)
+                for passes, answers in zip(alone_passes, each, strict=True):
+                    setting = Setting(look, jitter, rate, 0, passes)
+                    _add(found[ALONE], setting, split.accuracy(look, answers))
+            for rounds in all_rounds:
+                answers = split.together(look, jitter, rounds)
+                setting = Setting(look, jitter, RATE, rounds, 0)
+                _add(found[ALL], setting, split.accuracy(look, answers))
     return {way: max(those, key=lambda setting: those[setting]) for way, those in found.items()}
 
 
@@ -246,22 +259,24 @@ def _add(sums: dict[Setting, float], setting: Setting, value: float) -> None:
 def judge(split: Split, settings: Mapping[str, Setting], most: int = 1000) -> Judged:
     """Each way with these settings. most: passes to make a model personal.
 
-    Also what becomes of the personal one without jitter, and without the one model's answers.
+    Also what becomes of the personal one without jitter, and without the one model's answers; and
+    what those of a board alone become with them.
     """
     look, jitter, rate, _, passes = settings[ALONE]
-    found = {ALONE: split.alone(look, jitter, rate, (passes,))[0]}
-    look, jitter, rate, rounds, _ = settings[ALL]
-    model, bytes_up = split.federated(look, jitter, rate, rounds)
-    common = split.together(look, jitter, rate, rounds)
-    starts = np.tile(model, (len(split.learned), 1))
-    at = (min(most, OWN_PASSES),)
-    own = split.logits(look, starts, OWN_JITTER, OWN_RATE, at)[0]
-    exact = split.logits(look, starts, 0, OWN_RATE, at)[0]
-    for way, answers in (
-        (ALL, common),
-        (PERSONAL, own + common >> 1),
-        (NO_JITTER, exact + common >> 1),
-        (NO_BLEND, own),
-    ):
-        found[way] = split.accuracy(look, answers)
-    return Judged(found, bytes_up, rounds)
+    alone = split.alone(look, jitter, rate, (passes,))[0]
+    look, jitter, _, rounds, _ = settings[ALL]
+    common = split.together(look, jitter, rounds)
+    passes = min(most, OWN_PASSES)
+    own = split.personal(look, jitter, rounds, OWN_JITTER, passes)
+    exact = split.personal(look, jitter, rounds, 0, passes)
+    answers = {
+        ALONE: alone, ALL: common, PERSONAL: blend(own, common), NO_JITTER: blend(exact, common),
+        NO_BLEND: own, BOTH: blend(alone, common),
+    }  # fmt: skip
+    accuracies = {way: split.accuracy(look, each) for way, each in answers.items()}
+    return Judged(accuracies, split.federated(look, jitter, rounds)[1], rounds)
+
+
+def blend(own: Logits, common: Logits) -> Logits:
+    """As fedboard.personal does: the mean, rounded down."""
+    return own + common >> 1
