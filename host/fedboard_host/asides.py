@@ -11,23 +11,24 @@ from collections.abc import Callable, Mapping
 
 from fedboard import DataError, collect, messages
 from fedboard.message import Message
+from fedboard.model import Spec
+from fedboard_host import adaptation
 from fedboard_host.events import Event, Note
 from fedboard_host.member import Member
 from fedboard_host.units import percent
 
-SHOTS = 5  # samples of each class to adapt to
-_SEED = 1
-
 
 class Asides:
-    """changed(): a board may be ready for a round again."""
+    """spec: of the run's model. changed(): a board may be ready for a round again."""
 
     def __init__(
         self,
+        spec: Spec,
         members: Callable[[], Mapping[str, Member]],
         emit: Callable[[Event], None],
         changed: Callable[[], None],
     ) -> None:
+        self._spec = spec
         self._members = members
         self._emit = emit
         self._changed = changed
@@ -47,12 +48,9 @@ class Asides:
     def personalize(self, name: str) -> None:
         """Start it. Raises DataError."""
         member = self._free(name)
-        task = messages.Task(
-            round=self._next(member, "adapting"), op=messages.ADAPT, flags=messages.KEEP,
-            shots=SHOTS, batch=1, n_max=100, seed=_SEED,
-        )  # fmt: skip
-        self._send(member, task)
-        self._emit(Note("info", f"{name} adapts to {SHOTS} samples of each class", name))
+        token = self._next(member, "adapting")
+        self._send(member, adaptation.task(self._spec.rule, self._spec.sizes[-1], token=token))
+        self._emit(Note("info", f"{name} adapts to {adaptation.SHOTS} samples of each class", name))
 
     def take(self, member: Member, message: object) -> bool:
         """Whether the message answers one of these; if so it is told of."""

@@ -39,6 +39,7 @@ STRATEGY = {
     "batch": Key("int", 1, 255),
     "rate": Key("int", 0, 65535),
     "n_max": Key("int", 0, 1 << 20),
+    "jitter": Key("int", 0, 127),
     "down_percent": Key("number", 0.1, 100),
     "down_bits": Key("int", 1, 16),
     "gain": Key("int", 1, 8),

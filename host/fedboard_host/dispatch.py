@@ -63,7 +63,7 @@ class Dispatch:
             flags=work.flags | (round_.secret is not None) * messages.MASKED,
             layers=work.layers, local=work.local, n_local=work.n_local, epochs=work.epochs,
             batch=work.batch, rate=work.rate, top_permille=work.top_permille, bits=work.bits,
-            n_max=work.n_max, seed=prng.mix(self._run, crc32(name.encode())),
+            n_max=work.n_max, jitter=work.jitter, seed=prng.mix(self._run, crc32(name.encode())),
             spec=self._spec.pack(),
         )  # fmt: skip
 

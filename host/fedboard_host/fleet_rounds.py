@@ -154,6 +154,8 @@ class FleetFederation:
         groups: dict[Work, list[int]] = {}
         for name, work in self._strategy.plan(self.spec, chosen, self.number).items():
             groups.setdefault(work, []).append(self._index[name])
+        if any(work.jitter for work in groups):
+            raise DataError("jitter is not simulated: use boards, or virtual ones")
         if any(work.carry for work in groups):
             self._held.carry()
         members = np.array(sorted(b for each in groups.values() for b in each), np.intp)

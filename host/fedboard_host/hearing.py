@@ -26,7 +26,9 @@ class Hearing:
     def __init__(
         self, state: RunState, dispatch: Dispatch, intake: Intake, attendance: Attendance
     ) -> None:
-        self.asides = Asides(lambda: state.members, state.emit, state.changed.set)
+        self.asides = Asides(
+            state.now.spec, lambda: state.members, state.emit, state.changed.set
+        )
         self._state = state
         self._dispatch = dispatch
         self._intake = intake

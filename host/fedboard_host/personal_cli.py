@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedboard import DataError
-from fedboard_host import asking
+from fedboard_host import adaptation, asking
 from fedboard_host.asking import Asked
 from fedboard_host.units import percent
 
@@ -25,13 +25,25 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("board")
-@click.option("--shots", default=5, show_default=True, type=click.IntRange(1, 255))
-@click.option("--passes", default=10, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--shots", default=adaptation.SHOTS, show_default=True, type=click.IntRange(1, 255))
+@click.option(
+    "--passes", default=adaptation.PASSES, show_default=True, type=click.IntRange(1, 1000)
+)
 @click.option(
     "--rate", default=0, type=click.IntRange(0, 65535),
     help="As a strategy's: of integer rules a shift, more is slower.  [default: the rule's own]",
 )
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 0xFFFFFFFF))
+@click.option(
+    "--jitter", default=adaptation.JITTER, show_default=True, type=click.IntRange(0, 127),
+    help="Learn each feature with a random number of at most so much added, anew every time.",
+)
+@click.option(
+    "--blend/--no-blend", "is_blended", default=True, show_default=True,
+    help="Answer with the mean of the personal model and the global one.",
+)
+@click.option(
+    "--seed", default=adaptation.SEED, show_default=True, type=click.IntRange(0, 0xFFFFFFFF)
+)
 @click.option("--undo", is_flag=True, help="Back to the global model.")
 @asking.options
 def personalize(
@@ -39,6 +51,8 @@ def personalize(
     shots: int,
     passes: int,
     rate: int,
+    jitter: int,
+    is_blended: bool,
     seed: int,
     undo: bool,
     home: Path | None,
@@ -58,7 +72,12 @@ def personalize(
         click.echo(json.dumps({"board": name, "personal": False}) if as_json else
                    f"{name}: back to the global model")  # fmt: skip
         return
-    name, said = asyncio.run(_personalize(who, board, shots, passes, rate, seed))
+    model = who.model()
+    task = adaptation.task(
+        model.spec.rule if model else "", model.spec.sizes[-1] if model else len(who.labels),
+        shots=shots, passes=passes, rate=rate, jitter=jitter, is_blended=is_blended, seed=seed,
+    )  # fmt: skip
+    name, said = asyncio.run(_personalize(who, board, task, model))
     before, after = said.n_correct_before / said.n, said.n_correct / said.n
     if as_json:
         told = {"board": name, "version": said.version, "learned": said.n_support, "judged": said.n}
@@ -77,16 +96,8 @@ def personalize(
 
 
 async def _personalize(
-    who: Asked, board: str, shots: int, passes: int, rate: int, seed: int
+    who: Asked, board: str, task: messages.Task, model: History | None
 ) -> tuple[str, messages.Metrics]:
-    from fedboard import messages
-
-    model = who.model()
-    classes = model.spec.sizes[-1] if model else len(who.labels) or 10
-    task = messages.Task(
-        op=messages.ADAPT, flags=messages.KEEP, shots=shots, n_max=passes * shots * classes,
-        batch=1, rate=rate, seed=seed,
-    )  # fmt: skip
     async with who.reach() as reach:
         talk = await reach.board(board)
         return talk.name, await talk.work(task, model)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fedboard import DataError
 from fedboard.model import Spec, init_params, new_params
-from fedboard_host import strategies
+from fedboard_host import adaptation, strategies
 from fedboard_host.dataset import Set
 from fedboard_host.experiments.people import Looks
 from fedboard_host.fleet import Fleet, Words
@@ -49,8 +49,9 @@ RATE = 5
 ROUNDS = (20, 40, 80, 160, 320)
 ALONE_RATES = (5, 7)
 ALONE_PASSES = (20, 40, 80)
-# What `fedboard personalize` does: the shift, the passes, the jitter.
-OWN_RATE, OWN_PASSES, OWN_JITTER = 8, 40, 28
+# What `fedboard personalize` does.
+OWN_RATE = 0  # the rule's own
+OWN_PASSES, OWN_JITTER = adaptation.PASSES, adaptation.JITTER
 
 Rows = NDArray[np.intp]
 Logits = NDArray[np.int64]

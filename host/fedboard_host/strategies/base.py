@@ -50,6 +50,7 @@ class Work:
     top_permille: int = 1000
     bits: int = 16
     n_max: int = 0
+    jitter: int = 0
     carry: bool = True
     stream: bool = False  # n_max samples in all, pass after pass
     local: int = 0  # of the layers, those that are never sent

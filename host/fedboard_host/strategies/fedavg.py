@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fedboard import DataError
+from fedboard.jitter import LARGEST
 from fedboard.model import Spec
 from fedboard_host.aggregate import Merger
 from fedboard_host.means import MAX_GAIN, MeanMerger
@@ -34,6 +35,7 @@ class FedAvg(Strategy):
     top_percent: float = 100.0  # of each layer's changes, the largest to send
     bits: int = 16  # a value of an update
     n_max: int = 0  # samples a pass at most; 0: all
+    jitter: int = 0  # of the inputs that are learned: see fedboard.jitter
     carry: bool = True  # keep what was not sent as residual
     down_percent: float = 100.0  # of each layer's changes, the largest to send to boards
     down_bits: int = 16
@@ -46,6 +48,7 @@ class FedAvg(Strategy):
         check_range("rate", self.rate, 0, 65535)
         check_range("bits", self.bits, 1, 16)
         check_range("n_max", self.n_max, 0, 1 << 20)
+        check_range("jitter", self.jitter, 0, LARGEST)
         check_range("gain", self.gain, 1, MAX_GAIN)
         check_range("average_shift", self.average_shift, 0, 8)
         check_flag("carry", self.carry)
@@ -57,7 +60,7 @@ class FedAvg(Strategy):
         work = Work(
             layers=0, epochs=self.epochs, batch=self.batch, rate=self.rate,
             top_permille=permille("top_percent", self.top_percent), bits=self.bits,
-            n_max=self.n_max, carry=self.carry,
+            n_max=self.n_max, jitter=self.jitter, carry=self.carry,
         )  # fmt: skip
         return {b.name: replace(work, layers=trainable(spec, self.batch, b)) for b in boards}
 
