@@ -42,6 +42,7 @@ def test_the_command_asks_for_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -
     for options in ([], more):
         done = CliRunner().invoke(cli.cli, ["personalize", "window", *options])
         assert done.exit_code == 0, done.output
+        assert ("--no-blend may do better" in done.output) == (not options)  # 2 of 4 were right
     assert (asked[0].flags, asked[0].jitter) == (messages.KEEP | messages.BLEND, 28)
     told = asked[1]
     assert (told.flags, told.shots, told.n_max) == (messages.KEEP, 2, 3 * 2 * 10)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fedboard import messages
     from fedboard_host.history import History
 
+WRONG_TOO_OFTEN = 0.8  # a global model with fewer right answers holds a blended one back
+
 
 @click.command()
 @click.argument("board")
@@ -66,6 +68,8 @@ def personalize(
     """
     import asyncio
 
+    from fedboard import messages
+
     who = Asked.of(home, key_file)
     if undo:
         name = asyncio.run(_forget(who, board))
@@ -93,6 +97,8 @@ def personalize(
     is_worse = (after, -said.loss) < (before, -said.loss_before)
     worse = "It got worse. " if is_worse else ""
     click.echo(f"    {worse}Undo with: fedboard personalize {board} --undo")
+    if task.flags & messages.BLEND and before < WRONG_TOO_OFTEN:
+        click.echo("    The global model is often wrong here: --no-blend may do better.")
 
 
 async def _personalize(
