@@ -254,3 +254,11 @@ def test_rows_of_boards_tell_what_is_gained(monkeypatch) -> None:
     assert gains.pop(prefix + "paired") == gain
     together = gains.pop("few, on boards, the mean over 1, 2 and 5 own samples, paired")
     assert together == pytest.approx((gain + sum(gains.values())) / 3)
+    over_all = [row for row in rows if row.metric.endswith("1, 2 and 5 own samples, accuracy")]
+    (mean,) = [row.ours for row in over_all if row.variant == owners.ALL]
+    each = [
+        row.ours for row in rows
+        if row.variant == owners.ALL and row.metric.endswith(" own samples, accuracy")
+    ]  # fmt: skip
+    assert len(each) == 4
+    assert mean == pytest.approx(np.mean(each))
