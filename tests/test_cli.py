@@ -155,7 +155,7 @@ def test_pack_round_trip(tmp_path: Path) -> None:
     done = fedboard("pack", tmp_path / "d.npz", tmp_path / "samples.bin")
     assert done.exit_code == 0, done.output
     data = (tmp_path / "samples.bin").read_bytes()
-    rows = np.frombuffer(data[8:], np.int8).reshape(7, 6)
+    rows = np.frombuffer(data[12:], np.int8).reshape(7, 6)
     assert (rows[:, :5] == x).all()
     assert (rows[:, 5] == y).all()
     assert load_samples(tmp_path / "d.npz").n_in == 5

@@ -58,7 +58,7 @@ def test_a_computer_with_pins_records_and_learns(tmp_path, monkeypatch):
         board.stream.write(b"\x03")
         assert board.finish() == 0
     data = (tmp_path / "data" / "samples.bin").read_bytes()
-    assert data[8:] == 9 * bytes((127, 256 - 127, 1))  # one pin is high, the other low
+    assert data[12:] == 9 * bytes((127, 256 - 127, 1))  # one pin is high, the other low
 
 
 def test_without_blinka_it_says_what_to_install(tmp_path, monkeypatch):

@@ -48,4 +48,4 @@ def _task(seed: int) -> tuple[bytes, int]:
     head = struct.pack("<III", 77, 5, 1) + b"\x08" + bytes(range(8))
     head += struct.pack("<BBHBBHHBI", 1, 16, 3, 1, 16, 0, 300, 16, 0)
     spec = struct.pack("<BBBI3H", 1, 1, 2, 5, 9, 7, 4)
-    return head + struct.pack("<I", seed) + bytes([len(spec)]) + spec + bytes(5), len(head)
+    return head + struct.pack("<I", seed) + bytes([len(spec)]) + spec + bytes(6), len(head)
