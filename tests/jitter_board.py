@@ -33,7 +33,7 @@ for offered in (True, False):
     if not offered:
         jitter.use(None)
     task = messages.Task(op=messages.TRAIN, seed=5, round=2, jitter=28)
-    samples = jitter.Jittered(Samples(), task)
+    samples = jitter.Samples(Samples(), task)
     samples.read(0, x)
     began = micropython.mem_total()
     nothing = micropython.mem_total() - began

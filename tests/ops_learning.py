@@ -115,7 +115,7 @@ def jittered(samples, amount, seed, round_, op=messages.ADAPT):
     from fedboard import jitter
 
     task = messages.Task(op=op, seed=int(seed) & 0xFFFFFFFF, round=int(round_), jitter=int(amount))
-    return jitter.Jittered(samples, task) if task.jitter else samples
+    return jitter.Samples(samples, task) if task.jitter else samples
 
 
 def jitter_of(amount, seed, round_, n_in, x):

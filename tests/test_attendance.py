@@ -100,7 +100,7 @@ def test_a_board_that_ran_out_of_memory_is_asked_for_less(tmp_path):
         async with Fleet(tmp_path, boards=boards, policy=Policy(2, quorum=1), speed=1) as fleet:
             learner = boards[1].board.learner  # it does not tell its RAM beforehand
 
-            def check(need, what, remedy=""):
+            def check(need, what, text=""):
                 if what.startswith("a batch") and need > 80:
                     from fedboard.learner import NoMemory
 

@@ -73,7 +73,7 @@ def failing(offered: "Any") -> str:
     return ""
 
 
-class Jittered:
+class Samples:
     """Samples as learner.Samples, to learn from: read() jitters them by the task's amount."""
 
     def __init__(self, samples: "Any", task: messages.Task) -> None:

@@ -151,11 +151,11 @@ class Learner:
             raise NoMemory(f"out of memory for a model of {need} bytes: choose a smaller one")
         self.reload()
 
-    def check_free(self, need: int, what: str, remedy: str = "choose a smaller one") -> None:
+    def check_free(self, need: int, what: str, text: str = "choose a smaller one") -> None:
         """Raise NoMemory unless so many bytes are free, as far as can be told."""
         free = self.free_memory() if self.free_memory else need
         if free < need:
-            raise NoMemory(f"{what} needs {need} bytes, {free} are free: {remedy}")
+            raise NoMemory(f"{what} needs {need} bytes, {free} are free: {text}")
 
     def _network(self) -> "Any":
         if self.net is None:
@@ -232,7 +232,7 @@ class Learner:
         if task.jitter:
             from fedboard import jitter
 
-            samples = jitter.Jittered(samples, task)
+            samples = jitter.Samples(samples, task)
         x = self.x
         n = len(samples)
         streams = task.flags & messages.STREAM and task.n_max

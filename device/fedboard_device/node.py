@@ -49,9 +49,9 @@ def _choose_kernels() -> None:
     """
     from fedboard_device import backends
 
-    kernels.offer_conv = _offer_conv
-    kernels.offer_floats = _offer_floats
-    kernels.offer_jitter = _offer_jitter
+    kernels.offer_conv = lambda: _offer("offer_conv", "fedboard.cselftest")
+    kernels.offer_floats = lambda: _offer("offer_floats", "fedboard.fselftest")
+    kernels.offer_jitter = lambda: _offer("offer_jitter")
     if kernels.backend == "pure" and backends.choose(system.say) != "pure":
         kernels.PURE.clear()
         _unload(_PURE)
@@ -59,28 +59,13 @@ def _choose_kernels() -> None:
     _unload(_CHOICE)
 
 
-def _offer_conv() -> None:
+def _offer(name: str, *modules: str) -> None:
+    """Have `backends` choose; then free it, and these modules."""
     from fedboard_device import backends
 
-    backends.offer_conv(system.say)
+    getattr(backends, name)(system.say)
     del backends
-    _unload(_CHOICE + ("fedboard.cselftest",))
-
-
-def _offer_floats() -> None:
-    from fedboard_device import backends
-
-    backends.offer_floats(system.say)
-    del backends
-    _unload(_CHOICE + ("fedboard.fselftest",))
-
-
-def _offer_jitter() -> None:
-    from fedboard_device import backends
-
-    backends.offer_jitter(system.say)
-    del backends
-    _unload(_CHOICE)
+    _unload(_CHOICE + modules)
 
 
 def _settings(path: str) -> "Settings":

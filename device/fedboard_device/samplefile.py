@@ -115,8 +115,9 @@ class SampleFile:
             self.n_in = run.n_in
             self.n_targets = run.n_targets
             self.made = run.made
-            wanted = run.n_in, run.made, run.age
-            if old and (old.n_in, old.made, samples.next_age(old.age)) == wanted:
+            if old and (old.n_in, old.made) == (run.n_in, run.made) and (
+                samples.next_age(old.age) == run.age
+            ):
                 self._runs = [old, run]
                 return
             self._runs = [run]

@@ -79,7 +79,7 @@ def adapt(learner: "Learner", task: messages.Task, said: messages.Metrics) -> "I
     if task.jitter:
         from fedboard import jitter
 
-        learned = jitter.Jittered(support, task)
+        learned = jitter.Samples(support, task)
     for _ in _choose(learner, task, support):
         yield
     both = _blend(learner, len(samples) - len(support)) if task.flags & messages.BLEND else None
